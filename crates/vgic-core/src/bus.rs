@@ -1,0 +1,104 @@
+//! The MMIO bus, as far as doorbells need it (`kvm->buses[KVM_MMIO_BUS]`).
+//!
+//! All ranges of the VM (the distributor, one redistributor for each vCPU, the ITSes) in one sorted array, searched
+//! inside an SRCU section. Adding an ITS replaces the array as a whole.
+
+use crate::guard::Srcu;
+use crate::its::Its;
+use crate::obj::Obj;
+use crate::order::{Order, Pair};
+use crate::platform::{Atomic, Layout, Platform, Work};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Guest physical base of the distributor, as in QEMU's `virt` machine.
+pub const DISTRIBUTOR_BASE: u64 = 0x0800_0000;
+/// Guest physical base of the first redistributor.
+pub const REDISTRIBUTOR_BASE: u64 = 0x080a_0000;
+/// Size of one redistributor: two frames of 64 KiB.
+pub const REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
+/// Size of an ITS: two frames of 64 KiB.
+pub const ITS_SIZE: u64 = 0x2_0000;
+/// Offset of `GITS_TRANSLATER` in an ITS.
+pub const TRANSLATER: u64 = 0x1_0040;
+/// Most ITSes of a VM.
+pub const MAX_ITS: usize = 64;
+
+struct Range<P: Platform> {
+    start: u64,
+    size: u64,
+    its: Option<Obj<Its<P>>>,
+}
+
+/// The array; immutable once published.
+pub struct Ranges<P: Platform>(Box<[Range<P>]>);
+
+/// The bus.
+pub struct Bus<P: Platform> {
+    ranges: P::AtomicPtr<Ranges<P>>,
+}
+
+impl<P: Platform> Bus<P> {
+    /// A bus without an array; [`Bus::publish`] follows.
+    pub fn new(l: &P::Layout) -> Self {
+        Bus { ranges: l.ptr("buses[KVM_MMIO_BUS]") }
+    }
+
+    fn current(&self, ctx: &P::Ctx) -> Option<Obj<Ranges<P>>> {
+        // Acquire: pairs with the release in publish (O-07).
+        // SAFETY: S-09: null or the published array, which is freed only when SRCU readers are gone.
+        unsafe { Obj::from_ptr(self.ranges.load(ctx, Order::Acquire(Pair::BusPublish))) }
+    }
+
+    /// Replaces the array by one for `vcpus` vCPUs and `its`. The caller excludes other changes.
+    pub fn publish(&self, ctx: &P::Ctx, vcpus: u32, its: &[Obj<Its<P>>]) -> Result<(), crate::NoMemory> {
+        let mut ranges = Vec::new();
+        ranges.push(Range { start: DISTRIBUTOR_BASE, size: 0x1_0000, its: None });
+        for vcpu in 0..u64::from(vcpus) {
+            let start = REDISTRIBUTOR_BASE + vcpu * REDISTRIBUTOR_SIZE;
+            ranges.push(Range { start, size: REDISTRIBUTOR_SIZE, its: None });
+        }
+        ranges.extend(its.iter().map(|its| Range { start: its.base, size: ITS_SIZE, its: Some(*its) }));
+        ranges.sort_by_key(|range| range.start);
+        let new = P::alloc(ctx, "kvm_io_bus", |_| Ranges(ranges.into()))?;
+        let old = self.current(ctx);
+        // Release: pairs with the acquire in current (O-07).
+        self.ranges.store(ctx, new.as_ptr(), Order::Release(Pair::BusPublish));
+        if let Some(old) = old {
+            P::synchronize_srcu(ctx);
+            // SAFETY: S-09: replaced, and every SRCU section that could have seen it has ended.
+            unsafe { P::free(ctx, old) };
+        }
+        Ok(())
+    }
+
+    /// The ITS whose translation register is at `doorbell` (`vgic_doorbell_to_its`).
+    #[inline(always)]
+    pub fn its_at(&self, ctx: &P::Ctx, doorbell: u64) -> Option<Obj<Its<P>>> {
+        let _srcu = Srcu::<P>::read_lock(ctx);
+        let ranges = self.current(ctx)?;
+        P::work(ctx, Work::BusLookup(ranges.0.len() as u32));
+        let behind = ranges.0.partition_point(|range| range.start <= doorbell);
+        let range = ranges.0.get(behind.checked_sub(1)?)?;
+        let its = range.its?;
+        (doorbell - range.start < range.size && doorbell - range.start == TRANSLATER).then_some(its)
+    }
+
+    /// Calls `visit` with each ITS. The VM has the same ITSes throughout.
+    pub fn for_each_its(&self, ctx: &P::Ctx, mut visit: impl FnMut(Obj<Its<P>>)) {
+        let found: Vec<_> = {
+            let _srcu = Srcu::<P>::read_lock(ctx);
+            self.current(ctx).map_or_else(Vec::new, |ranges| ranges.0.iter().filter_map(|range| range.its).collect())
+        };
+        found.into_iter().for_each(&mut visit);
+    }
+
+    /// Frees the array; nobody else uses the VM any more.
+    pub fn destroy(&self, ctx: &P::Ctx) {
+        if let Some(ranges) = self.current(ctx) {
+            self.ranges.store(ctx, core::ptr::null_mut(), Order::Relaxed);
+            // SAFETY: S-09: the VM is being destroyed, nobody looks anything up.
+            unsafe { P::free(ctx, ranges) };
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! [`Irq`]: one LPI (`struct vgic_irq`), and the rules of its pending state.
+//!
+//! `irq_lock` protects everything but the reference count. An LPI is *queued* while `vcpu` names the vCPU whose
+//! `ap_list` links it; changing that needs both the `ap_list_lock` of that vCPU and `irq_lock`.
+//!
+//! **Counting.** A send is *coalesced* where it finds `pending_latch` set; a pending state that disappears without
+//! being delivered is *dropped*. So that the sums are exact also with CLEAR, which clears the latch without
+//! `irq_lock` as the kernel does, the latch is only ever cleared by an exchange (who clears it owns the event), and
+//! a send that finds it set leaves it alone.
+
+use crate::designs::Design;
+use crate::list::{Link, Linked};
+use crate::obj::Obj;
+use crate::order::Order;
+use crate::platform::{Atomic, Event, Layout, NoMemory, Platform};
+use crate::refcount::Refcount;
+
+/// First INTID of the LPIs (Arm IHI 0069, 2.2.1).
+pub const FIRST_LPI: u32 = 8192;
+/// One past the last INTID that 16 bits hold.
+pub const INTID_LIMIT: u32 = 1 << 16;
+/// "No vCPU" in [`Irq::vcpu`] and [`Irq::target_vcpu`].
+pub const NO_VCPU: u32 = u32::MAX;
+
+/// Tag of the list of all mapped LPIs (`dist->lpi_list_head`).
+pub struct LpiList;
+/// Tag of a vCPU's list of active and pending interrupts (`ap_list_head`).
+pub struct ApList;
+
+/// One LPI. All LPIs are edge-triggered, in group 1.
+pub struct Irq<P: Platform> {
+    /// Protects the fields below.
+    pub irq_lock: P::SpinLock,
+    lpi_list: Option<Link<P, Self, LpiList>>,
+    ap_list: Link<P, Self, ApList>,
+    /// The vCPU on whose `ap_list` the LPI is, or [`NO_VCPU`].
+    pub vcpu: P::Cell<u32>,
+    /// The vCPU that the LPI should go to, or [`NO_VCPU`] (its collection was not mapped).
+    pub target_vcpu: P::Cell<u32>,
+    /// Its INTID; never changes.
+    pub intid: P::Cell<u32>,
+    /// Pending, and not in a list register.
+    pub pending_latch: P::AtomicU32,
+    /// Acknowledged and not yet deactivated.
+    pub active: P::Cell<bool>,
+    /// Bit 0 of its configuration byte, as last read.
+    pub enabled: P::Cell<bool>,
+    /// One per ITE, per translation cache entry, per `ap_list`, per lookup in flight.
+    pub refcount: Refcount<P>,
+    /// Bits 7:2 of its configuration byte, as last read.
+    pub priority: P::Cell<u8>,
+    /// The last reference went where the LPI could not be released (`v6.17`).
+    pub pending_release: P::Cell<bool>,
+}
+
+impl<P: Platform> Irq<P> {
+    /// Allocates an LPI with one reference.
+    pub fn alloc<D: Design>(ctx: &P::Ctx, intid: u32, target_vcpu: u32) -> Result<Obj<Self>, NoMemory> {
+        P::alloc(ctx, "vgic_irq", |l| Irq {
+            irq_lock: l.spin("irq_lock", D::SPEC.order.irq()),
+            lpi_list: if D::SPEC.index.has_list() {
+                Some(Link::new(l, "lpi_list.next", "lpi_list.prev"))
+            } else {
+                None
+            },
+            ap_list: Link::new(l, "ap_list.next", "ap_list.prev"),
+            vcpu: l.cell("vcpu", NO_VCPU),
+            target_vcpu: l.cell("target_vcpu", target_vcpu),
+            intid: l.cell("intid", intid),
+            pending_latch: l.u32("pending_latch", 0),
+            active: l.cell("active", false),
+            enabled: l.cell("enabled", false),
+            refcount: Refcount::new(l, "refcount", 1),
+            priority: l.cell("priority", 0),
+            pending_release: l.cell("pending_release", false),
+        })
+    }
+
+    /// Whether it is pending outside the list registers (`irq_is_pending`).
+    #[inline(always)]
+    pub fn is_pending(&self, ctx: &P::Ctx) -> bool {
+        self.pending_latch.load(ctx, Order::Relaxed) != 0
+    }
+
+    /// Makes it pending (`irq_lock` held); counts the event as coalesced if it was pending before.
+    #[inline(always)]
+    pub fn make_pending(&self, ctx: &P::Ctx) {
+        // Relaxed: irq_lock orders it; against a CLEAR without the lock the exchange there decides who counts.
+        if self.is_pending(ctx) {
+            P::count(ctx, Event::Coalesced);
+        } else {
+            self.pending_latch.store(ctx, 1, Order::Relaxed);
+        }
+    }
+
+    /// Takes the pending state away; true for the one caller who owns the event from then on.
+    #[inline(always)]
+    pub fn take_pending(&self, ctx: &P::Ctx) -> bool {
+        self.pending_latch.swap(ctx, 0, Order::Relaxed) != 0
+    }
+
+    /// Throws the pending state away; counts a pending one as dropped.
+    pub fn drop_pending(&self, ctx: &P::Ctx) {
+        if self.take_pending(ctx) {
+            P::count(ctx, Event::Dropped);
+        }
+    }
+
+    /// Sets the pending state to a bit read from a pending table (`irq_lock` held).
+    pub fn load_pending(&self, ctx: &P::Ctx, pending: bool) {
+        if !pending {
+            self.drop_pending(ctx);
+        } else if !self.is_pending(ctx) {
+            P::count(ctx, Event::PendingLoaded);
+            self.pending_latch.store(ctx, 1, Order::Relaxed);
+        }
+    }
+}
+
+impl<P: Platform> Linked<P, ApList> for Irq<P> {
+    #[inline(always)]
+    fn link(&self) -> &Link<P, Self, ApList> {
+        &self.ap_list
+    }
+}
+
+impl<P: Platform> Linked<P, LpiList> for Irq<P> {
+    #[inline(always)]
+    fn link(&self) -> &Link<P, Self, LpiList> {
+        match &self.lpi_list {
+            Some(link) => link,
+            None => unreachable!("a design without the list of LPIs walks none"),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The ITS commands (Arm IHI 0069, 5.3), as KVM executes them: under `cmd_lock`, each under `its_lock`.
+//!
+//! The order of the steps is the kernel's, also where it matters only to who looks without the lock: DISCARD empties
+//! the cache before it drops the ITE's reference, MOVI after it has changed the ITE.
+
+use super::Its;
+use super::error::{CommandError, ItsError};
+use super::resolve::Unresolved;
+use crate::cache::Cache;
+use crate::designs::{Design, Walk};
+use crate::guard::{Mutex, Spin};
+use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
+use crate::obj::Obj;
+use crate::platform::{Event, Platform, PlainCell, PointerCell};
+use crate::vm::Vm;
+
+/// Most EventID bits of a device (`GITS_TYPER.ID_bits` + 1).
+pub const MAX_EVENT_BITS: u32 = 16;
+
+/// A command with its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Command {
+    /// Map or unmap a device; `event_bits` is 1 to 32 as the size field holds one less.
+    Mapd { device_id: u32, event_bits: u32, itt_addr: u64, valid: bool },
+    /// Map or unmap a collection.
+    Mapc { collection_id: u32, vcpu: u32, valid: bool },
+    /// Map an event to an LPI.
+    Mapti { device_id: u32, event_id: u32, intid: u32, collection_id: u32 },
+    /// Map an event to the LPI of the same number.
+    Mapi { device_id: u32, event_id: u32, collection_id: u32 },
+    /// Move an event to another collection.
+    Movi { device_id: u32, event_id: u32, collection_id: u32 },
+    /// Move all LPIs of a vCPU.
+    Movall { from_vcpu: u32, to_vcpu: u32 },
+    /// Unmap an event.
+    Discard { device_id: u32, event_id: u32 },
+    /// Clear the pending state.
+    Clear { device_id: u32, event_id: u32 },
+    /// Send the event.
+    Int { device_id: u32, event_id: u32 },
+    /// Read an LPI's configuration again.
+    Inv { device_id: u32, event_id: u32 },
+    /// Read the configuration of a collection's LPIs again.
+    Invall { collection_id: u32 },
+    /// Wait for earlier commands; each is done when it returns.
+    Sync { vcpu: u32 },
+}
+
+impl<P: Platform, D: Design> Vm<P, D> {
+    /// Executes a command.
+    pub fn command(&self, ctx: &P::Ctx, its: &Its<P>, command: Command) -> Result<(), CommandError> {
+        let result = {
+            let _cmd_lock = Mutex::<P>::lock(&its.cmd_lock, ctx);
+            let _its_lock = Mutex::<P>::lock(&its.its_lock, ctx);
+            self.command_locked(ctx, its, command)
+        };
+        P::rcu_throttle(ctx);
+        result
+    }
+
+    fn command_locked(&self, ctx: &P::Ctx, its: &Its<P>, command: Command) -> Result<(), CommandError> {
+        match command {
+            Command::Mapd { device_id, event_bits, itt_addr, valid } => {
+                self.mapd(ctx, its, device_id, event_bits, itt_addr, valid)
+            }
+            Command::Mapc { collection_id, vcpu, valid } => self.mapc(ctx, its, collection_id, vcpu, valid),
+            Command::Mapti { device_id, event_id, intid, collection_id } => {
+                self.mapti(ctx, its, device_id, event_id, intid, collection_id)
+            }
+            Command::Mapi { device_id, event_id, collection_id } => {
+                self.mapti(ctx, its, device_id, event_id, event_id, collection_id)
+            }
+            Command::Movi { device_id, event_id, collection_id } => {
+                self.movi(ctx, its, device_id, event_id, collection_id)
+            }
+            Command::Movall { from_vcpu, to_vcpu } => self.movall(ctx, its, from_vcpu, to_vcpu),
+            Command::Discard { device_id, event_id } => self.discard(ctx, its, device_id, event_id),
+            Command::Clear { device_id, event_id } => self.clear(ctx, its, device_id, event_id),
+            Command::Int { device_id, event_id } => self.int(ctx, its, device_id, event_id),
+            Command::Inv { device_id, event_id } => self.inv(ctx, its, device_id, event_id),
+            Command::Invall { collection_id } => self.invall(ctx, its, collection_id),
+            Command::Sync { vcpu: _ } => Ok(()),
+        }
+    }
+
+    fn mapd(
+        &self,
+        ctx: &P::Ctx,
+        its: &Its<P>,
+        device_id: u32,
+        event_bits: u32,
+        itt_addr: u64,
+        valid: bool,
+    ) -> Result<(), CommandError> {
+        if !self.tables.device_id_valid(its.index, device_id) {
+            return Err(ItsError::MapdDeviceOor.into());
+        }
+        if valid && event_bits > MAX_EVENT_BITS {
+            return Err(ItsError::MapdIttsizeOor.into());
+        }
+        // Mapping a device again unmaps it first.
+        if let Some(device) = its.find_device(ctx, device_id) {
+            self.free_device(ctx, its, device);
+        }
+        if valid {
+            its.alloc_device(ctx, device_id, itt_addr, event_bits)?;
+        }
+        Ok(())
+    }
+
+    fn mapc(
+        &self,
+        ctx: &P::Ctx,
+        its: &Its<P>,
+        collection_id: u32,
+        vcpu: u32,
+        valid: bool,
+    ) -> Result<(), CommandError> {
+        if (valid || D::SPEC.mapc_checks_unmap) && vcpu as usize >= self.vcpus.len() {
+            return Err(ItsError::MapcProcnumOor.into());
+        }
+        if !valid {
+            self.free_collection(ctx, its, collection_id);
+            D::Cache::<P>::invalidate(self, ctx, its);
+            return Ok(());
+        }
+        match its.find_collection(ctx, collection_id) {
+            None => {
+                if !self.tables.collection_id_valid(its.index, collection_id) {
+                    return Err(ItsError::MapcCollectionOor.into());
+                }
+                its.alloc_collection(ctx, collection_id)?.target_addr.set(ctx, vcpu);
+            }
+            Some(collection) => {
+                collection.target_addr.set(ctx, vcpu);
+                // Retargeting needs no invalidation: the target is in the LPI.
+                for device in its.device_list.iter(ctx) {
+                    for ite in device.itt.iter(ctx).filter(|ite| ite.collection.get(ctx) == Some(collection)) {
+                        if let Some(irq) = ite.irq.get(ctx) {
+                            self.update_affinity(ctx, irq, None, vcpu);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mapti(
+        &self,
+        ctx: &P::Ctx,
+        its: &Its<P>,
+        device_id: u32,
+        event_id: u32,
+        intid: u32,
+        collection_id: u32,
+    ) -> Result<(), CommandError> {
+        let device = its.find_device(ctx, device_id).ok_or(ItsError::MaptiUnmappedDevice)?;
+        if u64::from(event_id) >= 1 << device.num_eventid_bits.get(ctx) {
+            return Err(ItsError::MaptiIdOor.into());
+        }
+        if intid < FIRST_LPI || intid >= self.tables.intid_limit() {
+            return Err(ItsError::MaptiPhysicalidOor.into());
+        }
+        // An event that is mapped keeps its mapping.
+        if its.find_ite(ctx, device_id, event_id).is_some() {
+            return Ok(());
+        }
+        let (collection, is_new) = match its.find_collection(ctx, collection_id) {
+            Some(collection) => (collection, false),
+            None if !self.tables.collection_id_valid(its.index, collection_id) => {
+                return Err(ItsError::MapcCollectionOor.into());
+            }
+            None => (its.alloc_collection(ctx, collection_id)?, true),
+        };
+        let undo = |error: CommandError| {
+            if is_new {
+                its.free_unused_collection(ctx, collection);
+            }
+            error
+        };
+        let ite = self.alloc_ite(ctx, device, collection, event_id).map_err(|error| undo(error.into()))?;
+        match self.add_lpi(ctx, intid, collection.target(ctx).unwrap_or(NO_VCPU)) {
+            Ok(irq) => {
+                ite.irq.set(ctx, Some(irq));
+                Ok(())
+            }
+            Err(error) => {
+                self.free_ite(ctx, device, ite);
+                Err(undo(error))
+            }
+        }
+    }
+
+    fn movi(
+        &self,
+        ctx: &P::Ctx,
+        its: &Its<P>,
+        device_id: u32,
+        event_id: u32,
+        collection_id: u32,
+    ) -> Result<(), CommandError> {
+        let ite = its.find_ite(ctx, device_id, event_id).ok_or(ItsError::MoviUnmappedInterrupt)?;
+        if ite.target(ctx).is_none() {
+            return Err(ItsError::MoviUnmappedCollection.into());
+        }
+        let collection = its.find_collection(ctx, collection_id).ok_or(ItsError::MoviUnmappedCollection)?;
+        let vcpu = collection.target(ctx).ok_or(ItsError::MoviUnmappedCollection)?;
+        ite.collection.set(ctx, Some(collection));
+        D::Cache::<P>::invalidate(self, ctx, its);
+        if let Some(irq) = ite.irq.get(ctx) {
+            self.update_affinity(ctx, irq, None, vcpu);
+        }
+        Ok(())
+    }
+
+    fn movall(&self, ctx: &P::Ctx, its: &Its<P>, from_vcpu: u32, to_vcpu: u32) -> Result<(), CommandError> {
+        if from_vcpu as usize >= self.vcpus.len() || to_vcpu as usize >= self.vcpus.len() {
+            return Err(ItsError::MovallProcnumOor.into());
+        }
+        if from_vcpu == to_vcpu {
+            return Ok(());
+        }
+        // The walk before 6.10 has picked the LPIs of from_vcpu already.
+        let only_from = (D::SPEC.walk == Walk::ForEach).then_some(from_vcpu);
+        self.for_each_lpi(ctx, from_vcpu, |irq| self.update_affinity(ctx, irq, only_from, to_vcpu));
+        D::Cache::<P>::invalidate(self, ctx, its);
+        Ok(())
+    }
+
+    fn discard(&self, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: u32) -> Result<(), CommandError> {
+        let device = its.find_device(ctx, device_id).ok_or(ItsError::DiscardUnmappedInterrupt)?;
+        let ite = its.find_ite(ctx, device_id, event_id).ok_or(ItsError::DiscardUnmappedInterrupt)?;
+        if ite.target(ctx).is_none() {
+            return Err(ItsError::DiscardUnmappedInterrupt.into());
+        }
+        D::Cache::<P>::invalidate(self, ctx, its);
+        self.free_ite(ctx, device, ite);
+        Ok(())
+    }
+
+    fn clear(&self, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: u32) -> Result<(), CommandError> {
+        let ite = its.find_ite(ctx, device_id, event_id).ok_or(ItsError::ClearUnmappedInterrupt)?;
+        if let Some(irq) = ite.irq.get(ctx) {
+            // Without irq_lock, as in the kernel.
+            irq.drop_pending(ctx);
+        }
+        Ok(())
+    }
+
+    fn int(&self, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: u32) -> Result<(), CommandError> {
+        P::count(ctx, Event::Sent);
+        self.trigger_msi(ctx, its, device_id, event_id).map_err(|unresolved| {
+            P::count(ctx, Event::Dropped);
+            match unresolved {
+                Unresolved::Unmapped => ItsError::IntUnmappedInterrupt.into(),
+                Unresolved::Busy => CommandError::Busy,
+            }
+        })
+    }
+
+    fn inv(&self, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: u32) -> Result<(), CommandError> {
+        let ite = its.find_ite(ctx, device_id, event_id).ok_or(ItsError::InvUnmappedInterrupt)?;
+        match ite.irq.get(ctx) {
+            Some(irq) => Ok(self.update_lpi_config(ctx, irq, None)?),
+            None => Ok(()),
+        }
+    }
+
+    fn invall(&self, ctx: &P::Ctx, its: &Its<P>, collection_id: u32) -> Result<(), CommandError> {
+        let collection = its.find_collection(ctx, collection_id);
+        let vcpu = collection.and_then(|c| c.target(ctx)).ok_or(ItsError::InvallUnmappedCollection)?;
+        self.reload_lpi_configs(ctx, vcpu);
+        Ok(())
+    }
+
+    /// `update_affinity`: a queued LPI moves when its present vCPU prunes next.
+    fn update_affinity(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>, only_from: Option<u32>, vcpu: u32) {
+        let _lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+        if only_from.is_none_or(|from| irq.target_vcpu.get(ctx) == from) {
+            irq.target_vcpu.set(ctx, vcpu);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One ITS (`struct vgic_its`): its tables as lists, under `its_lock`.
+//!
+//! - [`tables`]: devices, ITEs, collections · [`resolve`]: (DeviceID, EventID) to LPI
+//! - [`commands`]: what the guest's commands do · [`error`]: what they answer
+
+pub mod commands;
+pub mod error;
+pub mod resolve;
+pub mod tables;
+
+use crate::bus::TRANSLATER;
+use crate::cache::Cache;
+use crate::designs::{Design, RANK_CMD_LOCK, RANK_ITS_LOCK, RANK_TRANSLATION_CACHE};
+use crate::guard::Mutex;
+use crate::irq::Irq;
+use crate::list::List;
+use crate::obj::Obj;
+use crate::order::{Order, Pair};
+use crate::platform::{Atomic, Layout, NoMemory, Platform};
+use crate::vm::Vm;
+use crate::xarray::XArray;
+use tables::{Collection, CollectionList, Device, DeviceList};
+
+/// An ITS.
+pub struct Its<P: Platform> {
+    /// Guest physical base address.
+    pub base: u64,
+    /// Which ITS of the VM it is.
+    pub index: usize,
+    /// `GITS_CTLR.Enabled`.
+    pub(crate) enabled: P::AtomicU32,
+    /// Serialises commands and changes of `GITS_CTLR`.
+    pub(crate) cmd_lock: P::Mutex,
+    /// Protects the lists.
+    pub(crate) its_lock: P::Mutex,
+    pub(crate) device_list: List<P, Device<P>, DeviceList>,
+    pub(crate) collection_list: List<P, Collection<P>, CollectionList>,
+    /// The cache of the designs from 6.10; unused by the others.
+    pub(crate) translation_cache: XArray<P, Irq<P>>,
+}
+
+impl<P: Platform> Its<P> {
+    pub(crate) fn alloc(ctx: &P::Ctx, base: u64, index: usize) -> Result<Obj<Self>, NoMemory> {
+        P::alloc(ctx, "vgic_its", |l| Its {
+            base,
+            index,
+            enabled: l.u32("enabled", 0),
+            cmd_lock: l.mutex("cmd_lock", RANK_CMD_LOCK),
+            its_lock: l.mutex("its_lock", RANK_ITS_LOCK),
+            device_list: List::new(l, "device_list.next", "device_list.prev"),
+            collection_list: List::new(l, "collection_list.next", "collection_list.prev"),
+            translation_cache: XArray::new(l, "translation_cache.xa_lock", RANK_TRANSLATION_CACHE),
+        })
+    }
+
+    /// Guest physical address of `GITS_TRANSLATER`.
+    #[inline(always)]
+    pub fn doorbell(&self) -> u64 {
+        self.base + TRANSLATER
+    }
+
+    /// `GITS_CTLR.Enabled`.
+    #[inline(always)]
+    pub fn is_enabled(&self, ctx: &P::Ctx) -> bool {
+        // Acquire: pairs with the release in set_its_enabled (O-05).
+        self.enabled.load(ctx, Order::Acquire(Pair::EnableInvalidate)) != 0
+    }
+}
+
+impl<P: Platform, D: Design> Vm<P, D> {
+    /// Writes `GITS_CTLR.Enabled`; disabling empties the cache.
+    pub fn set_its_enabled(&self, ctx: &P::Ctx, its: &Its<P>, enabled: bool) {
+        {
+            let _cmd_lock = Mutex::<P>::lock(&its.cmd_lock, ctx);
+            // Release: before the invalidation; pairs with the acquire in is_enabled (O-05).
+            its.enabled.store(ctx, u32::from(enabled), Order::Release(Pair::EnableInvalidate));
+            if !enabled {
+                // Note that its_lock is not held: see "The open window" in docs/explain/designs.md.
+                D::Cache::<P>::invalidate(self, ctx, its);
+            }
+        }
+        P::rcu_throttle(ctx);
+    }
+}

@@ -1,0 +1,46 @@
+//! The LPI store: find, keep, add and release the LPIs of a VM (`struct vgic_dist`, LPI parts).
+//!
+//! Every mapped LPI is in the index (a list, an xarray, or both) from [`add`] until its last reference goes. A count
+//! of zero while still indexed is legal: whoever finds an LPI in the index without holding the lock that excludes
+//! the release takes a reference only if the count is not zero.
+//!
+//! - [`get`]: by INTID, with a reference · [`put`]: drop a reference, release at zero
+//! - [`add`]: for a new mapping · [`walk`]: visit all
+
+pub mod add;
+pub mod get;
+pub mod put;
+pub mod walk;
+
+use crate::designs::{Design, RANK_LPI_LIST};
+use crate::irq::{Irq, LpiList};
+use crate::list::List;
+use crate::platform::{Layout, Platform};
+use crate::xarray::XArray;
+
+/// Where the LPIs of a VM are kept.
+pub struct LpiStore<P: Platform> {
+    /// Protects the list, and whatever else a design puts under it.
+    pub lpi_list_lock: P::SpinLock,
+    /// All mapped LPIs, unsorted (up to patch 04).
+    pub lpi_list: List<P, Irq<P>, LpiList>,
+    /// How many there are, under the lock (up to patch 05).
+    pub lpi_list_count: P::Cell<u32>,
+    /// How many there are (patch 06 to 6.9).
+    pub lpi_count: P::AtomicU32,
+    /// LPIs by INTID (from patch 01).
+    pub lpi_xa: XArray<P, Irq<P>>,
+}
+
+impl<P: Platform> LpiStore<P> {
+    /// An empty store.
+    pub fn new<D: Design>(l: &P::Layout) -> Self {
+        LpiStore {
+            lpi_list_lock: l.spin("lpi_list_lock", RANK_LPI_LIST),
+            lpi_list: List::new(l, "lpi_list_head.next", "lpi_list_head.prev"),
+            lpi_list_count: l.cell("lpi_list_count", 0),
+            lpi_count: l.u32("lpi_count", 0),
+            lpi_xa: XArray::new(l, "lpi_xa.xa_lock", D::SPEC.order.lpi_xa()),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! [`GuestTables`]: what the engine reads and writes in guest memory, through a callback.
+
+/// The guest's memory could not be reached (`-EFAULT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault;
+
+/// The LPI tables of a VM (Arm IHI 0069, 5.1: "LPI Configuration tables", "LPI Pending tables") and the bounds of the
+/// ITS tables. Calls may sleep; the engine holds no spin lock and no RCU section around them.
+pub trait GuestTables: Send + Sync {
+    /// The configuration byte of an LPI: priority in bits 7:2, enable in bit 0 (`GICR_PROPBASER` + INTID - 8192).
+    fn config(&self, intid: u32) -> Result<u8, Fault>;
+
+    /// Byte `offset` of the pending table of `vcpu`; the bit of an LPI is bit `INTID % 8` of byte `INTID / 8`.
+    fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault>;
+
+    /// Writes a byte of the pending table of `vcpu`.
+    fn set_pending_byte(&self, vcpu: u32, offset: u32, value: u8) -> Result<(), Fault>;
+
+    /// INTIDs are below this: `1 << (GICR_PROPBASER.IDbits + 1)`, at most 65536.
+    fn intid_limit(&self) -> u32 {
+        1 << 16
+    }
+
+    /// Whether the device table of ITS `its` has an entry for this DeviceID that is backed by memory.
+    fn device_id_valid(&self, its: usize, device_id: u32) -> bool {
+        let _ = its;
+        device_id < 1 << 16
+    }
+
+    /// Whether the collection table of ITS `its` has an entry for this collection.
+    fn collection_id_valid(&self, its: usize, collection_id: u32) -> bool {
+        let _ = its;
+        collection_id < 1 << 16
+    }
+}

@@ -1,0 +1,143 @@
+//! Before the guest runs: from the `ap_list` to the list registers (`kvm_vgic_flush_hwstate`).
+
+use super::{MAX_LIST_REGISTERS, Vcpu};
+use crate::designs::{Design, Queue};
+use crate::guard::Spin;
+use crate::irq::Irq;
+use crate::obj::Obj;
+use crate::platform::{Platform, PlainCell, Work};
+use crate::vm::Vm;
+
+/// State bits of a list register (`ICH_LR<n>_EL2`, Arm IHI 0069, 12.4.5).
+pub(crate) const LR_PENDING: u64 = 1 << 62;
+pub(crate) const LR_ACTIVE: u64 = 1 << 63;
+const LR_GROUP1: u64 = 1 << 60;
+const LR_PRIORITY_SHIFT: u32 = 48;
+
+/// INTID of a list register.
+pub(crate) fn lr_intid(lr: u64) -> u32 {
+    lr as u32
+}
+
+/// Priority of a list register.
+pub(crate) fn lr_priority(lr: u64) -> u8 {
+    (lr >> LR_PRIORITY_SHIFT) as u8
+}
+
+impl<P: Platform, D: Design> Vm<P, D> {
+    pub(crate) fn flush_hwstate(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
+        // Up to 6.18: an empty list needs no lock.
+        if D::SPEC.queue == Queue::Classic && vcpu.ap_list.is_empty(ctx) {
+            return;
+        }
+        let _lock = Spin::<P>::lock_irqsave(&vcpu.ap_list_lock, ctx);
+        self.flush_lr_state(ctx, vcpu);
+    }
+
+    fn flush_lr_state(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
+        let registers = self.list_registers;
+        match D::SPEC.queue {
+            Queue::Classic => {
+                if self.ap_list_depth(ctx, vcpu) > registers {
+                    vcpu.ap_list.sort(ctx, |a, b| self.sorts_after_classic(ctx, a, b));
+                }
+            }
+            Queue::Summary => {
+                if self.ap_list_summary(ctx, vcpu) > registers {
+                    vcpu.ap_list.sort(ctx, |a, b| self.sorts_after_summary(ctx, vcpu.id, a, b));
+                }
+            }
+        }
+        let mut used = 0;
+        let mut at = vcpu.ap_list.first(ctx);
+        while let Some(irq) = at {
+            at = vcpu.ap_list.next(ctx, irq);
+            {
+                let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
+                if self.target_oracle(ctx, &irq) == Some(vcpu.id) {
+                    Self::populate_lr(ctx, vcpu, used, &irq);
+                    used += 1;
+                }
+            }
+            if used == registers {
+                if at.is_some() {
+                    vcpu.underflow.set(ctx, true);
+                }
+                break;
+            }
+        }
+        for rest in &vcpu.list_registers[used..MAX_LIST_REGISTERS] {
+            rest.set(ctx, 0);
+        }
+        vcpu.used_list_registers.set(ctx, used as u32);
+    }
+
+    /// `vgic_v3_populate_lr`: the pending state moves into the register.
+    fn populate_lr(ctx: &P::Ctx, vcpu: &Vcpu<P>, index: usize, irq: &Irq<P>) {
+        P::work(ctx, Work::WriteListRegister);
+        let mut lr = u64::from(irq.intid.get(ctx)) | LR_GROUP1;
+        lr |= u64::from(irq.priority.get(ctx)) << LR_PRIORITY_SHIFT;
+        if irq.active.get(ctx) {
+            lr |= LR_ACTIVE;
+        }
+        if irq.take_pending(ctx) {
+            lr |= LR_PENDING;
+        }
+        vcpu.list_registers[index].set(ctx, lr);
+    }
+
+    /// How many registers the list would fill (`compute_ap_list_depth`).
+    fn ap_list_depth(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> usize {
+        let weight = |irq: Obj<Irq<P>>| {
+            let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
+            usize::from(irq.is_pending(ctx)) + usize::from(irq.active.get(ctx))
+        };
+        vcpu.ap_list.iter(ctx).map(weight).sum()
+    }
+
+    /// How many could go into registers (`summarize_ap_list`, 6.19).
+    fn ap_list_summary(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> usize {
+        let deliverable = |irq: &Obj<Irq<P>>| {
+            let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
+            self.target_oracle(ctx, irq) == Some(vcpu.id)
+        };
+        vcpu.ap_list.iter(ctx).filter(deliverable).count()
+    }
+
+    /// `vgic_irq_cmp`, classic: active first, then pending and enabled, then the lower priority value; stable.
+    fn sorts_after_classic(&self, ctx: &P::Ctx, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
+        if a == b {
+            return false;
+        }
+        let _lock_a = Spin::<P>::lock(&a.irq_lock, ctx);
+        let _lock_b = Spin::<P>::lock_nested(&b.irq_lock, ctx);
+        let key = |irq: Obj<Irq<P>>| {
+            let deliverable = irq.enabled.get(ctx) && irq.is_pending(ctx);
+            (!irq.active.get(ctx), !deliverable, irq.priority.get(ctx))
+        };
+        let (key_a, key_b) = (key(a), key(b));
+        // Two active ones, or two that are neither, keep their order.
+        if !key_a.0 || !key_b.0 {
+            return key_a.0 > key_b.0;
+        }
+        if key_a.1 || key_b.1 {
+            return key_a.1 > key_b.1;
+        }
+        key_a > key_b
+    }
+
+    /// `vgic_irq_cmp` from 6.19: deliverable here first, then pending before active, then the lower priority value.
+    fn sorts_after_summary(&self, ctx: &P::Ctx, vcpu: u32, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
+        if a == b {
+            return false;
+        }
+        let _lock_a = Spin::<P>::lock(&a.irq_lock, ctx);
+        let _lock_b = Spin::<P>::lock_nested(&b.irq_lock, ctx);
+        let key = |irq: Obj<Irq<P>>| {
+            let here = self.target_oracle(ctx, &irq) == Some(vcpu);
+            let pending = irq.is_pending(ctx) && !irq.active.get(ctx);
+            (!here, !pending, irq.priority.get(ctx))
+        };
+        key(a) > key(b)
+    }
+}

@@ -1,0 +1,40 @@
+//! After the guest ran: from the list registers back to the LPIs (`vgic_v3_fold_lr_state`).
+
+use super::Vcpu;
+use super::flush::{LR_ACTIVE, LR_PENDING, lr_intid};
+use crate::designs::{Design, Queue};
+use crate::guard::Spin;
+use crate::platform::{Event, Platform, PlainCell, Work};
+use crate::vm::Vm;
+
+impl<P: Platform, D: Design> Vm<P, D> {
+    pub(crate) fn fold_lr_state(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
+        vcpu.underflow.set(ctx, false);
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        for register in &vcpu.list_registers[..used] {
+            P::work(ctx, Work::ReadListRegister);
+            let lr = register.get(ctx);
+            let pending = lr & LR_PENDING != 0;
+            // Each register costs a look-up: in the baseline a walk of all LPIs of the VM, under the one lock.
+            let Some(irq) = self.get_irq(ctx, lr_intid(lr)) else {
+                // Unmapped while it was in the register: what was pending there is gone.
+                if pending {
+                    P::count(ctx, Event::Dropped);
+                }
+                register.set(ctx, 0);
+                continue;
+            };
+            {
+                let _irq_lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+                // An LPI has no active state once its priority has dropped; up to 6.18 the register's bit was kept.
+                irq.active.set(ctx, D::SPEC.queue == Queue::Classic && lr & LR_ACTIVE != 0);
+                if pending {
+                    irq.make_pending(ctx);
+                }
+            }
+            register.set(ctx, 0);
+            self.put_irq(ctx, irq);
+        }
+        vcpu.used_list_registers.set(ctx, 0);
+    }
+}

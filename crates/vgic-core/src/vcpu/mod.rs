@@ -1,0 +1,92 @@
+//! A vCPU as the vGIC sees it (`struct vgic_cpu`, and what `struct kvm_vcpu` has for kicks).
+//!
+//! - [`ap_list`]: queueing, and the oracle that says where an LPI belongs · [`kick`]: requests, mode, sleep
+//! - [`run`]: entry, the guest's interface, exit · [`flush`]: `ap_list` to list registers · [`fold`]: and back
+//! - [`prune`]: what leaves the `ap_list` or moves to another vCPU · [`lpis`]: EnableLPIs and the LPI tables
+
+pub mod ap_list;
+pub mod flush;
+pub mod fold;
+pub mod kick;
+pub mod lpis;
+pub mod prune;
+pub mod run;
+
+use crate::designs::{RANK_AP_LIST, RANK_VCPU_MUTEX};
+use crate::irq::{ApList, Irq};
+use crate::list::List;
+use crate::order::{Order, Pair};
+use crate::platform::{Atomic, Layout, Platform};
+
+/// Most list registers of a GIC (`ICH_VTR_EL2.ListRegs` + 1).
+pub const MAX_LIST_REGISTERS: usize = 16;
+
+/// One vCPU.
+pub struct Vcpu<P: Platform> {
+    /// Its number, which is also its processor number for the ITS.
+    pub id: u32,
+    /// Held by the thread that runs the vCPU.
+    pub(crate) mutex: P::Mutex,
+    /// Pending requests; bit 0 is IRQ_PENDING.
+    pub(crate) requests: P::AtomicU32,
+    /// Where the vCPU is; see [`kick`].
+    pub(crate) mode: P::AtomicU32,
+    /// Whether its thread sleeps or is about to.
+    pub(crate) blocked: P::AtomicU32,
+    pub(crate) wait: P::Parker,
+    /// List registers, as the world switch saves and restores them.
+    pub(crate) list_registers: [P::Cell<u64>; MAX_LIST_REGISTERS],
+    /// Active priorities, one bit for each of the 32 preemption levels (`ICH_AP1R0_EL2`).
+    pub(crate) active_priorities: P::Cell<u32>,
+    pub(crate) used_list_registers: P::Cell<u32>,
+    /// Underflow maintenance interrupt enabled (`ICH_HCR_EL2.UIE`).
+    pub(crate) underflow: P::Cell<bool>,
+    /// Protects `ap_list`.
+    pub(crate) ap_list_lock: P::SpinLock,
+    /// LPIs that are pending or active on this vCPU.
+    pub(crate) ap_list: List<P, Irq<P>, ApList>,
+    /// `GICR_CTLR`: 0, EnableLPIs, or RWP while LPIs are being disabled.
+    pub(crate) ctlr: P::AtomicU32,
+}
+
+/// `GICR_CTLR.EnableLPIs`.
+pub(crate) const ENABLE_LPIS: u32 = 1;
+/// `GICR_CTLR.RWP`.
+pub(crate) const RWP: u32 = 8;
+
+impl<P: Platform> Vcpu<P> {
+    pub(crate) fn new(id: u32) -> Self {
+        P::embed("kvm_vcpu", |l| {
+            // The fields that kickers write, on a line of their own as in the kernel.
+            let mutex = l.mutex("mutex", RANK_VCPU_MUTEX);
+            l.line();
+            let requests = l.u32("requests", 0);
+            let mode = l.u32("mode", kick::OUTSIDE_GUEST_MODE);
+            let blocked = l.u32("wait.task", 0);
+            let wait = l.parker("wait");
+            l.line();
+            Vcpu {
+                id,
+                mutex,
+                requests,
+                mode,
+                blocked,
+                wait,
+                list_registers: core::array::from_fn(|_| l.cell("vgic_lr", 0)),
+                active_priorities: l.cell("vgic_ap1r0", 0),
+                used_list_registers: l.cell("used_lrs", 0),
+                underflow: l.cell("vgic_hcr", false),
+                ap_list_lock: l.spin("ap_list_lock", RANK_AP_LIST),
+                ap_list: List::new(l, "ap_list_head.next", "ap_list_head.prev"),
+                ctlr: l.u32("ctlr", 0),
+            }
+        })
+    }
+
+    /// `GICR_CTLR.EnableLPIs`; false also while LPIs are being disabled.
+    #[inline(always)]
+    pub fn lpis_enabled(&self, ctx: &P::Ctx) -> bool {
+        // Acquire: pairs with the exchanges in set_lpis_enabled (O-05).
+        self.ctlr.load(ctx, Order::Acquire(Pair::EnableInvalidate)) == ENABLE_LPIS
+    }
+}

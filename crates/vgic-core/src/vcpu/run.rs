@@ -1,0 +1,143 @@
+//! Running a vCPU: entry, what the guest does at its GIC CPU interface, exit.
+//!
+//! The guest itself is the caller: between [`Running::enter`] and [`Running::exit`] it may acknowledge and end
+//! interrupts, which touches the list registers only, as on a machine with a GIC virtual interface.
+
+use super::Vcpu;
+use super::flush::{LR_ACTIVE, LR_PENDING, lr_intid, lr_priority};
+use super::kick::{EXITING_GUEST_MODE, IN_GUEST_MODE, OUTSIDE_GUEST_MODE};
+use crate::designs::Design;
+use crate::guard::Mutex;
+use crate::order::{Order, Pair};
+use crate::platform::{Atomic, Event, Platform, PlainCell, Work};
+use crate::vm::Vm;
+
+/// The right to run a vCPU: one thread at a time holds it.
+pub struct Running<'a, P: Platform, D: Design> {
+    vm: &'a Vm<P, D>,
+    ctx: &'a P::Ctx,
+    vcpu: &'a Vcpu<P>,
+    in_guest: bool,
+    _mutex: Mutex<'a, P>,
+}
+
+impl<P: Platform, D: Design> Vm<P, D> {
+    /// Takes the right to run vCPU `id`, which exists; waits while another thread has it.
+    pub fn run_vcpu<'a>(&'a self, ctx: &'a P::Ctx, id: u32) -> Running<'a, P, D> {
+        let vcpu = &self.vcpus[id as usize];
+        let _mutex = Mutex::lock(&vcpu.mutex, ctx);
+        Running { vm: self, ctx, vcpu, in_guest: false, _mutex }
+    }
+}
+
+impl<'a, P: Platform, D: Design> Running<'a, P, D> {
+    /// The vCPU.
+    pub fn vcpu(&self) -> &'a Vcpu<P> {
+        self.vcpu
+    }
+
+    /// Tries to enter the guest: false if a request came in meanwhile (then everything is as before).
+    pub fn enter(&mut self) -> bool {
+        let (ctx, vcpu) = (self.ctx, self.vcpu);
+        // IRQ_PENDING is simply cleared: the flush looks at the list.
+        if vcpu.requests.load(ctx, Order::Relaxed) != 0 {
+            // Acquire: what was queued before the request is seen by the flush (O-04).
+            vcpu.requests.swap(ctx, 0, Order::Acquire(Pair::KickEntry));
+        }
+        self.vm.flush_hwstate(ctx, vcpu);
+        vcpu.mode.store(ctx, IN_GUEST_MODE, Order::Relaxed);
+        // Full: between the mode and the second look at the requests (O-04).
+        P::fence(ctx, Pair::KickEntry);
+        if vcpu.requests.load(ctx, Order::Relaxed) != 0 {
+            vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Relaxed);
+            self.vm.sync_hwstate(ctx, vcpu);
+            P::count(ctx, Event::EntryCancelled);
+            return false;
+        }
+        P::work(ctx, Work::EnterGuest);
+        P::count(ctx, Event::GuestEntry);
+        self.in_guest = true;
+        true
+    }
+
+    /// Enters the guest, however often it takes.
+    pub fn enter_always(&mut self) {
+        let mut spins = 0;
+        while !self.enter() {
+            spins += 1;
+            P::relax(self.ctx, spins);
+        }
+    }
+
+    /// Whether the guest has to be left: somebody kicked, or the list registers run dry while more is pending.
+    #[inline(always)]
+    pub fn must_exit(&self) -> bool {
+        self.vcpu.mode.load(self.ctx, Order::Relaxed) == EXITING_GUEST_MODE || self.underflows()
+    }
+
+    fn underflows(&self) -> bool {
+        let (ctx, vcpu) = (self.ctx, self.vcpu);
+        let valid = |register: &&P::Cell<u64>| register.get(ctx) & (LR_PENDING | LR_ACTIVE) != 0;
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        vcpu.underflow.get(ctx) && vcpu.list_registers[..used].iter().filter(valid).count() <= 1
+    }
+
+    /// Reads `ICC_IAR1_EL1`: the pending LPI of highest priority becomes active; `None` is INTID 1023 (spurious).
+    pub fn acknowledge(&mut self) -> Option<u32> {
+        let (ctx, vcpu) = (self.ctx, self.vcpu);
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        let mut best: Option<(u8, usize, u64)> = None;
+        for (index, register) in vcpu.list_registers[..used].iter().enumerate() {
+            let lr = register.get(ctx);
+            if lr & LR_PENDING != 0 && lr & LR_ACTIVE == 0 && best.is_none_or(|(least, ..)| lr_priority(lr) < least) {
+                best = Some((lr_priority(lr), index, lr));
+            }
+        }
+        let (priority, index, lr) = best?;
+        // It must preempt what is active: 32 levels, the lower value wins.
+        let level = 1 << (priority >> 3);
+        let active = vcpu.active_priorities.get(ctx);
+        if active & (level | (level - 1)) != 0 {
+            return None;
+        }
+        vcpu.active_priorities.set(ctx, active | level);
+        vcpu.list_registers[index].set(ctx, lr & !LR_PENDING | LR_ACTIVE);
+        P::count(ctx, Event::Delivered);
+        Some(lr_intid(lr))
+    }
+
+    /// Writes `ICC_EOIR1_EL1`: drops the running priority and deactivates.
+    pub fn eoi(&mut self, intid: u32) {
+        let (ctx, vcpu) = (self.ctx, self.vcpu);
+        let active = vcpu.active_priorities.get(ctx);
+        vcpu.active_priorities.set(ctx, active & active.wrapping_sub(1));
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        for register in &vcpu.list_registers[..used] {
+            let lr = register.get(ctx);
+            if lr & LR_ACTIVE != 0 && lr_intid(lr) == intid {
+                register.set(ctx, lr & !LR_ACTIVE);
+                return;
+            }
+        }
+    }
+
+    /// Leaves the guest: list registers are folded, the `ap_list` pruned.
+    pub fn exit(&mut self) {
+        if !core::mem::take(&mut self.in_guest) {
+            return;
+        }
+        let ctx = self.ctx;
+        P::work(ctx, Work::ExitGuest);
+        // Relaxed: a kick that comes later finds its request at the next entry (O-04).
+        self.vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Relaxed);
+        self.vm.sync_hwstate(ctx, self.vcpu);
+        P::count(ctx, Event::GuestExit);
+        P::rcu_throttle(ctx);
+    }
+}
+
+impl<P: Platform, D: Design> Drop for Running<'_, P, D> {
+    fn drop(&mut self) {
+        self.exit();
+    }
+}

@@ -1,0 +1,222 @@
+//! [`Vm`]: one virtual machine's interrupt controller, in one design on one platform.
+
+use crate::bus::{Bus, MAX_ITS};
+use crate::cache::Cache;
+use crate::designs::Design;
+use crate::irq::{Irq, NO_VCPU};
+use crate::its::Its;
+use crate::lpi_store::LpiStore;
+use crate::obj::Obj;
+use crate::order::Order;
+use crate::platform::{Atomic, Layout, NoMemory, Platform, PlainCell, PointerCell};
+use crate::tables::GuestTables;
+use crate::vcpu::flush::LR_PENDING;
+use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Most vCPUs of a VM (`VGIC_V3_MAX_CPUS`).
+pub const MAX_VCPUS: u32 = 512;
+/// Mapped events that a VM may have in all, so that a hostile guest cannot exhaust the host.
+pub const MAX_MAPPINGS: u32 = 1 << 20;
+
+/// `struct vgic_dist`, LPI parts.
+pub struct Dist<P: Platform, D: Design> {
+    pub(crate) enabled: P::AtomicU32,
+    pub(crate) store: LpiStore<P>,
+    pub(crate) cache: D::Cache<P>,
+}
+
+/// A VM. [`Vm::destroy`] must be called before it is dropped, or its objects leak.
+pub struct Vm<P: Platform, D: Design> {
+    pub(crate) dist: Dist<P, D>,
+    /// The vCPUs, by id.
+    pub vcpus: Box<[Vcpu<P>]>,
+    pub(crate) bus: Bus<P>,
+    /// Guest memory.
+    pub tables: Box<dyn GuestTables>,
+    pub(crate) list_registers: usize,
+    pub(crate) mappings: P::AtomicU32,
+    pub(crate) max_mappings: u32,
+    its_count: P::AtomicU32,
+}
+
+/// What is known of one LPI, for a look from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LpiState {
+    /// Its INTID.
+    pub intid: u32,
+    /// The vCPU that it should go to.
+    pub target_vcpu: Option<u32>,
+    /// Pending, outside the list registers.
+    pub pending: bool,
+    /// Active.
+    pub active: bool,
+    /// Enabled.
+    pub enabled: bool,
+    /// Priority.
+    pub priority: u8,
+    /// The vCPU on whose `ap_list` it is.
+    pub queued_on: Option<u32>,
+    /// Its reference count, without the look's own.
+    pub references: u32,
+}
+
+impl<P: Platform, D: Design> Vm<P, D> {
+    /// A VM with its distributor enabled, without an ITS.
+    ///
+    /// `vcpus` is 1 to [`MAX_VCPUS`], `list_registers` 1 to 16.
+    pub fn new(
+        ctx: &P::Ctx,
+        vcpus: u32,
+        list_registers: usize,
+        tables: Box<dyn GuestTables>,
+    ) -> Result<Self, NoMemory> {
+        assert!((1..=MAX_VCPUS).contains(&vcpus), "1 to {MAX_VCPUS} vCPUs");
+        assert!((1..=MAX_LIST_REGISTERS).contains(&list_registers), "1 to {MAX_LIST_REGISTERS} list registers");
+        let dist = P::embed("vgic_dist", |l| Dist {
+            enabled: l.u32("enabled", 1),
+            store: LpiStore::new::<D>(l),
+            cache: D::Cache::<P>::new(l),
+        });
+        let vm = P::embed("kvm", |l| Vm {
+            dist,
+            vcpus: (0..vcpus).map(Vcpu::new).collect(),
+            bus: Bus::new(l),
+            tables,
+            list_registers,
+            mappings: l.u32("its_mappings", 0),
+            max_mappings: MAX_MAPPINGS,
+            its_count: l.u32("has_its", 0),
+        });
+        vm.bus.publish(ctx, vcpus, &[])?;
+        Ok(vm)
+    }
+
+    /// Adds an ITS at guest physical address `base`; the caller excludes other changes of the set of ITSes.
+    pub fn add_its(&self, ctx: &P::Ctx, base: u64) -> Result<Obj<Its<P>>, NoMemory> {
+        let mut all = self.its_list(ctx);
+        assert!(all.len() < MAX_ITS, "at most {MAX_ITS} ITSes");
+        if all.is_empty() {
+            D::Cache::<P>::init(self, ctx);
+        }
+        let its = Its::alloc(ctx, base, all.len())?;
+        all.push(its);
+        if self.bus.publish(ctx, self.vcpus.len() as u32, &all).is_err() {
+            // SAFETY: S-06: allocated by this call and not published.
+            unsafe { P::free(ctx, its) };
+            return Err(NoMemory);
+        }
+        self.its_count.store(ctx, all.len() as u32, Order::Relaxed);
+        Ok(its)
+    }
+
+    /// Every ITS, in the order of their addresses.
+    pub fn its_list(&self, ctx: &P::Ctx) -> Vec<Obj<Its<P>>> {
+        let mut all = Vec::new();
+        self.bus.for_each_its(ctx, |its| all.push(its));
+        all
+    }
+
+    pub(crate) fn has_its(&self, ctx: &P::Ctx) -> bool {
+        self.its_count.load(ctx, Order::Relaxed) != 0
+    }
+
+    /// Frees everything. The caller is the last user of the VM: no other thread runs anything on it.
+    pub fn destroy(&self, ctx: &P::Ctx) {
+        for vcpu in &self.vcpus {
+            while let Some(irq) = vcpu.ap_list.first(ctx) {
+                vcpu.ap_list.del(ctx, irq);
+                irq.vcpu.set(ctx, NO_VCPU);
+                self.put_irq(ctx, irq);
+            }
+        }
+        for its in self.its_list(ctx) {
+            while let Some(device) = its.device_list.first(ctx) {
+                self.free_device(ctx, &its, device);
+            }
+            while let Some(collection) = its.collection_list.first(ctx) {
+                its.free_unused_collection(ctx, collection);
+            }
+        }
+        D::Cache::<P>::invalidate_all(self, ctx);
+        D::Cache::<P>::destroy(self, ctx);
+        let all = self.its_list(ctx);
+        self.bus.destroy(ctx);
+        for its in all {
+            its.translation_cache.destroy(ctx);
+            // SAFETY: S-09: the bus is gone, by which alone an ITS is found, and the caller is the last user.
+            unsafe { P::free(ctx, its) };
+        }
+        self.dist.store.lpi_xa.destroy(ctx);
+    }
+
+    /// How many translations are cached; for a quiet VM.
+    pub fn cached_translations(&self, ctx: &P::Ctx) -> usize {
+        D::Cache::<P>::len(self, ctx)
+    }
+
+    /// The state of one LPI.
+    pub fn lpi(&self, ctx: &P::Ctx, intid: u32) -> Option<LpiState> {
+        let irq = self.get_irq(ctx, intid)?;
+        let state = Self::lpi_state(ctx, irq);
+        self.put_irq(ctx, irq);
+        Some(LpiState { references: state.references - 1, ..state })
+    }
+
+    /// The state of every LPI, by INTID; for a quiet VM.
+    pub fn lpis(&self, ctx: &P::Ctx) -> Vec<LpiState> {
+        let mut all: Vec<_> = self.reachable_lpis(ctx).into_iter().map(|irq| Self::lpi_state(ctx, irq)).collect();
+        all.sort_by_key(|lpi| lpi.intid);
+        all
+    }
+
+    fn lpi_state(ctx: &P::Ctx, irq: Obj<Irq<P>>) -> LpiState {
+        let vcpu = |cell: &P::Cell<u32>| Some(cell.get(ctx)).filter(|vcpu| *vcpu != NO_VCPU);
+        LpiState {
+            intid: irq.intid.get(ctx),
+            target_vcpu: vcpu(&irq.target_vcpu),
+            pending: irq.is_pending(ctx),
+            active: irq.active.get(ctx),
+            enabled: irq.enabled.get(ctx),
+            priority: irq.priority.get(ctx),
+            queued_on: vcpu(&irq.vcpu),
+            references: irq.refcount.read(ctx),
+        }
+    }
+
+    /// How many sends are still pending: in LPIs, and in list registers. For a quiet VM.
+    pub fn pending_count(&self, ctx: &P::Ctx) -> u64 {
+        let latched = self.reachable_lpis(ctx).iter().filter(|irq| irq.is_pending(ctx)).count();
+        let in_registers = |vcpu: &Vcpu<P>| {
+            let used = vcpu.used_list_registers.get(ctx) as usize;
+            vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & LR_PENDING != 0).count()
+        };
+        (latched + self.vcpus.iter().map(in_registers).sum::<usize>()) as u64
+    }
+
+    /// Every LPI that somebody holds: indexed, mapped or queued. (A design whose erase takes out the wrong one may have
+    /// LPIs that the index does not know.)
+    fn reachable_lpis(&self, ctx: &P::Ctx) -> Vec<Obj<Irq<P>>> {
+        let store = &self.dist.store;
+        let mut all = Vec::new();
+        if D::SPEC.index.has_list() {
+            all.extend(store.lpi_list.iter(ctx));
+        } else {
+            let mut from = 0;
+            while let Some((intid, irq)) = store.lpi_xa.next(ctx, from, u32::MAX) {
+                all.push(irq);
+                from = intid + 1;
+            }
+        }
+        self.vcpus.iter().for_each(|vcpu| all.extend(vcpu.ap_list.iter(ctx)));
+        for its in self.its_list(ctx) {
+            for device in its.device_list.iter(ctx) {
+                all.extend(device.itt.iter(ctx).filter_map(|ite| ite.irq.get(ctx)));
+            }
+        }
+        all.sort_by_key(|irq| irq.as_ptr() as usize);
+        all.dedup();
+        all
+    }
+}
