@@ -3,6 +3,7 @@
 use crate::bus::{Bus, MAX_ITS};
 use crate::cache::Cache;
 use crate::designs::Design;
+use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
 use crate::its::Its;
 use crate::lpi_store::LpiStore;
@@ -151,7 +152,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         self.dist.store.lpi_xa.destroy(ctx);
     }
 
-    /// How many translations are cached; for a quiet VM.
+    /// How many translations are cached.
     pub fn cached_translations(&self, ctx: &P::Ctx) -> usize {
         D::Cache::<P>::len(self, ctx)
     }
@@ -164,11 +165,21 @@ impl<P: Platform, D: Design> Vm<P, D> {
         Some(LpiState { references: state.references - 1, ..state })
     }
 
-    /// The state of every LPI, by INTID; for a quiet VM.
+    /// The state of every LPI that is mapped or queued, by INTID. Others may change the VM meanwhile; each state is one
+    /// that the LPI had.
     pub fn lpis(&self, ctx: &P::Ctx) -> Vec<LpiState> {
-        let mut all: Vec<_> = self.reachable_lpis(ctx).into_iter().map(|irq| Self::lpi_state(ctx, irq)).collect();
-        all.sort_by_key(|lpi| lpi.intid);
-        all
+        let mut intids = Vec::new();
+        for its in self.its_list(ctx) {
+            let (devices, _) = its.snapshot(ctx);
+            intids.extend(devices.iter().flat_map(|device| device.events.iter().map(|event| event.intid)));
+        }
+        for vcpu in &self.vcpus {
+            let _lock = Spin::<P>::lock_irqsave(&vcpu.ap_list_lock, ctx);
+            intids.extend(vcpu.ap_list.iter(ctx).map(|irq| irq.intid.get(ctx)));
+        }
+        intids.sort_unstable();
+        intids.dedup();
+        intids.into_iter().filter_map(|intid| self.lpi(ctx, intid)).collect()
     }
 
     fn lpi_state(ctx: &P::Ctx, irq: Obj<Irq<P>>) -> LpiState {
@@ -187,12 +198,14 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// How many sends are still pending: in LPIs, and in list registers. For a quiet VM.
     pub fn pending_count(&self, ctx: &P::Ctx) -> u64 {
-        let latched = self.reachable_lpis(ctx).iter().filter(|irq| irq.is_pending(ctx)).count();
-        let in_registers = |vcpu: &Vcpu<P>| {
-            let used = vcpu.used_list_registers.get(ctx) as usize;
-            vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & LR_PENDING != 0).count()
-        };
-        (latched + self.vcpus.iter().map(in_registers).sum::<usize>()) as u64
+        let latched = self.reachable_lpis(ctx).iter().filter(|irq| irq.is_pending(ctx)).count() as u64;
+        latched + self.vcpus.iter().map(|vcpu| self.pending_in_registers(ctx, vcpu)).sum::<u64>()
+    }
+
+    /// How many list registers of a vCPU hold a pending LPI; for a vCPU that does not run.
+    pub fn pending_in_registers(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> u64 {
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & LR_PENDING != 0).count() as u64
     }
 
     /// Every LPI that somebody holds: indexed, mapped or queued. (A design whose erase takes out the wrong one may have

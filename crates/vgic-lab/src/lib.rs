@@ -1,1 +1,8 @@
-//! TODO
+//! Workloads on the engine: the kernel's stress test, recorded guests, and the VM that Python drives.
+
+pub mod clock;
+pub mod floor;
+pub mod host;
+pub mod sample;
+pub mod stress;
+pub mod tables;

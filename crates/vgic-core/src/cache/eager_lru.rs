@@ -123,6 +123,7 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
     }
 
     fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+        let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
         vm.dist.cache.list.iter(ctx).take_while(|entry| entry.irq.get(ctx).is_some()).count()
     }
 }

@@ -306,6 +306,7 @@ impl<P: Platform> Cache<P> for LazyList<P> {
     }
 
     fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+        let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
         vm.dist.cache.list.locked().iter(ctx).take_while(|entry| entry.irq(ctx).is_some()).count()
     }
 }

@@ -58,7 +58,7 @@ pub trait Cache<P: Platform>: Send + Sync + Sized + 'static {
     /// Frees the entries; the cache was emptied and nobody else uses the VM any more.
     fn destroy<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx);
 
-    /// How many translations are cached now, for a quiet VM.
+    /// How many translations are cached now.
     fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize;
 }
 

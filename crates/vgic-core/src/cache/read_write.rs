@@ -136,6 +136,7 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
     }
 
     fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+        let _lock = Read::<P>::lock(&vm.dist.cache.lock, ctx);
         vm.dist.cache.list.iter(ctx).take_while(|entry| entry.irq.get(ctx).is_some()).count()
     }
 }

@@ -5,9 +5,12 @@
 //! specs in [`series`] are written as the series is: each is the one before it with what the patch changed.
 
 
+pub mod row;
 pub mod series;
 
 
+
+pub use row::{ROWS, Row, row};
 
 use crate::cache::Cache;
 use crate::platform::Platform;

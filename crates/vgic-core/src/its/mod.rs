@@ -6,6 +6,7 @@
 pub mod commands;
 pub mod error;
 pub mod resolve;
+pub mod snapshot;
 pub mod tables;
 
 use crate::bus::TRANSLATER;

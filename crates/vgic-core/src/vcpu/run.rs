@@ -36,6 +36,11 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         self.vcpu
     }
 
+    /// Whether anything is on the vCPU's `ap_list`; a hint.
+    pub fn has_queued(&self) -> bool {
+        !self.vcpu.ap_list.is_empty(self.ctx)
+    }
+
     /// Tries to enter the guest: false if a request came in meanwhile (then everything is as before).
     pub fn enter(&mut self) -> bool {
         let (ctx, vcpu) = (self.ctx, self.vcpu);

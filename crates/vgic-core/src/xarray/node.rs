@@ -18,7 +18,7 @@ use crate::obj::Obj;
 use crate::order::Order;
 use crate::platform::{Atomic, Layout, NoMemory, PlainCell, Platform, PointerCell, Slots};
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 const TAG_MASK: usize = 3;
 const TAG_OBJECT: usize = 0;
@@ -51,14 +51,14 @@ impl<P: Platform, T: Send + Sync + 'static> Entry<P, T> {
 
     #[inline(always)]
     pub(super) fn of_node(node: Obj<Node<P, T>>) -> Self {
-        Entry(node.as_ptr().cast::<()>().map_addr(|a| a | TAG_NODE), PhantomData)
+        Entry(node.as_ptr().cast::<()>().wrapping_byte_add(TAG_NODE), PhantomData)
     }
 
     /// The same object with (or without) the mark that an entry in the head carries itself.
     #[inline(always)]
     pub(super) fn with_mark(self, mark: bool) -> Self {
         match self.object() {
-            Some(obj) if mark => Entry(obj.as_ptr().cast::<()>().map_addr(|a| a | TAG_MARKED), PhantomData),
+            Some(obj) if mark => Entry(obj.as_ptr().cast::<()>().wrapping_byte_add(TAG_MARKED), PhantomData),
             Some(obj) => Self::of_object(obj),
             None => self,
         }
@@ -97,10 +97,10 @@ impl<P: Platform, T: Send + Sync + 'static> Entry<P, T> {
         if self.tag() != TAG_NODE {
             return None;
         }
-        let node = self.0.map_addr(|a| a & !TAG_MASK);
-        // SAFETY: S-10: the tag says that `of_node` made the word, so it is a node of this tree, and the caller found
-        // it inside the RCU section or under the lock that keeps the node from being freed.
-        unsafe { Obj::from_ptr(node.cast()) }
+        let node = self.0.wrapping_byte_sub(TAG_NODE).cast();
+        // SAFETY: S-10: the tag says that `of_node` made the word, so without it this is a node of this tree (and not
+        // null); the caller found it in the RCU section or under the lock that keeps the node from being freed.
+        Some(unsafe { Obj::from_raw(NonNull::new_unchecked(node)) })
     }
 
     /// The object, if it is one.
@@ -108,7 +108,7 @@ impl<P: Platform, T: Send + Sync + 'static> Entry<P, T> {
     pub(super) fn object(self) -> Option<Obj<T>> {
         let obj = match self.tag() {
             TAG_OBJECT => self.0,
-            TAG_MARKED => self.0.map_addr(|a| a & !TAG_MASK),
+            TAG_MARKED => self.0.wrapping_byte_sub(TAG_MARKED),
             _ => return None,
         };
         // SAFETY: S-11: null, or the tag says that the word was made from a handle; who frees the object has erased it

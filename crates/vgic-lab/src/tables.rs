@@ -1,0 +1,81 @@
+//! LPI tables in host memory, for a VM without guest memory of its own.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
+use vgic_core::tables::{Fault, GuestTables};
+
+/// Priority 0xa0, enabled: what Linux writes for an LPI in use.
+pub const DEFAULT_CONFIG: u8 = 0xa1;
+
+const PENDING_BYTES: usize = INTID_LIMIT as usize / 8;
+
+/// The LPI configuration table and a pending table for each vCPU. All bytes may be read and written at any time.
+pub struct FlatTables {
+    config: Box<[AtomicU8]>,
+    pending: Box<[OnceLock<Box<[AtomicU8]>>]>,
+}
+
+fn bytes(count: usize, value: u8) -> Box<[AtomicU8]> {
+    (0..count).map(|_| AtomicU8::new(value)).collect()
+}
+
+impl FlatTables {
+    /// Tables for `vcpus` vCPUs: every LPI enabled at priority 0xa0, none pending.
+    pub fn new(vcpus: u32) -> Arc<Self> {
+        Arc::new(FlatTables {
+            config: bytes((INTID_LIMIT - FIRST_LPI) as usize, DEFAULT_CONFIG),
+            pending: (0..vcpus).map(|_| OnceLock::new()).collect(),
+        })
+    }
+
+    fn config_byte(&self, intid: u32) -> Result<&AtomicU8, Fault> {
+        intid.checked_sub(FIRST_LPI).and_then(|index| self.config.get(index as usize)).ok_or(Fault)
+    }
+
+    fn pending_table(&self, vcpu: u32, offset: u32) -> Result<&AtomicU8, Fault> {
+        let table = self.pending.get(vcpu as usize).ok_or(Fault)?;
+        table.get_or_init(|| bytes(PENDING_BYTES, 0)).get(offset as usize).ok_or(Fault)
+    }
+
+    /// Writes an LPI's configuration byte.
+    pub fn write_config(&self, intid: u32, byte: u8) -> Result<(), Fault> {
+        self.config_byte(intid)?.store(byte, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes an LPI's bit in a pending table.
+    pub fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault> {
+        let byte = self.pending_table(vcpu, intid / 8)?;
+        let bit = 1 << (intid % 8);
+        if pending {
+            byte.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            byte.fetch_and(!bit, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Reads an LPI's bit in a pending table.
+    pub fn read_pending(&self, vcpu: u32, intid: u32) -> Result<bool, Fault> {
+        Ok(self.pending_table(vcpu, intid / 8)?.load(Ordering::Relaxed) & (1 << (intid % 8)) != 0)
+    }
+}
+
+/// The handle that a VM holds.
+pub struct Shared(pub Arc<FlatTables>);
+
+impl GuestTables for Shared {
+    fn config(&self, intid: u32) -> Result<u8, Fault> {
+        Ok(self.0.config_byte(intid)?.load(Ordering::Relaxed))
+    }
+
+    fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault> {
+        Ok(self.0.pending_table(vcpu, offset)?.load(Ordering::Relaxed))
+    }
+
+    fn set_pending_byte(&self, vcpu: u32, offset: u32, value: u8) -> Result<(), Fault> {
+        self.0.pending_table(vcpu, offset)?.store(value, Ordering::Relaxed);
+        Ok(())
+    }
+}
