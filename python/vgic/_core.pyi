@@ -28,6 +28,7 @@ class DesignRow(TypedDict):
     defect: str
     reference: str
     unsound: bool
+    control_races: bool
     lpi_store: str
     get: str
     put: str
@@ -67,6 +68,16 @@ class LpiState(TypedDict):
     priority: int
     queued_on: int | None
     references: int
+
+class DeviceTable(TypedDict):
+    device_id: int
+    event_bits: int
+    itt_address: int
+    events: list[tuple[int, int, int | None]]
+
+class Tables(TypedDict):
+    devices: list[DeviceTable]
+    collections: list[tuple[int, int | None]]
 
 class Counts(TypedDict):
     sent: int
@@ -133,11 +144,27 @@ class Vm:
     def has_pending(self, vcpu: int) -> bool: ...
     def lpi(self, intid: int) -> LpiState | None: ...
     def lpis(self) -> list[LpiState]: ...
+    #: {"devices": [{"device_id", "event_bits", "itt_address", "events": [(event, INTID, collection | None)]}],
+    #:  "collections": [(collection, vcpu | None)]}, in the order of mapping
+    def tables(self, its: int) -> Tables: ...
     def cached_translations(self) -> int: ...
     def counts(self) -> Counts: ...
 
 def live_objects() -> dict[str, int]: ...
 def rcu_barrier() -> None: ...
+
+class RcuStats(TypedDict):
+    strategy: str
+    grace_periods: int
+    waited_seconds: float
+    longest_wait_seconds: float
+    callbacks_queued: int
+    callbacks_run: int
+    backlog: int
+    oldest_callback_age_seconds: float
+    stalls: int
+
+def rcu_stats() -> RcuStats: ...
 
 class Sample(Counts):
     design: str

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod floor;
 pub mod host;
+pub mod replay;
 pub mod sample;
 pub mod stress;
 pub mod tables;

@@ -382,7 +382,7 @@ fn wait_for_window(ctx: &NativeCtx, counters: &[Arc<Counters>], window: u64, sto
 }
 
 /// A vCPU: enters the guest, which takes what is pending and spins, until it is told to stop.
-fn vcpu_thread<P: Platform, D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, id: u32, guest: Guest, stop: &AtomicBool) {
+pub(crate) fn vcpu_thread<P: Platform, D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, id: u32, guest: Guest, stop: &AtomicBool) {
     let mut vcpu = vm.run_vcpu(ctx, id);
     let mut cancelled = 0;
     while !stop.load(Ordering::Relaxed) {

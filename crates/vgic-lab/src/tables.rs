@@ -44,6 +44,11 @@ impl FlatTables {
         Ok(())
     }
 
+    /// Reads an LPI's configuration byte.
+    pub fn read_config(&self, intid: u32) -> Result<u8, Fault> {
+        Ok(self.config_byte(intid)?.load(Ordering::Relaxed))
+    }
+
     /// Writes an LPI's bit in a pending table.
     pub fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault> {
         let byte = self.pending_table(vcpu, intid / 8)?;
@@ -67,7 +72,7 @@ pub struct Shared(pub Arc<FlatTables>);
 
 impl GuestTables for Shared {
     fn config(&self, intid: u32) -> Result<u8, Fault> {
-        Ok(self.0.config_byte(intid)?.load(Ordering::Relaxed))
+        self.0.read_config(intid)
     }
 
     fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault> {

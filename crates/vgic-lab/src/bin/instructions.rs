@@ -1,1 +1,40 @@
-fn main() {}
+//! Sends MSIs round after round, for counting instructions under callgrind; see `benches/instructions.py`.
+//!
+//! `vgic-instructions DESIGN DEVICES EVENTS ROUNDS [MODE]`; MODE is `senders` (default) or `lockstep`.
+
+use std::process::ExitCode;
+use vgic_lab::sample::Length;
+use vgic_lab::stress::{Guest, Mode, Stress};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize| args.get(index).and_then(|arg| arg.parse::<u32>().ok());
+    let (Some(design), Some(devices), Some(events), Some(rounds)) = (args.first(), number(1), number(2), number(3))
+    else {
+        eprintln!("usage: vgic-instructions DESIGN DEVICES EVENTS ROUNDS [senders|lockstep]");
+        return ExitCode::from(2);
+    };
+    let load = Stress {
+        vcpus: 1,
+        devices,
+        events,
+        length: Length::Iterations(u64::from(rounds)),
+        mode: if args.get(4).is_some_and(|mode| mode == "lockstep") { Mode::Lockstep } else { Mode::Senders },
+        guest: Guest::Fixed,
+        list_registers: 4,
+        mapped: 0,
+        window: 0,
+        churn: false,
+        allow_unsound: true,
+    };
+    match load.run(design, &mut |_| true) {
+        Ok(sample) => {
+            println!("{} sends, {:.2} ns each", sample.accepted, sample.cpu.as_nanos() as f64 / sample.accepted as f64);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("vgic-instructions: {failure:?}");
+            ExitCode::from(1)
+        }
+    }
+}

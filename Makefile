@@ -1,0 +1,75 @@
+# Two commands on a fresh clone: `make run` and `make test`. Needs Python >= 3.11 with venv, cargo and a C compiler.
+PYTHON ?= python3
+VENV := .venv
+MATURIN := maturin>=1.9.4,<2
+BIN := $(VENV)/bin
+export PYO3_PYTHON := $(CURDIR)/$(VENV)/bin/python
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
+
+# Runs a command without its output, unless it fails.
+quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SILENT:
+.PHONY: help run build test test-rust test-python lint bench clean
+
+help: ## Show this list.
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: build ## Build, install into .venv, and compare designs on a recorded guest (about two minutes).
+	echo "  run    vgic compare"
+	$(BIN)/vgic compare
+
+build: $(VENV)/.built ## Build the release extension and install the package into .venv.
+
+test: test-rust test-python ## Run every test.
+
+test-rust: $(VENV)/.made
+	echo "  test   cargo test --workspace"
+	cargo test --workspace --quiet
+
+test-python: $(VENV)/.built $(VENV)/.dev
+	echo "  test   pytest"
+	$(BIN)/pytest
+
+lint: $(VENV)/.built $(VENV)/.dev ## Run every check of ci/.
+	for check in ci/*.sh; do echo "  lint   $$check"; bash "$$check" || exit 1; done
+
+bench: $(VENV)/.built $(VENV)/.dev ## Measure, and write BENCHMARKS.md.
+	echo "  bench  BENCHMARKS.md"
+	$(BIN)/python benches/make_benchmarks.py
+
+clean: ## Remove what was built.
+	rm -rf $(VENV) target python/vgic/*.so report.html result.json
+
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: Python 3.11 or newer is needed ('make PYTHON=python3.12' names another one)" >&2; exit 1; }
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: this Python cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	command -v cargo >/dev/null || { echo "make: cargo is needed (https://rustup.rs)" >&2; exit 1; }
+	command -v cc >/dev/null || { echo "make: a C compiler is needed to link: apt-get install gcc" >&2; exit 1; }
+	echo "  venv   $(VENV)"
+	$(call quietly,$(PYTHON) -m venv $(VENV))
+	touch $@
+
+$(VENV)/.tools: pyproject.toml $(VENV)/.made
+	echo "  pip    maturin"
+	$(call quietly,$(BIN)/python -m pip install --quiet "$(MATURIN)")
+	touch $@
+
+$(VENV)/.built: $(VENV)/.tools pyproject.toml $(RUST_SOURCES)
+	echo "  build  vgic (release)"
+	$(call quietly,$(BIN)/maturin develop --release)
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.made
+	echo "  pip    what the tests need"
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/dev.txt
+	$(call quietly,$(BIN)/python -m pip install --quiet -r $(VENV)/dev.txt)
+	touch $@

@@ -1,0 +1,22 @@
+//! The Python module `vgic._core`: conversions, releasing the interpreter lock, Ctrl-C. No logic.
+#![allow(missing_docs)] // What Python sees is documented in `_core.pyi` and in the package.
+
+mod catalogue;
+mod errors;
+mod pool;
+mod runs;
+mod vm;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    m.add("DEFAULT_DESIGN", "v7.1.8")?;
+    m.add("BASELINE_DESIGN", "v6.8-rc1")?;
+    m.add("CommandError", m.py().get_type::<errors::CommandError>())?;
+    m.add_class::<vm::Vm>()?;
+    catalogue::add(m)?;
+    runs::add(m)?;
+    Ok(())
+}

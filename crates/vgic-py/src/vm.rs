@@ -1,0 +1,355 @@
+//! `Vm`.
+
+use crate::errors;
+use crate::pool::Pool;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use vgic_core::vm::LpiState;
+use vgic_core::{Command, Event, Msi};
+use vgic_lab::host::{Host, in_range, new_host};
+
+#[pyclass(frozen, module = "vgic._core")]
+pub struct Vm {
+    host: Box<dyn Host>,
+    /// Dropped after the VM: destroying a VM makes a context of its own.
+    pool: Pool,
+    design: String,
+    doorbell: u64,
+}
+
+impl Vm {
+    fn check(&self, what: &'static str, value: u64, count: u64) -> PyResult<()> {
+        match count {
+            0 => Err(PyValueError::new_err(format!("the VM has no {what}"))),
+            count => in_range(what, value, 0, count - 1).map_err(errors::refused),
+        }
+    }
+
+    fn check_vcpu(&self, vcpu: u32) -> PyResult<()> {
+        self.check("vcpu", u64::from(vcpu), u64::from(self.host.vcpus()))
+    }
+
+    fn command(&self, py: Python<'_>, its: usize, command: Command) -> PyResult<()> {
+        self.check("its", its as u64, self.host.its_count() as u64)?;
+        py.detach(|| self.pool.with(|ctx| self.host.command(ctx, its, command)))
+            .map_err(|error| errors::command(py, error))
+    }
+
+    fn check_lpi(intid: u32) -> PyResult<()> {
+        in_range("intid", u64::from(intid), 8192, 65535).map_err(errors::refused)
+    }
+}
+
+#[pymethods]
+impl Vm {
+    #[new]
+    #[pyo3(signature = (vcpus, design, *, list_registers = 4, its = 1, allow_unsound = false))]
+    fn new(
+        py: Python<'_>,
+        vcpus: u32,
+        design: &str,
+        list_registers: usize,
+        its: usize,
+        allow_unsound: bool,
+    ) -> PyResult<Self> {
+        let pool = Pool::default();
+        let made = py.detach(|| pool.with(|ctx| new_host(ctx, design, vcpus, list_registers, its, allow_unsound)));
+        let host = made.map_err(errors::refused)?;
+        let doorbell = if its > 0 { host.doorbell(0) } else { 0 };
+        Ok(Vm { host, pool, design: design.to_owned(), doorbell })
+    }
+
+    #[getter]
+    fn design(&self) -> &str {
+        &self.design
+    }
+
+    #[getter]
+    fn vcpus(&self) -> u32 {
+        self.host.vcpus()
+    }
+
+    #[getter]
+    fn its_count(&self) -> usize {
+        self.host.its_count()
+    }
+
+    fn doorbell(&self, its: usize) -> PyResult<u64> {
+        self.check("its", its as u64, self.host.its_count() as u64)?;
+        Ok(self.host.doorbell(its))
+    }
+
+    fn signal_msi(&self, device_id: u32, event_id: u32) -> PyResult<u32> {
+        // A send takes well under a microsecond: shorter than giving up the interpreter and getting it back.
+        let msi = Msi { doorbell: self.doorbell, device_id, event_id, device_id_valid: true };
+        self.pool.with(|ctx| self.host.signal(ctx, &msi)).map(u32::from).map_err(errors::send)
+    }
+
+    fn signal_msi_at(
+        &self,
+        py: Python<'_>,
+        doorbell: u64,
+        device_id: u32,
+        event_id: u32,
+        valid_device_id: bool,
+    ) -> PyResult<u32> {
+        let msi = Msi { doorbell, device_id, event_id, device_id_valid: valid_device_id };
+        py.detach(|| self.pool.with(|ctx| self.host.signal(ctx, &msi))).map(u32::from).map_err(errors::send)
+    }
+
+    #[pyo3(signature = (device_ids, event_ids, its = 0))]
+    fn signal_msis(
+        &self,
+        py: Python<'_>,
+        device_ids: &Bound<'_, PyAny>,
+        event_ids: &Bound<'_, PyAny>,
+        its: usize,
+    ) -> PyResult<u64> {
+        self.check("its", its as u64, self.host.its_count() as u64)?;
+        let numbers = |what: &str, buffer: &Bound<'_, PyAny>| -> PyResult<Vec<u32>> {
+            let buffer = PyBuffer::<u32>::get(buffer)
+                .map_err(|_| PyValueError::new_err(format!("{what} must be a buffer of unsigned 32-bit integers")))?;
+            buffer.to_vec(py)
+        };
+        // A copy: another thread may write to the buffers while the interpreter lock is released.
+        let (devices, events) = (numbers("device_ids", device_ids)?, numbers("event_ids", event_ids)?);
+        if devices.len() != events.len() {
+            let text = format!("device_ids and event_ids differ in length: {} and {}", devices.len(), events.len());
+            return Err(PyValueError::new_err(text));
+        }
+        let doorbell = self.host.doorbell(its);
+        // Ctrl-C is answered between parts.
+        const PART: usize = 1 << 16;
+        let mut taken = 0;
+        for (devices, events) in devices.chunks(PART).zip(events.chunks(PART)) {
+            let mut pairs = devices.iter().copied().zip(events.iter().copied());
+            taken += py.detach(|| self.pool.with(|ctx| self.host.signal_many(ctx, doorbell, &mut pairs)));
+            py.check_signals()?;
+        }
+        Ok(taken)
+    }
+
+    fn mapd(
+        &self,
+        py: Python<'_>,
+        its: usize,
+        device_id: u32,
+        event_bits: u32,
+        itt_address: u64,
+        valid: bool,
+    ) -> PyResult<()> {
+        in_range("event_bits", u64::from(event_bits), 1, 32).map_err(errors::refused)?;
+        self.command(py, its, Command::Mapd { device_id, event_bits, itt_addr: itt_address, valid })
+    }
+
+    fn mapc(&self, py: Python<'_>, its: usize, collection_id: u32, vcpu: u32, valid: bool) -> PyResult<()> {
+        self.command(py, its, Command::Mapc { collection_id, vcpu, valid })
+    }
+
+    fn mapti(
+        &self,
+        py: Python<'_>,
+        its: usize,
+        device_id: u32,
+        event_id: u32,
+        intid: u32,
+        collection_id: u32,
+    ) -> PyResult<()> {
+        self.command(py, its, Command::Mapti { device_id, event_id, intid, collection_id })
+    }
+
+    fn mapi(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32, collection_id: u32) -> PyResult<()> {
+        self.command(py, its, Command::Mapi { device_id, event_id, collection_id })
+    }
+
+    fn movi(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32, collection_id: u32) -> PyResult<()> {
+        self.command(py, its, Command::Movi { device_id, event_id, collection_id })
+    }
+
+    fn movall(&self, py: Python<'_>, its: usize, from_vcpu: u32, to_vcpu: u32) -> PyResult<()> {
+        self.command(py, its, Command::Movall { from_vcpu, to_vcpu })
+    }
+
+    fn discard(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
+        self.command(py, its, Command::Discard { device_id, event_id })
+    }
+
+    fn clear(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
+        self.command(py, its, Command::Clear { device_id, event_id })
+    }
+
+    fn int(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
+        self.command(py, its, Command::Int { device_id, event_id })
+    }
+
+    fn inv(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
+        self.command(py, its, Command::Inv { device_id, event_id })
+    }
+
+    fn invall(&self, py: Python<'_>, its: usize, collection_id: u32) -> PyResult<()> {
+        self.command(py, its, Command::Invall { collection_id })
+    }
+
+    fn sync(&self, py: Python<'_>, its: usize, vcpu: u32) -> PyResult<()> {
+        self.command(py, its, Command::Sync { vcpu })
+    }
+
+    fn set_its_enabled(&self, py: Python<'_>, its: usize, enabled: bool) -> PyResult<()> {
+        self.check("its", its as u64, self.host.its_count() as u64)?;
+        py.detach(|| self.pool.with(|ctx| self.host.set_its_enabled(ctx, its, enabled)));
+        Ok(())
+    }
+
+    fn its_enabled(&self, its: usize) -> PyResult<bool> {
+        self.check("its", its as u64, self.host.its_count() as u64)?;
+        Ok(self.pool.with(|ctx| self.host.its_enabled(ctx, its)))
+    }
+
+    #[pyo3(signature = (vcpu, enabled, load_pending = true))]
+    fn set_lpis_enabled(&self, py: Python<'_>, vcpu: u32, enabled: bool, load_pending: bool) -> PyResult<()> {
+        self.check_vcpu(vcpu)?;
+        py.detach(|| self.pool.with(|ctx| self.host.set_lpis_enabled(ctx, vcpu, enabled, load_pending)))
+            .map_err(errors::fault)
+    }
+
+    fn lpis_enabled(&self, vcpu: u32) -> PyResult<bool> {
+        self.check_vcpu(vcpu)?;
+        Ok(self.pool.with(|ctx| self.host.lpis_enabled(ctx, vcpu)))
+    }
+
+    fn set_distributor_enabled(&self, py: Python<'_>, enabled: bool) {
+        py.detach(|| self.pool.with(|ctx| self.host.set_distributor_enabled(ctx, enabled)));
+    }
+
+    fn distributor_enabled(&self) -> bool {
+        self.pool.with(|ctx| self.host.distributor_enabled(ctx))
+    }
+
+    fn write_config(&self, intid: u32, byte: u8) -> PyResult<()> {
+        Self::check_lpi(intid)?;
+        self.host.tables().write_config(intid, byte).map_err(errors::fault)
+    }
+
+    fn read_config(&self, intid: u32) -> PyResult<u8> {
+        Self::check_lpi(intid)?;
+        self.host.tables().read_config(intid).map_err(errors::fault)
+    }
+
+    fn write_pending_table(&self, vcpu: u32, intid: u32, pending: bool) -> PyResult<()> {
+        self.check_vcpu(vcpu)?;
+        Self::check_lpi(intid)?;
+        self.host.tables().write_pending(vcpu, intid, pending).map_err(errors::fault)
+    }
+
+    fn read_pending_table(&self, vcpu: u32, intid: u32) -> PyResult<bool> {
+        self.check_vcpu(vcpu)?;
+        Self::check_lpi(intid)?;
+        self.host.tables().read_pending(vcpu, intid).map_err(errors::fault)
+    }
+
+    fn save_pending_tables(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.pool.with(|ctx| self.host.save_pending_tables(ctx))).map_err(errors::fault)
+    }
+
+    fn acknowledge(&self, py: Python<'_>, vcpu: u32) -> PyResult<Option<u32>> {
+        self.check_vcpu(vcpu)?;
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu))))
+    }
+
+    fn eoi(&self, py: Python<'_>, vcpu: u32, intid: u32) -> PyResult<()> {
+        self.check_vcpu(vcpu)?;
+        py.detach(|| self.pool.with(|ctx| self.host.eoi(ctx, vcpu, intid)));
+        Ok(())
+    }
+
+    fn has_pending(&self, py: Python<'_>, vcpu: u32) -> PyResult<bool> {
+        self.check_vcpu(vcpu)?;
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.has_pending(ctx, vcpu))))
+    }
+
+    fn lpi<'py>(&self, py: Python<'py>, intid: u32) -> PyResult<Option<Bound<'py, PyDict>>> {
+        Self::check_lpi(intid)?;
+        let state = py.detach(|| self.pool.with(|ctx| self.host.lpi(ctx, intid)));
+        state.map(|state| lpi_dict(py, &state)).transpose()
+    }
+
+    fn lpis<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let states = py.detach(|| self.pool.with(|ctx| self.host.lpis(ctx)));
+        let list = PyList::empty(py);
+        for state in states {
+            list.append(lpi_dict(py, &state)?)?;
+        }
+        Ok(list)
+    }
+
+    fn tables<'py>(&self, py: Python<'py>, its: usize) -> PyResult<Bound<'py, PyDict>> {
+        self.check("its", its as u64, self.host.its_count() as u64)?;
+        let (devices, collections) = py.detach(|| self.pool.with(|ctx| self.host.snapshot(ctx, its)));
+        let dict = PyDict::new(py);
+        let list = PyList::empty(py);
+        for device in devices {
+            let events: Vec<_> = device.events.iter().map(|e| (e.event_id, e.intid, e.collection_id)).collect();
+            let row = PyDict::new(py);
+            row.set_item("device_id", device.device_id)?;
+            row.set_item("event_bits", device.event_bits)?;
+            row.set_item("itt_address", device.itt_addr)?;
+            row.set_item("events", events)?;
+            list.append(row)?;
+        }
+        dict.set_item("devices", list)?;
+        let collections: Vec<_> = collections.iter().map(|c| (c.collection_id, c.vcpu)).collect();
+        dict.set_item("collections", collections)?;
+        Ok(dict)
+    }
+
+    fn cached_translations(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.pool.with(|ctx| self.host.cached_translations(ctx)))
+    }
+
+    fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let pending = py.detach(|| self.pool.with(|ctx| self.host.pending_count(ctx)));
+        counts_dict(py, &self.pool.counts(), pending)
+    }
+}
+
+fn lpi_dict<'py>(py: Python<'py>, state: &LpiState) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("intid", state.intid)?;
+    dict.set_item("target_vcpu", state.target_vcpu)?;
+    dict.set_item("pending", state.pending)?;
+    dict.set_item("active", state.active)?;
+    dict.set_item("enabled", state.enabled)?;
+    dict.set_item("priority", state.priority)?;
+    dict.set_item("queued_on", state.queued_on)?;
+    dict.set_item("references", state.references)?;
+    Ok(dict)
+}
+
+/// The `Counts` of `_core.pyi`.
+pub fn counts_dict<'py>(py: Python<'py>, counts: &[u64; Event::COUNT], pending: u64) -> PyResult<Bound<'py, PyDict>> {
+    let names = [
+        ("sent", Event::Sent),
+        ("delivered", Event::Delivered),
+        ("coalesced", Event::Coalesced),
+        ("dropped", Event::Dropped),
+        ("pending_loaded", Event::PendingLoaded),
+        ("cache_hits", Event::CacheHit),
+        ("cache_misses", Event::CacheMiss),
+        ("cache_evictions", Event::CacheEviction),
+        ("guest_entries", Event::GuestEntry),
+        ("guest_exits", Event::GuestExit),
+        ("entries_cancelled", Event::EntryCancelled),
+        ("kicks", Event::Kick),
+        ("wakes", Event::Wake),
+        ("migrations", Event::Migration),
+        ("grace_periods", Event::GracePeriod),
+    ];
+    let dict = PyDict::new(py);
+    for (name, event) in names {
+        dict.set_item(name, counts[event as usize])?;
+    }
+    dict.set_item("pending", pending)?;
+    Ok(dict)
+}

@@ -1,0 +1,63 @@
+"""vgic: KVM/arm64's LPI routing and injection as a library, with every locking design selectable by name.
+
+>>> import vgic
+>>> vm = vgic.Vm(vcpus=4, design="v6.10")
+>>> result = vgic.run(vgic.StressWorkload(vcpus=2, devices=2, events=16, seconds=0.1), "patch-15")
+"""
+
+from vgic._core import VERSION as __version__
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, design, designs
+from vgic.errors import (
+    CommandError,
+    ConservationError,
+    MeasurementError,
+    RecordingError,
+    ResultError,
+    UnknownDesign,
+    UnsoundDesign,
+    WorkloadError,
+)
+from vgic.measure import Effort
+from vgic.results import Result, ResultFile, Sample
+from vgic.run import COMPARED_DESIGNS, compare, default_workloads, replay_recorded, run, run_in_turn
+from vgic.trace import Check, Recording, check, read_recording, recordings
+from vgic.vm import Its, Vcpu, Vm
+from vgic.workload import ReplayWorkload, StressWorkload, Workload
+
+__all__ = [
+    "BASELINE_DESIGN",
+    "COMPARED_DESIGNS",
+    "DEFAULT_DESIGN",
+    "Check",
+    "CommandError",
+    "ConservationError",
+    "Design",
+    "Effort",
+    "Its",
+    "MeasurementError",
+    "Recording",
+    "RecordingError",
+    "ReplayWorkload",
+    "Result",
+    "ResultError",
+    "ResultFile",
+    "Sample",
+    "StressWorkload",
+    "UnknownDesign",
+    "UnsoundDesign",
+    "Vcpu",
+    "Vm",
+    "Workload",
+    "WorkloadError",
+    "__version__",
+    "check",
+    "compare",
+    "default_workloads",
+    "design",
+    "designs",
+    "read_recording",
+    "recordings",
+    "replay_recorded",
+    "run",
+    "run_in_turn",
+]

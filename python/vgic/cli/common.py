@@ -1,0 +1,177 @@
+"""What the sub-commands share: progress, output files, numbers."""
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from vgic.results import Result
+
+DesignsOption = Annotated[
+    list[str] | None,
+    typer.Option("--design", metavar="NAME", help="A design, see 'vgic designs'; repeat it for several."),
+]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
+]
+UnsoundOption = Annotated[
+    bool,
+    typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),
+]
+
+
+def console(json_path: str | None = None) -> Console:
+    """Where people read: standard output, or standard error if that carries JSON."""
+    return Console(stderr=json_path == "-", highlight=False, emoji=False)
+
+
+def warn(message: str) -> None:
+    """One line on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+class Update(Protocol):
+    """Tells a progress bar the share done, and optionally what is being done."""
+
+    def __call__(self, done: float, text: str = "", /) -> None: ...  # noqa: D102
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Update]:
+    """A progress bar on standard error if that is a terminal; otherwise nothing."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(title, total=1.0)
+
+        def update(done: float, text: str = "", /) -> None:
+            bar.update(task, completed=done, description=text or title)
+
+        yield update
+
+
+def check_writable(path: Path) -> None:
+    """Raise ``OSError`` if a file cannot be written at ``path``; nothing is left behind."""
+    if path.is_dir():
+        raise IsADirectoryError(21, "cannot be written: is a directory", str(path))
+    try:
+        if _is_special(path):
+            with path.open("ab"):
+                return
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(13, "Permission denied", str(path))
+        with tempfile.TemporaryFile(dir=path.parent, prefix=".vgic-"):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    if _is_special(path):
+        path.write_text(text)
+        return
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=".vgic-", suffix=path.suffix, delete=False, encoding="utf-8"
+        ) as file:
+            try:
+                file.write(text)
+                file.flush()
+                mask = os.umask(0)
+                os.umask(mask)
+                os.fchmod(file.fileno(), 0o666 & ~mask)
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether ``path`` is a device, pipe or socket, which must not be replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def check_json(json_path: str | None) -> None:
+    """Raise ``OSError`` if ``--json`` names something that cannot be written."""
+    if json_path is not None and json_path != "-":
+        check_writable(Path(json_path))
+
+
+def write_json(json_path: str | None, text: str) -> None:
+    """Write JSON where ``--json`` says."""
+    if json_path == "-":
+        sys.stdout.write(text)
+    elif json_path is not None:
+        write_whole(Path(json_path), text)
+
+
+def command_line() -> str:
+    """The command as it was typed, for the result file."""
+    import shlex
+
+    return shlex.join(["vgic", *sys.argv[1:]])
+
+
+def rate_text(rate: float) -> str:
+    """A rate in four significant digits: ``12.34 M``."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if rate >= size:
+            value = rate / size
+            digits = 2 if value < 10 else 1 if value < 100 else 0
+            return f"{value:.{digits}f} {unit}"
+    return f"{rate:.3g}"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """A ratio in three significant digits: ``1.35x``."""
+    if ratio is None:
+        return "-"
+    digits = 0 if ratio >= 100 else 1 if ratio >= 10 else 2 if ratio >= 0.1 else 4
+    return f"{ratio:.{digits}f}\N{MULTIPLICATION SIGN}"
+
+
+def percent_text(result: Result) -> str:
+    """The spread of a rate (half the interquartile range) in per cent of it."""
+    return f"\N{PLUS-MINUS SIGN}{100 * result.spread / result.rate:.0f} %" if result.rate else ""
+
+
+def counts_text(result: Result) -> str:
+    """The counts of a result in one line."""
+    names = ("sent", "delivered", "coalesced", "dropped", "pending")
+    text = ", ".join(f"{name} {result.counts[name]:.0f}" for name in names)
+    if result.counts["pending_loaded"]:
+        text += f" (of these {result.counts['pending_loaded']:.0f} loaded)"
+    return text
+
+
+def notes(results: Sequence[Result]) -> list[str]:
+    """What a reader of the rates has to know besides: grace periods waited for, doubtful samples."""
+    lines = []
+    for result in results:
+        if result.waited_for_grace_periods:
+            lines.append(f"{result.workload}, {result.design}: {result.grace_period_text}")
+        for flag, number in result.flags.items():
+            lines.append(f"{result.workload}, {result.design}: {flag} in {number} of {len(result.samples)} samples")
+    return lines

@@ -1,0 +1,130 @@
+"""``vgic compare``: the main job. What each design is worth, on a recorded guest and under stress."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from vgic.cli.common import (
+    DesignsOption,
+    JsonOption,
+    UnsoundOption,
+    check_json,
+    check_writable,
+    command_line,
+    console,
+    notes,
+    percent_text,
+    progress,
+    rate_text,
+    ratio_text,
+    write_json,
+    write_whole,
+)
+from vgic.designs import check_names
+from vgic.measure import Effort
+from vgic.results import ResultFile
+from vgic.run import COMPARED_DESIGNS, default_workloads
+from vgic.run import compare as measure_all
+
+
+def compare(
+    design: DesignsOption = None,
+    recording: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="The recorded guest: a bundled one or a QEMU trace log.")
+    ] = "virtio-4cpu",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="DIR", help="Where report.html and result.json go.")
+    ] = ".",
+    quick: Annotated[bool, typer.Option("--quick", help="Some seconds only; ratios are rough.")] = False,
+    json: JsonOption = None,
+    allow_unsound: UnsoundOption = False,
+) -> None:
+    """Compare designs on a recorded guest and three stress workloads; write report.html and result.json.
+
+    The first design is the baseline of the ratios. Designs run in turn, on one pinned CPU at a time, in several
+    processes; takes about a minute.
+    """
+    from vgic.report import render  # loads a template engine: only when needed
+
+    names = check_names(design or COMPARED_DESIGNS, allow_unsound=allow_unsound)
+    folder = Path(output)
+    report, result_json = folder / "report.html", folder / "result.json"
+    check_json(json)
+    workloads = default_workloads(recording)
+    made = _make_folder(folder)
+    try:
+        check_writable(report)
+        check_writable(result_json)
+        with progress("measuring") as update:
+            results = measure_all(
+                names,
+                workloads,
+                Effort.quick() if quick else Effort(),
+                allow_unsound=allow_unsound,
+                progress=update,
+                command=command_line(),
+            )
+        html = render(results)
+    except BaseException:
+        if made:
+            folder.rmdir()
+        raise
+    write_whole(result_json, results.to_json())
+    write_whole(report, html)
+    write_json(json, results.to_json())
+    out = console(json)
+    out.print(table(results))
+    for row in results.recorded:
+        share = row["in_order"] / row["acknowledges"] if row["acknowledges"] else 1.0
+        if share < 1 or not row["same_multiset"]:
+            why = ", ".join(f"{count} {reason}" for reason, count in row["mismatches"].items())
+            each = "" if row["same_multiset"] else "; not the same LPIs on each vCPU"
+            text = f"{row['recording']} as recorded, {row['design']}: {share:.2%} in the recorded order ({why}){each}"
+            out.print(text, markup=False)
+    if results.recorded and all(row["same_multiset"] for row in results.recorded):
+        first = results.recorded[0]
+        out.print(
+            f"{first['recording']} as recorded: every design gives each vCPU the {first['acknowledges']} LPIs that "
+            "the guest acknowledged.",
+            markup=False,
+        )
+    for line in notes(results.results):
+        out.print(line, markup=False)
+    out.print(f"Wrote {report} and {result_json}.", soft_wrap=True, markup=False)
+
+
+def _make_folder(folder: Path) -> bool:
+    """Make the folder if it is not there; whether it was made."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise NotADirectoryError(20, "cannot be written: not a directory", str(folder)) from None
+        return False
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(folder)) from None
+    return True
+
+
+def table(results: ResultFile) -> Table:
+    """Designs by workloads: ratio to the baseline over median rate and spread."""
+    baseline = results.designs[0]
+    grid = Table(
+        title=f"Ratio to {baseline}, and LPIs a CPU second (median, half the interquartile range)",
+        title_justify="left",
+        show_lines=True,
+    )
+    grid.add_column("design", no_wrap=True)
+    for workload in results.workloads:
+        mode = {"lockstep": "delivered", "senders": "sent"}.get(workload["mode"], "accepted, wall time")
+        grid.add_column(f"{escape(workload['name'])}\n[dim]{mode}[/dim]", justify="right")
+    for design in results.designs:
+        cells = []
+        for workload in results.workloads:
+            result = results.result(design, workload["name"])
+            cells.append(f"[bold]{ratio_text(result.ratio)}[/bold]\n{rate_text(result.rate)} {percent_text(result)}")
+        grid.add_row(design, *cells)
+    return grid

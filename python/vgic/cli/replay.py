@@ -1,0 +1,101 @@
+"""``vgic replay``: a recorded guest, first as it was, then as fast as it goes."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from vgic.cli.common import (
+    DesignsOption,
+    JsonOption,
+    UnsoundOption,
+    check_json,
+    command_line,
+    console,
+    counts_text,
+    notes,
+    progress,
+    ratio_text,
+    warn,
+    write_json,
+)
+from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.results import ResultFile
+from vgic.run import replay_recorded, run_in_turn
+from vgic.trace import read_recording
+from vgic.workload import ReplayWorkload
+
+
+def replay(
+    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A bundled name or a QEMU trace log.")],
+    design: DesignsOption = None,
+    loop: Annotated[int, typer.Option(metavar="N", help="Times to run it flat out; 0 skips that.")] = 1,
+    mode: Annotated[
+        str,
+        typer.Option(metavar="MODE", help="Flat out: live (a thread a device and a vCPU), lockstep or senders."),
+    ] = "live",
+    list_registers: Annotated[int, typer.Option(metavar="N", help="List registers of each vCPU, 1 to 16.")] = 4,
+    details: Annotated[bool, typer.Option("--details", help="List each acknowledge that differs.")] = False,
+    allow_unsound: UnsoundOption = False,
+    json: JsonOption = None,
+) -> None:
+    """Replay a recorded guest through designs.
+
+    First as recorded: ITS commands, MSIs and acknowledges one after the other, each acknowledge answered by the engine
+    and compared with the recording. Then flat out: commands keep their place, and between two of them every device
+    sends at full speed. RECORDING is a log of QEMU with -trace 'gicv3_*', plain or .xz, or a name: virtio-4cpu.
+    """
+    names = check_names(design or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
+    check_json(json)
+    read = read_recording(recording)
+    workload = ReplayWorkload(recording=read, mode=mode, loops=max(loop, 1), list_registers=list_registers)
+    if loop < 0:
+        raise ValueError(f"loop: {loop} is out of range 0 to 1000000")
+    out = console(json)
+    out.print(
+        f"{read.name}: {read.vcpus} vCPUs, {len(read.devices)} devices, {read.commands} ITS commands, "
+        f"{read.msis} MSIs, {read.acknowledges} LPIs acknowledged in {read.seconds:.1f} s",
+        soft_wrap=True,
+        markup=False,
+    )
+    for kind, count in sorted(read.ignored.items()):
+        warn(f"vgic: note: {count} commands were ignored: {kind}")
+    recorded = []
+    for name in names:
+        answer = replay_recorded(read, name, allow_unsound=allow_unsound)
+        out.print(f"{name}: {answer}", soft_wrap=True, markup=False)
+        if details:
+            for mismatch in answer.mismatches:
+                out.print(f"  {mismatch}", soft_wrap=True, markup=False)
+        recorded.append(
+            {
+                "design": name,
+                "recording": read.name,
+                "acknowledges": answer.acknowledges,
+                "in_order": answer.in_order,
+                "same_multiset": answer.same_multiset,
+                "mismatches": answer.reasons,
+            }
+        )
+    results = []
+    if loop:
+        cpus = len(os.sched_getaffinity(0))
+        if mode == "live" and workload.threads > cpus:
+            warn(f"WARNING: {workload.threads} threads on {cpus} CPUs: they take turns, so the rate says little")
+        with progress("replaying") as update:
+            results = run_in_turn(workload, names, allow_unsound=allow_unsound, poll=update)
+        for line in notes(results):
+            warn(f"vgic: note: {line}")
+        for result in results:
+            ratio = f", {ratio_text(result.ratio)} {result.baseline}" if len(names) > 1 else ""
+            out.print(f"{result.design} ({result.unit}{ratio}): {counts_text(result)}", soft_wrap=True, markup=False)
+            out.print(f"Rate: {result.rate:.2f} LPIs/sec", soft_wrap=True, markup=False)
+    if json is not None:
+        file = ResultFile(
+            command=command_line(),
+            workloads=[workload.to_dict()],
+            results=results,
+            method={"processes": 1, "samples": 1, "pinned": False},
+            recorded=recorded,
+        )
+        write_json(json, file.to_json())

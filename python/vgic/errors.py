@@ -1,0 +1,46 @@
+"""Errors of the package. Each message is one line that names the thing that is wrong.
+
+``ValueError`` subclasses mean that a caller asked for something that cannot be; :class:`MeasurementError` and its
+subclass mean that a run went wrong. :class:`CommandError` is the ITS refusing a command, as the architecture says.
+"""
+
+from vgic._core import CommandError
+
+__all__ = [
+    "CommandError",
+    "ConservationError",
+    "MeasurementError",
+    "RecordingError",
+    "ResultError",
+    "UnknownDesign",
+    "UnsoundDesign",
+    "WorkloadError",
+]
+
+
+class UnknownDesign(ValueError):
+    """No design has this name. The message lists close matches."""
+
+
+class UnsoundDesign(ValueError):
+    """The design has a known memory-safety defect, and the caller did not insist (``allow_unsound=True``)."""
+
+
+class WorkloadError(ValueError):
+    """A parameter of a workload is out of range, or two of them exclude each other."""
+
+
+class RecordingError(ValueError):
+    """A file is not a recording that can be read: empty, cut short, binary, too large, or of another kind."""
+
+
+class ResultError(ValueError):
+    """A result file is not what this version writes (another schema, a missing field)."""
+
+
+class MeasurementError(RuntimeError):
+    """A worker process died, or said nothing for too long."""
+
+
+class ConservationError(MeasurementError):
+    """LPIs were lost or invented: sent is not delivered + coalesced + dropped + pending."""

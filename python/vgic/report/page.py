@@ -1,0 +1,70 @@
+"""Filling in the page."""
+
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from vgic.designs import design
+from vgic.errors import UnknownDesign
+from vgic.report.svg import bar_chart
+from vgic.results import Result, ResultFile
+
+__all__ = ["render"]
+
+
+def render(results: ResultFile) -> str:
+    """The report of a comparison as one HTML page: chart, table, designs, method, how to repeat it."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["rate"] = _rate
+    environment.filters["ratio"] = _ratio
+    text = (resources.files("vgic.report") / "page.html.j2").read_text(encoding="utf-8")
+    cells: dict[str, dict[str, Result]] = {name: {} for name in results.designs}
+    for result in results.results:
+        cells[result.design][result.workload] = result
+    return environment.from_string(text).render(
+        file=results,
+        chart=Markup(bar_chart(results)),
+        baseline=results.designs[0] if results.designs else "",
+        cells=cells,
+        units={result.workload: result.unit for result in results.results},
+        designs=[_describe(name) for name in results.designs],
+        floor=_floor(results),
+        waits=[r for r in results.results if r.waited_for_grace_periods],
+        flagged=[r for r in results.results if r.flags],
+    )
+
+
+def _describe(name: str) -> dict[str, Any]:
+    """A design's row; only its name if this version does not have it (a result file of another version)."""
+    try:
+        row = design(name)
+    except UnknownDesign:
+        return {"name": name, "row": None}
+    return {"name": name, "row": row}
+
+
+def _floor(results: ResultFile) -> list[dict[str, Any]]:
+    """Rows of cost as a multiple of the floor, for workloads in CPU time."""
+    rows = []
+    for name in results.designs:
+        multiples = {}
+        for result in results.results:
+            multiple = results.floor_multiple(result)
+            if result.design == name and multiple is not None:
+                multiples[result.workload] = multiple
+        rows.append({"name": name, "multiples": multiples})
+    return rows if results.floor else []
+
+
+def _rate(rate: float) -> str:
+    for unit, size in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
+        if rate >= size:
+            return f"{rate / size:.3g}{unit}" if rate / size < 999.5 else f"{rate / size:.0f}{unit}"
+    return f"{rate:.3g}"
+
+
+def _ratio(ratio: float) -> str:
+    digits = 0 if ratio >= 100 else 1 if ratio >= 10 else 2 if ratio >= 0.1 else 4
+    return f"{ratio:.{digits}f}\N{MULTIPLICATION SIGN}"

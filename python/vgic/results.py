@@ -1,0 +1,347 @@
+"""Results: what was measured, and all that is needed to measure it again. One versioned schema for every command.
+
+The rate is a median with its quartiles. What it counts depends on the mode, and a result says which (``unit``). Beside
+it stand the counts, which add up: sent = delivered + coalesced + dropped + pending - pending_loaded.
+"""
+
+import html
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vgic import _core
+from vgic.errors import ConservationError, ResultError
+from vgic.stats import spread_of
+
+__all__ = ["SCHEMA", "Result", "ResultFile", "Sample", "machine", "make_result", "make_sample"]
+
+#: Version of the JSON. It grows when a field changes its meaning or goes away, not when one is added.
+SCHEMA = 1
+
+_TIMES = ("seconds", "cpu_seconds", "grace_period_seconds")
+_COUNTS = (
+    *("sent", "accepted", "delivered", "coalesced", "dropped", "pending", "pending_loaded"),
+    *("cache_hits", "cache_misses", "cache_evictions", "guest_entries", "guest_exits", "entries_cancelled"),
+    *("kicks", "wakes", "migrations", "grace_periods"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One run on an engine built for it."""
+
+    #: As the unit of the mode says.
+    rate: float
+    #: Number of the worker process and of the round in it.
+    process: int
+    round: int
+    #: CPU that the process was pinned to; None if it was not.
+    cpu: int | None
+    #: ``sent``, ``delivered``, ... and the times in seconds.
+    counts: dict[str, float]
+    #: What makes this sample doubtful; empty if nothing does.
+    flags: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written into a result file."""
+        return {
+            "rate": self.rate,
+            "process": self.process,
+            "round": self.round,
+            "cpu": self.cpu,
+            "flags": list(self.flags),
+            **self.counts,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Sample":
+        """Back from :meth:`to_dict`."""
+        counts = {name: data[name] for name in (*_COUNTS, *_TIMES)}
+        return cls(data["rate"], data["process"], data["round"], data["cpu"], counts, tuple(data["flags"]))
+
+
+def _rate_of(mode: str, masked: bool) -> tuple[str, str]:
+    """What a rate counts, and in which time."""
+    amount = "delivered" if mode in ("lockstep", "recorded") and not masked else "accepted"
+    return amount, "cpu_seconds" if mode in ("lockstep", "senders") else "seconds"
+
+
+def make_sample(
+    raw: Mapping[str, Any],
+    *,
+    masked: bool = False,
+    process: int = 0,
+    round: int = 0,  # noqa: A002
+    cpu: int | None = None,
+) -> Sample:
+    """Turn what the core returned into a sample, if it adds up.
+
+    ``masked``: the guest takes nothing (``as-published``): what counts is sends, in every mode.
+    Raises :class:`vgic.ConservationError` if LPIs were lost or invented.
+    """
+    counts = {name: raw[name] for name in (*_COUNTS, *_TIMES)}
+    accounted = counts["delivered"] + counts["coalesced"] + counts["dropped"] + counts["pending"]
+    if counts["sent"] != accounted - counts["pending_loaded"]:
+        raise ConservationError(
+            f"{raw['design']}: sent {counts['sent']} LPIs, but delivered {counts['delivered']} + coalesced "
+            f"{counts['coalesced']} + dropped {counts['dropped']} + pending {counts['pending']} - pending at load "
+            f"{counts['pending_loaded']} = {accounted - counts['pending_loaded']}"
+        )
+    mode = raw["mode"]
+    what, clock = _rate_of(mode, masked)
+    amount, time = counts[what], counts[clock]
+    flags = []
+    if time <= 0:
+        flags.append("no time passed")
+    if mode == "live" and not counts["guest_exits"]:
+        flags.append("no vCPU exit")
+    if mode == "live" and not masked and not counts["delivered"]:
+        flags.append("no delivery")
+    return Sample(amount / time if time > 0 else 0.0, process, round, cpu, counts, tuple(flags))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One design under one workload."""
+
+    design: str
+    #: Name of the workload; :attr:`ResultFile.workloads` has the rest.
+    workload: str
+    #: ``live``, ``lockstep`` or ``senders``.
+    mode: str
+    #: Median over the samples, with the quartiles; what it counts, says ``unit``.
+    rate: float
+    rate_low: float
+    rate_high: float
+    unit: str
+    #: Design that the ratio is relative to; None if there is no ratio.
+    baseline: str | None
+    #: Median over the rounds of this design's rate over the baseline's in the same round, with the quartiles.
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    #: Sums over the samples.
+    counts: dict[str, float] = field(repr=False)
+    samples: tuple[Sample, ...] = field(repr=False)
+
+    @property
+    def spread(self) -> float:
+        """Half the interquartile range of the rate."""
+        return (self.rate_high - self.rate_low) / 2
+
+    @property
+    def grace_period_text(self) -> str:
+        """How many grace periods the senders waited for, and how long. Waiting asleep takes no CPU time."""
+        count, waited = self.counts["grace_periods"], self.counts["grace_period_seconds"]
+        each = 1e6 * waited / count if count else 0.0
+        text = f"waited for {count:,.0f} grace periods of {each:.1f} us on average, one every "
+        text += f"{self.counts['sent'] / count if count else 0:,.0f} sends"
+        if self.mode != "live" and self.counts["seconds"]:
+            text += f"; {waited / self.counts['seconds']:.0%} of the wall time"
+        return text
+
+    @property
+    def waited_for_grace_periods(self) -> bool:
+        """Whether grace periods are part of what a send costs here: at least one in a thousand sends waited."""
+        return self.counts["grace_periods"] >= max(1.0, self.counts["sent"] / 1000)
+
+    @property
+    def flags(self) -> dict[str, int]:
+        """Doubts: how many samples have each."""
+        tally: dict[str, int] = {}
+        for sample in self.samples:
+            for flag in sample.flags:
+                tally[flag] = tally.get(flag, 0) + 1
+        return tally
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written into a result file."""
+        return {
+            "design": self.design,
+            "workload": self.workload,
+            "mode": self.mode,
+            "rate": self.rate,
+            "rate_low": self.rate_low,
+            "rate_high": self.rate_high,
+            "spread": self.spread,
+            "unit": self.unit,
+            "baseline": self.baseline,
+            "ratio": self.ratio,
+            "ratio_low": self.ratio_low,
+            "ratio_high": self.ratio_high,
+            **self.counts,
+            "flags": self.flags,
+            "samples": [sample.to_dict() for sample in self.samples],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Result":
+        """Back from :meth:`to_dict`."""
+        names = ("design", "workload", "mode", "rate", "rate_low", "rate_high", "unit", "baseline")
+        values: dict[str, Any] = {name: data[name] for name in (*names, "ratio", "ratio_low", "ratio_high")}
+        values["counts"] = {name: data[name] for name in (*_COUNTS, *_TIMES)}
+        values["samples"] = tuple(Sample.from_dict(sample) for sample in data["samples"])
+        return cls(**values)
+
+
+def make_result(
+    design: str,
+    workload: str,
+    mode: str,
+    samples: Sequence[Sample],
+    *,
+    masked: bool = False,
+    baseline: str | None = None,
+    baseline_samples: Sequence[Sample] = (),
+) -> Result:
+    """Sum up samples. A ratio is made round by round: samples that were taken next to each other are compared."""
+    rate = spread_of([sample.rate for sample in samples])
+    what, clock = _rate_of(mode, masked)
+    reference = {(sample.process, sample.round): sample.rate for sample in baseline_samples}
+    ratios = [
+        sample.rate / reference[sample.process, sample.round]
+        for sample in samples
+        if reference.get((sample.process, sample.round))
+    ]
+    ratio = spread_of(ratios) if ratios else None
+    return Result(
+        design,
+        workload,
+        mode,
+        rate=rate.median,
+        rate_low=rate.low,
+        rate_high=rate.high,
+        unit=f"LPIs {what} a {'CPU second' if clock == 'cpu_seconds' else 'second'}",
+        baseline=baseline if ratio else None,
+        ratio=ratio.median if ratio else None,
+        ratio_low=ratio.low if ratio else None,
+        ratio_high=ratio.high if ratio else None,
+        counts={name: sum(sample.counts[name] for sample in samples) for name in (*_COUNTS, *_TIMES)},
+        samples=tuple(samples),
+    )
+
+
+def machine() -> dict[str, Any]:
+    """The machine: CPU model, usable CPUs, architecture, kernel and Python."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                cpu = value.strip()
+                break
+    except OSError:
+        pass
+    return {
+        "cpu": cpu,
+        "cpus": len(os.sched_getaffinity(0)),
+        "architecture": platform.machine(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """Results that were measured together, with what repeats them."""
+
+    #: The command line, or the call.
+    command: str
+    #: As :meth:`Workload.to_dict` gives them.
+    workloads: list[dict[str, Any]]
+    results: list[Result]
+    #: How it was measured: processes, rounds, seconds a sample.
+    method: dict[str, Any] = field(default_factory=dict)
+    #: Sends a CPU second of "one array index, one atomic OR, one branch" in the same run: ``rate``, ``rate_low``,
+    #: ``rate_high``. Empty if not measured.
+    floor: dict[str, float] = field(default_factory=dict)
+    #: Replays as recorded, compared with the recording: a row a design.
+    recorded: list[dict[str, Any]] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=machine)
+    version: str = _core.VERSION
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def designs(self) -> list[str]:
+        """Names of the designs, in order."""
+        return list(dict.fromkeys(result.design for result in self.results))
+
+    def result(self, design: str, workload: str) -> Result:
+        """The result of one design under one workload, by their names. Raises ``KeyError``."""
+        for result in self.results:
+            if result.design == design and result.workload == workload:
+                return result
+        raise KeyError((design, workload))
+
+    def floor_multiple(self, result: Result) -> float | None:
+        """Cost of one LPI as a multiple of the floor; None where there is none (live rates are not CPU time)."""
+        if not self.floor or result.mode == "live" or not result.rate:
+            return None
+        return self.floor["rate"] / result.rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written into a file."""
+        return {
+            "schema": SCHEMA,
+            "tool": "vgic",
+            "version": self.version,
+            "command": self.command,
+            "created": self.created,
+            "machine": self.machine,
+            "method": self.method,
+            "workloads": self.workloads,
+            "floor": self.floor,
+            "recorded": self.recorded,
+            "results": [{**result.to_dict(), "floor_multiple": self.floor_multiple(result)} for result in self.results],
+        }
+
+    def to_json(self) -> str:
+        """One JSON document (schema 1)."""
+        return json.dumps(self.to_dict(), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ResultFile":
+        """Back from :meth:`to_json`. Raises :class:`vgic.ResultError` if it is something else."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ResultError(f"not a result file: not JSON ({error})") from None
+        if not isinstance(data, dict) or "schema" not in data:
+            raise ResultError("not a result file: no schema")
+        if data["schema"] != SCHEMA:
+            raise ResultError(f"result file of schema {data['schema']!r}: this version reads schema {SCHEMA}")
+        try:
+            return cls(
+                **{
+                    name: data[name]
+                    for name in ("command", "workloads", "method", "floor", "recorded", "machine", "version", "created")
+                },
+                results=[Result.from_dict(result) for result in data["results"]],
+            )
+        except KeyError as error:
+            raise ResultError(f"not a result file: no {error.args[0]}") from None
+        except (TypeError, AttributeError):
+            raise ResultError("not a result file: a field has the wrong type") from None
+
+    def _repr_html_(self) -> str:
+        """A table for Jupyter: designs by workloads."""
+        names = [workload["name"] for workload in self.workloads]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        rows = ""
+        for design in self.designs:
+            rows += f"<tr><th style='text-align:left'>{html.escape(design)}</th>"
+            for name in names:
+                try:
+                    result = self.result(design, name)
+                except KeyError:
+                    rows += "<td></td>"
+                    continue
+                ratio = "" if result.ratio is None else f"<b>{result.ratio:.2f}\N{MULTIPLICATION SIGN}</b> "
+                rows += f"<td>{ratio}{result.rate:,.0f} \N{PLUS-MINUS SIGN} {result.spread:,.0f}</td>"
+            rows += "</tr>"
+        return f"<table><thead><tr><th>design</th>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -1,0 +1,153 @@
+"""A recording: what a guest told its ITS, what its devices sent, and what its vCPUs took, in order.
+
+Kept as columns (one machine word a field), so that millions of events fit; the core takes them as one flat buffer.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from vgic.errors import RecordingError
+
+__all__ = ["KINDS", "MAX_EVENTS", "MAX_VCPUS", "Event", "Recording"]
+
+#: Kinds of event, with the operands of each, in order.
+KINDS: dict[str, tuple[str, ...]] = {
+    "mapd": ("device", "bits", "valid"),
+    "mapc": ("collection", "vcpu", "valid"),
+    "mapti": ("device", "event", "intid", "collection"),
+    "mapi": ("device", "event", "collection"),
+    "movi": ("device", "event", "collection"),
+    "movall": ("from", "to"),
+    "discard": ("device", "event"),
+    "clear": ("device", "event"),
+    "int": ("device", "event"),
+    "inv": ("device", "event"),
+    "invall": ("collection",),
+    "sync": (),
+    "msi": ("device", "event"),
+    "acknowledge": ("vcpu", "intid"),
+    "eoi": ("vcpu", "intid"),
+    "lpis_enabled": ("vcpu", "on"),
+    "its_enabled": ("on",),
+}
+_NAMES = tuple(KINDS)
+_CODES = {name: code for code, name in enumerate(_NAMES)}
+_COMMANDS = frozenset(_NAMES[: _NAMES.index("msi")])
+
+#: Events that a recording may hold: 45 bytes each, so at most some 360 MB.
+MAX_EVENTS = 8_000_000
+#: Virtual CPUs that a VM may have (KVM: VGIC_V3_MAX_CPUS).
+MAX_VCPUS = 512
+
+
+class Event(NamedTuple):
+    """One event of a recording."""
+
+    #: Line of the file, from 1.
+    line: int
+    #: Microseconds since the first event; 0 throughout if the file has no times.
+    time_us: int
+    #: One of :data:`KINDS`.
+    kind: str
+    #: Operands, as :data:`KINDS` names them.
+    operands: tuple[int, ...]
+
+    def __str__(self) -> str:
+        values = (f"{name} {value:#x}" for name, value in zip(KINDS[self.kind], self.operands, strict=True))
+        return f"line {self.line}: {self.kind} {', '.join(values)}".rstrip()
+
+
+class Recording:
+    """A guest's interrupts, as one emulator's log told them. Made by :func:`vgic.read_recording`."""
+
+    def __init__(self, name: str, *, source: str = "", sha256: str = "") -> None:
+        """Make an empty recording; readers fill it with :meth:`append`."""
+        #: File name without its suffixes.
+        self.name = name
+        #: Where it was read from.
+        self.source = source
+        #: Digest of the file as it was read (compressed, if it was), in hexadecimal.
+        self.sha256 = sha256
+        #: Lines that held a command which the engine has no word for (GICv4 and unknown ones), by name.
+        self.ignored: Counter[str] = Counter()
+        #: Events by kind.
+        self.counts: Counter[str] = Counter()
+        #: DeviceIDs that sent, with their number of MSIs.
+        self.devices: Counter[int] = Counter()
+        #: Virtual CPUs: the highest that is named, plus one.
+        self.vcpus = 0
+        self._kind = array("B")
+        self._line = array("Q")
+        self._time = array("q")
+        self._operands = tuple(array("I") for _ in range(4))
+
+    def __len__(self) -> int:
+        return len(self._kind)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Recording {self.name}: {self.vcpus} vCPUs, {self.commands} ITS commands, {self.msis} MSIs of "
+            f"{len(self.devices)} devices, {self.acknowledges} LPIs acknowledged, {self.seconds:.1f} s>"
+        )
+
+    def append(self, line: int, time_us: int, kind: str, *operands: int) -> None:
+        """Add one event. Raises ``RecordingError`` for a number out of range, or one event too many."""
+        if len(self._kind) >= MAX_EVENTS:
+            raise RecordingError(f"{self.source or self.name}: more than {MAX_EVENTS:,} events")
+        names = KINDS[kind]
+        for name, value in zip(names, operands, strict=True):
+            limit = MAX_VCPUS if name in ("vcpu", "from", "to") else 2**32
+            if not 0 <= value < limit:
+                raise RecordingError(
+                    f"{self.source or self.name}: line {line}: {kind}: {name} {value:#x} is out of range"
+                )
+            if limit == MAX_VCPUS and value >= self.vcpus:
+                self.vcpus = value + 1
+        for n, column in enumerate(self._operands):
+            column.append(operands[n] if n < len(operands) else 0)
+        self._kind.append(_CODES[kind])
+        self._line.append(line)
+        self._time.append(time_us)
+        self.counts[kind] += 1
+        if kind == "msi":
+            self.devices[operands[0]] += 1
+
+    def __iter__(self) -> Iterator[Event]:
+        start = self._time[0] if self._time else 0
+        for code, line, time_us, *operands in zip(self._kind, self._line, self._time, *self._operands, strict=True):
+            kind = _NAMES[code]
+            yield Event(line, time_us - start, kind, tuple(operands[: len(KINDS[kind])]))
+
+    @property
+    def commands(self) -> int:
+        """ITS commands."""
+        return sum(count for kind, count in self.counts.items() if kind in _COMMANDS)
+
+    @property
+    def msis(self) -> int:
+        """MSIs that devices wrote."""
+        return self.counts["msi"]
+
+    @property
+    def acknowledges(self) -> int:
+        """LPIs that vCPUs acknowledged."""
+        return self.counts["acknowledge"]
+
+    @property
+    def seconds(self) -> float:
+        """Time from the first event to the last; 0 if the file has no times."""
+        return (max(self._time) - min(self._time)) / 1e6 if self._time else 0.0
+
+    def program(self) -> "array[int]":
+        """The events as the core replays them: rows of 6 unsigned 64-bit integers (kind, line, a, b, c, d)."""
+        from vgic._core import OPS
+
+        numbers = array("Q", (OPS[name] for name in _NAMES))
+        flat = array("Q", bytes(8 * 6 * len(self._kind)))
+        flat[0::6] = array("Q", (numbers[code] for code in self._kind))
+        flat[1::6] = self._line
+        for n, column in enumerate(self._operands):
+            flat[2 + n :: 6] = array("Q", column)
+        return flat

@@ -1,0 +1,325 @@
+"""A virtual machine's LPIs: its ITSes, its redistributors and its vCPUs, in one design.
+
+The engine is the Rust core's; these classes give it the shape of the hardware. Every method may be called from any
+thread: the engine is concurrent, that is its point. Numbers out of range raise ``ValueError``.
+"""
+
+from array import array
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from vgic import _core
+from vgic.designs import DEFAULT_DESIGN, check_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from vgic._core import Counts, LpiState, Tables
+
+__all__ = ["Its", "Vcpu", "Vm"]
+
+_ITEM = array("I").itemsize
+
+
+class _SignalMsi(Protocol):
+    def __call__(self, device_id: int, event_id: int) -> int: ...
+
+
+def _uint32(name: str, values: "Buffer | Iterable[int]") -> "Buffer":
+    """``values`` as a contiguous buffer of native unsigned 32-bit integers, copied only if it is not one already."""
+    if isinstance(values, Iterable) and not isinstance(values, (bytes, bytearray)):
+        try:
+            view = memoryview(values)  # type: ignore[arg-type]
+        except TypeError:
+            items: Iterable[int] = values
+        else:
+            if view.ndim != 1:
+                raise ValueError(f"{name}: {view.ndim} dimensions, expected 1")
+            if view.itemsize == _ITEM and view.format.lstrip("@=") in ("I", "L") and view.c_contiguous:
+                return view
+            items = view.tolist()
+        try:
+            return array("I", items)
+        except (OverflowError, TypeError):
+            pass
+    raise ValueError(f"{name}: expected integers from 0 to 4294967295")
+
+
+class Its:
+    """One Interrupt Translation Service of a :class:`Vm`: its commands and its control register.
+
+    A command that the architecture rejects raises :class:`vgic.CommandError` with the ITS error code (Arm GICv3
+    specification, IHI 0069, 5.3 "ITS commands"; the codes are those of KVM's ``vgic-its.c``). Rejected commands change
+    nothing.
+    """
+
+    __slots__ = ("_vm", "doorbell", "index")
+
+    def __init__(self, vm: "Vm", index: int) -> None:
+        """Made by :class:`Vm`; take them from ``vm.its``."""
+        self._vm = vm._core
+        #: Number of this ITS in its VM, from 0.
+        self.index = index
+        #: Guest physical address of GITS_TRANSLATER: where a device writes its EventID.
+        self.doorbell = self._vm.doorbell(index)
+
+    def __repr__(self) -> str:
+        state = "enabled" if self.enabled else "disabled"
+        return f"<Its {self.index}: doorbell {self.doorbell:#x}, {state}>"
+
+    @property
+    def enabled(self) -> bool:
+        """GITS_CTLR.Enabled. Disabling drops the cached translations; the mappings stay."""
+        return self._vm.its_enabled(self.index)
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        self._vm.set_its_enabled(self.index, on)
+
+    def mapd(self, device_id: int, event_bits: int = 5, *, itt_address: int = 0, valid: bool = True) -> None:
+        """MAPD: give a device an interrupt translation table, or (``valid=False``) take it away with all its events.
+
+        ``device_id``: 0 to 65535. ``event_bits``: EventID width, 1 to 16 (the command's Size field is one less).
+        ``itt_address``: guest physical address of the table, 256-byte aligned; unused until tables are saved.
+        A device that is mapped already is freed first.
+        """
+        self._vm.mapd(self.index, device_id, event_bits, itt_address, valid)
+
+    def mapc(self, collection_id: int, vcpu: int = 0, *, valid: bool = True) -> None:
+        """MAPC: point a collection (0 to 65535) at a vCPU, or (``valid=False``) unmap it."""
+        self._vm.mapc(self.index, collection_id, vcpu, valid)
+
+    def mapti(self, device_id: int, event_id: int, intid: int, collection_id: int) -> None:
+        """MAPTI: translate an event to an LPI (INTID 8192 to 65535) in a collection.
+
+        An event that is mapped already stays as it was (as in KVM). Reads the LPI's configuration byte.
+        """
+        self._vm.mapti(self.index, device_id, event_id, intid, collection_id)
+
+    def mapi(self, device_id: int, event_id: int, collection_id: int) -> None:
+        """MAPI: MAPTI with the EventID as the INTID."""
+        self._vm.mapi(self.index, device_id, event_id, collection_id)
+
+    def movi(self, device_id: int, event_id: int, collection_id: int) -> None:
+        """MOVI: move one event to another collection. If pending, it migrates when its old vCPU leaves the guest."""
+        self._vm.movi(self.index, device_id, event_id, collection_id)
+
+    def movall(self, from_vcpu: int, to_vcpu: int) -> None:
+        """MOVALL: retarget every LPI of one vCPU to another."""
+        self._vm.movall(self.index, from_vcpu, to_vcpu)
+
+    def discard(self, device_id: int, event_id: int) -> None:
+        """DISCARD: unmap one event and drop its pending state."""
+        self._vm.discard(self.index, device_id, event_id)
+
+    def clear(self, device_id: int, event_id: int) -> None:
+        """CLEAR: drop the pending state of one event's LPI."""
+        self._vm.clear(self.index, device_id, event_id)
+
+    def inv(self, device_id: int, event_id: int) -> None:
+        """INV: read the configuration byte of one event's LPI again (see :meth:`Vm.write_config`)."""
+        self._vm.inv(self.index, device_id, event_id)
+
+    def invall(self, collection_id: int) -> None:
+        """INVALL: read the configuration of every LPI of a collection's vCPU again."""
+        self._vm.invall(self.index, collection_id)
+
+    def sync(self, vcpu: int = 0) -> None:
+        """SYNC: wait until the commands before it are done; they are, so it does nothing (as in KVM)."""
+        self._vm.sync(self.index, vcpu)
+
+    def tables(self) -> "Tables":
+        """Devices with their events, and collections with their vCPUs, each in the order of mapping."""
+        return self._vm.tables(self.index)
+
+    # Last, because it hides the built-in of that name in the rest of the class body.
+    def int(self, device_id: int, event_id: int) -> None:
+        """INT: make one event's LPI pending, as its device would, by the full translation."""
+        self._vm.int(self.index, device_id, event_id)
+
+
+class Vcpu:
+    """One virtual CPU of a :class:`Vm`: its redistributor's LPI enable bit and its CPU interface."""
+
+    __slots__ = ("_vm", "index")
+
+    def __init__(self, vm: "Vm", index: int) -> None:
+        """Made by :class:`Vm`; take them from ``vm.vcpu``."""
+        self._vm = vm._core
+        #: Number of this vCPU, from 0; also its RDbase (GITS_TYPER.PTA = 0).
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"<Vcpu {self.index}: LPIs {'enabled' if self.lpis_enabled else 'disabled'}>"
+
+    def acknowledge(self) -> int | None:
+        """Enter the guest, read ICC_IAR1_EL1, leave: the INTID taken, or None if nothing is pending (1023)."""
+        return self._vm.acknowledge(self.index)
+
+    def eoi(self, intid: int) -> None:
+        """Write ICC_EOIR1_EL1: end the interrupt that :meth:`acknowledge` returned."""
+        self._vm.eoi(self.index, intid)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether an LPI is deliverable here: what decides if a blocked vCPU wakes (``kvm_vgic_vcpu_pending_irq``)."""
+        return self._vm.has_pending(self.index)
+
+    @property
+    def lpis_enabled(self) -> bool:
+        """GICR_CTLR.EnableLPIs. Enabling reads the pending table; disabling drops what is queued here."""
+        return self._vm.lpis_enabled(self.index)
+
+    @lpis_enabled.setter
+    def lpis_enabled(self, on: bool) -> None:
+        self._vm.set_lpis_enabled(self.index, on)
+
+
+class Vm:
+    """A virtual machine's interrupt routing, in one design.
+
+    ``vcpus``: 1 to 512. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes.
+    ``list_registers``: 1 to 16 (Arm GICv3: at most 16; commonly 4). ``allow_unsound``: run a design that is known to
+    break memory safety, which may crash the process.
+
+    A new VM is switched off as hardware is: enable the LPIs of its vCPUs and its ITSes, then map.
+
+    >>> vm = Vm(vcpus=1)
+    >>> vm.enable()
+    >>> its = vm.its[0]
+    >>> its.mapc(0, vcpu=0); its.mapd(8, event_bits=4); its.mapti(8, 0, 8192, 0)
+    >>> vm.write_config(8192, 0xa1); its.inv(8, 0)
+    >>> vm.signal_msi(8, 0)
+    1
+    >>> vm.vcpu[0].acknowledge()
+    8192
+    """
+
+    #: The slots whose values are documented here.
+    __slots__ = {  # noqa: RUF023
+        "_core": "",
+        "its": "The ITSes, by number.",
+        "vcpu": "The vCPUs, by number.",
+        "signal_msi": (
+            "signal_msi(device_id, event_id): a device writes to the first ITS's doorbell. Returns 1 if the LPI was "
+            "taken, 0 if nothing is mapped there (as KVM_SIGNAL_MSI does). Raises OSError: EBUSY (ITS or the target's "
+            "LPIs switched off), EINVAL, ENODEV (no ITS). Bound to the core's method: a call costs no Python frame."
+        ),
+    }
+
+    its: "tuple[Its, ...]"
+    vcpu: tuple[Vcpu, ...]
+    signal_msi: _SignalMsi
+
+    def __init__(
+        self,
+        vcpus: int = 4,
+        design: str = DEFAULT_DESIGN,
+        *,
+        its: int = 1,
+        list_registers: int = 4,
+        allow_unsound: bool = False,
+    ) -> None:
+        """Build the VM; see the class for the parameters."""
+        check_names([design], allow_unsound=allow_unsound)
+        self._core = _core.Vm(vcpus, design, list_registers=list_registers, its=its, allow_unsound=allow_unsound)
+        self.its = tuple(Its(self, n) for n in range(its))
+        self.vcpu = tuple(Vcpu(self, n) for n in range(vcpus))
+        self.signal_msi = self._core.signal_msi
+
+    def __repr__(self) -> str:
+        return f"<Vm {self.design}: {len(self.vcpu)} vCPUs, {len(self.its)} ITSes>"
+
+    def __enter__(self) -> Self:
+        """Return the VM itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until what the VM freed behind grace periods is free."""
+        _core.rcu_barrier()
+
+    @property
+    def design(self) -> str:
+        """Name of the design."""
+        return self._core.design
+
+    def enable(self) -> None:
+        """Switch on what a guest's boot switches on: the distributor, the LPIs of every vCPU, every ITS."""
+        self._core.set_distributor_enabled(True)
+        for vcpu in self.vcpu:
+            vcpu.lpis_enabled = True
+        for its in self.its:
+            its.enabled = True
+
+    @property
+    def distributor_enabled(self) -> bool:
+        """GICD_CTLR.EnableGrp1. While it is off, pending LPIs are not queued."""
+        return self._core.distributor_enabled()
+
+    @distributor_enabled.setter
+    def distributor_enabled(self, on: bool) -> None:
+        self._core.set_distributor_enabled(on)
+
+    def signal_msi_at(self, doorbell: int, device_id: int, event_id: int, *, valid_device_id: bool = True) -> int:
+        """Send one MSI to a doorbell, as KVM_SIGNAL_MSI does: the ITS is found by its address.
+
+        ``valid_device_id``: the flag KVM_MSI_VALID_DEVID. Without it a translation that is not cached raises
+        ``OSError(EINVAL)``; one that is cached is taken (the cached path does not look).
+        """
+        return self._core.signal_msi_at(doorbell, device_id, event_id, valid_device_id)
+
+    def signal_msis(
+        self, device_ids: "Buffer | Iterable[int]", event_ids: "Buffer | Iterable[int]", *, its: int = 0
+    ) -> int:
+        """Send many MSIs in one call, in order, with the GIL released; returns how many were taken.
+
+        Both of the same length, shape ``(n,)``: a NumPy array or any buffer of unsigned 32-bit integers is used as it
+        is; anything else is converted.
+        """
+        return self._core.signal_msis(_uint32("device_ids", device_ids), _uint32("event_ids", event_ids), its)
+
+    def write_config(self, intid: int, byte: int) -> None:
+        """Write an LPI's byte of the configuration table: priority in bits 7:2, enable in bit 0.
+
+        It takes effect at MAPTI, INV or INVALL (Arm GICv3, "LPI Configuration tables").
+        """
+        self._core.write_config(intid, byte)
+
+    def read_config(self, intid: int) -> int:
+        """Read an LPI's byte of the configuration table."""
+        return self._core.read_config(intid)
+
+    def write_pending_table(self, vcpu: int, intid: int, pending: bool) -> None:
+        """Set an LPI's bit in a vCPU's pending table: read when the LPIs are enabled and when the LPI is mapped."""
+        self._core.write_pending_table(vcpu, intid, pending)
+
+    def read_pending_table(self, vcpu: int, intid: int) -> bool:
+        """Read an LPI's bit in a vCPU's pending table; current only after :meth:`save_pending_tables`."""
+        return self._core.read_pending_table(vcpu, intid)
+
+    def save_pending_tables(self) -> None:
+        """Write the pending state to the tables (KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES). vCPUs should be stopped."""
+        self._core.save_pending_tables()
+
+    def lpi(self, intid: int) -> "LpiState | None":
+        """State of one mapped LPI, or None."""
+        return self._core.lpi(intid)
+
+    def lpis(self) -> "list[LpiState]":
+        """State of every mapped LPI, by INTID."""
+        return self._core.lpis()
+
+    @property
+    def cached_translations(self) -> int:
+        """Translations that the cache holds now."""
+        return self._core.cached_translations()
+
+    def counts(self) -> "Counts":
+        """Counters since the VM was built.
+
+        At rest, ``sent == delivered + coalesced + dropped + pending - pending_loaded``.
+        """
+        return self._core.counts()

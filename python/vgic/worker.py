@@ -1,0 +1,68 @@
+"""A measuring process: ``python -m vgic.worker``, started by :mod:`vgic.measure`.
+
+It reads one line of JSON, the plan, and writes one line a sample. It is started afresh (never forked), so that each one
+has a memory layout of its own; where code and data lie is worth several per cent, and one process is one draw.
+"""
+
+import base64
+import json
+import sys
+import zlib
+from array import array
+from typing import Any
+
+from vgic import _core
+
+__all__ = ["main"]
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _sample(workload: dict[str, Any], design: str, seconds: float, allow_unsound: bool) -> dict[str, Any]:
+    arguments = workload["arguments"]
+    if workload["kind"] == "stress":
+        return dict(_core.stress(design, seconds=seconds, allow_unsound=allow_unsound, **arguments))
+    raw = dict(
+        _core.replay(design, workload["program"], loops=None, seconds=seconds, allow_unsound=allow_unsound, **arguments)
+    )
+    del raw["acknowledges"], raw["command_errors"]
+    return raw
+
+
+def _run(plan: dict[str, Any]) -> None:
+    if plan["cpu"] is not None:
+        _core.pin_to_cpu(plan["cpu"])
+    workloads = plan["workloads"]
+    for workload in workloads:
+        if "program" in workload:
+            workload["program"] = array("Q", zlib.decompress(base64.b64decode(workload["program"])))
+    unsound = plan["allow_unsound"]
+    for workload in workloads:
+        for design in plan["designs"] if workload["kind"] != "floor" else ():
+            _sample(workload, design, plan["warm_up"], unsound)
+    for task in plan["tasks"]:
+        workload = workloads[task["workload"]]
+        if workload["kind"] == "floor":
+            sends, cpu_seconds = _core.floor(plan["seconds"])
+            _say({**task, "raw": {"sends": sends, "cpu_seconds": cpu_seconds}})
+        else:
+            _say({**task, "raw": _sample(workload, task["design"], plan["seconds"], unsound)})
+
+
+def main() -> int:
+    """Carry out the plan on standard input; an error is one line of JSON too."""
+    try:
+        _run(json.loads(sys.stdin.readline()))
+    except BrokenPipeError:  # The measuring command is gone.
+        return 1
+    except Exception as error:
+        _say({"error": str(error), "value_error": isinstance(error, ValueError)})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
