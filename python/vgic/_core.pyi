@@ -5,7 +5,8 @@ an ITS command that the architecture rejects raises :class:`CommandError`.
 """
 
 from collections.abc import Callable
-from typing import TypedDict, final
+from typing import Self, TypedDict, final, type_check_only
+
 from typing_extensions import Buffer
 
 VERSION: str
@@ -20,6 +21,7 @@ class CommandError(ValueError):
     code: int
     name: str
 
+@type_check_only
 class DesignRow(TypedDict):
     name: str
     based_on: str
@@ -39,6 +41,7 @@ class DesignRow(TypedDict):
     queue: str
     lock_order: list[str]
 
+@type_check_only
 class PathStep(TypedDict):
     """One access of a path, as the engine made it on the counting platform."""
 
@@ -47,6 +50,7 @@ class PathStep(TypedDict):
     field: str  # "refcount", "lpi_list_lock", ...
     depth: int  # number of locks held at this step
 
+@type_check_only
 class PathCounts(TypedDict):
     """What one LPI costs in shared accesses: sent, taken by the guest, folded and pruned."""
 
@@ -59,6 +63,7 @@ def designs() -> list[DesignRow]: ...
 def hit_path(design: str) -> list[PathStep]: ...
 def path_counts(design: str, *, deliver: bool, mapped: int = 1) -> PathCounts: ...
 
+@type_check_only
 class LpiState(TypedDict):
     intid: int
     target_vcpu: int | None
@@ -69,16 +74,19 @@ class LpiState(TypedDict):
     queued_on: int | None
     references: int
 
+@type_check_only
 class DeviceTable(TypedDict):
     device_id: int
     event_bits: int
     itt_address: int
     events: list[tuple[int, int, int | None]]
 
+@type_check_only
 class Tables(TypedDict):
     devices: list[DeviceTable]
     collections: list[tuple[int, int | None]]
 
+@type_check_only
 class Counts(TypedDict):
     sent: int
     delivered: int
@@ -99,9 +107,9 @@ class Counts(TypedDict):
 
 @final
 class Vm:
-    def __init__(
-        self, vcpus: int, design: str, *, list_registers: int = 4, its: int = 1, allow_unsound: bool = False
-    ) -> None: ...
+    def __new__(
+        cls, vcpus: int, design: str, *, list_registers: int = 4, its: int = 1, allow_unsound: bool = False
+    ) -> Self: ...
     @property
     def design(self) -> str: ...
     @property
@@ -122,7 +130,6 @@ class Vm:
     def movall(self, its: int, from_vcpu: int, to_vcpu: int) -> None: ...
     def discard(self, its: int, device_id: int, event_id: int) -> None: ...
     def clear(self, its: int, device_id: int, event_id: int) -> None: ...
-    def int(self, its: int, device_id: int, event_id: int) -> None: ...  # noqa: A003
     def inv(self, its: int, device_id: int, event_id: int) -> None: ...
     def invall(self, its: int, collection_id: int) -> None: ...
     def sync(self, its: int, vcpu: int) -> None: ...
@@ -149,10 +156,13 @@ class Vm:
     def tables(self, its: int) -> Tables: ...
     def cached_translations(self) -> int: ...
     def counts(self) -> Counts: ...
+    # Last, as the name hides the type for what follows.
+    def int(self, its: int, device_id: int, event_id: int) -> None: ...
 
 def live_objects() -> dict[str, int]: ...
 def rcu_barrier() -> None: ...
 
+@type_check_only
 class RcuStats(TypedDict):
     strategy: str
     grace_periods: int
@@ -166,6 +176,7 @@ class RcuStats(TypedDict):
 
 def rcu_stats() -> RcuStats: ...
 
+@type_check_only
 class Sample(Counts):
     design: str
     accepted: int  # sends that returned 1
@@ -197,6 +208,7 @@ def stress(
 #: The floor: sends of "one array index, one atomic OR, one branch"; (sends, thread CPU seconds).
 def floor(seconds: float, devices: int = 1, events: int = 1) -> tuple[int, float]: ...
 
+@type_check_only
 class ReplayResult(Sample):
     #: recorded mode: one row per acknowledged LPI of the recording (vcpu, INTID recorded, INTID answered or 0, line)
     acknowledges: list[tuple[int, int, int, int]]
@@ -213,11 +225,10 @@ def replay(
     *,
     vcpus: int,
     mode: str = "recorded",  # "recorded" | "live" | "lockstep" | "senders"
-    loops: int | None = 1,
+    loops: int | None = None,  # 1 if neither is given
     seconds: float | None = None,
     list_registers: int = 4,
     allow_unsound: bool = False,
     poll: Callable[[float], None] | None = None,
 ) -> ReplayResult: ...
-
 def pin_to_cpu(cpu: int) -> None: ...

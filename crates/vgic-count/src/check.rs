@@ -35,18 +35,13 @@ impl CountCtx {
     /// How many locks are held, and whether interrupts are masked.
     pub(crate) fn place(&self) -> Place {
         let held = self.held.borrow();
-        Place {
-            depth: held.len(),
-            irqs_off: held.iter().any(|held| held.irqs_off),
-        }
+        Place { depth: held.len(), irqs_off: held.iter().any(|held| held.irqs_off) }
     }
 
     /// A lock of this object that is held.
     pub(crate) fn held_of(&self, object: &Arc<Object>) -> Option<String> {
         let held = self.held.borrow();
-        let of = held
-            .iter()
-            .find(|held| Arc::ptr_eq(&held.lock.field.object, object))?;
+        let of = held.iter().find(|held| Arc::ptr_eq(&held.lock.field.object, object))?;
         Some(of.label())
     }
 
@@ -60,9 +55,7 @@ impl CountCtx {
             self.fail(format!("sleeping in atomic context: {what} under {spin}"));
         }
         if self.rcu.get() > 0 {
-            self.fail(format!(
-                "sleeping in atomic context: {what} in an RCU read section"
-            ));
+            self.fail(format!("sleeping in atomic context: {what} in an RCU read section"));
         }
     }
 
@@ -79,11 +72,7 @@ impl CountCtx {
             Kind::WriteLock => Kind::WriteUnlock,
             _ => Kind::Unlock,
         };
-        self.held.borrow_mut().push(Held {
-            lock: lock.clone(),
-            ends,
-            irqs_off,
-        });
+        self.held.borrow_mut().push(Held { lock: lock.clone(), ends, irqs_off });
     }
 
     fn check_order(&self, lock: &LockField, nested: bool) {
@@ -99,15 +88,11 @@ impl CountCtx {
         let Some((rank, field, label)) = top else {
             return;
         };
-        let same_class =
-            |a: &Field, b: &Field| a.object.class == b.object.class && a.name == b.name;
+        let same_class = |a: &Field, b: &Field| a.object.class == b.object.class && a.name == b.name;
         let sibling = nested && rank == lock.rank && same_class(&field, &lock.field);
         if rank >= lock.rank && !sibling {
             let taken = lock.field.label();
-            self.fail(format!(
-                "lock order: takes {taken} (rank {}) while it holds {label}",
-                lock.rank
-            ));
+            self.fail(format!("lock order: takes {taken} (rank {}) while it holds {label}", lock.rank));
         }
     }
 
@@ -115,15 +100,10 @@ impl CountCtx {
     pub(crate) fn release(&self, lock: &LockField, kind: Kind) {
         let at = {
             let held = self.held.borrow();
-            held.iter()
-                .rposition(|held| held.ends == kind && held.lock.field.is(&lock.field))
+            held.iter().rposition(|held| held.ends == kind && held.lock.field.is(&lock.field))
         };
         let Some(at) = at else {
-            return self.fail(format!(
-                "{} of {}, which is not held",
-                kind.verb(),
-                lock.field.label()
-            ));
+            return self.fail(format!("{} of {}, which is not held", kind.verb(), lock.field.label()));
         };
         let irqs_off = self.place().irqs_off;
         let released = self.held.borrow_mut().remove(at);

@@ -45,10 +45,7 @@ impl CountCtx {
 
     /// The same, with a choice of when callbacks run.
     pub fn with_grace(grace: Grace) -> Self {
-        CountCtx {
-            grace,
-            ..Self::default()
-        }
+        CountCtx { grace, ..Self::default() }
     }
 
     /// Writes down what `f` does. Calls do not nest.
@@ -78,8 +75,7 @@ impl CountCtx {
     pub fn fields(&self) -> BTreeMap<String, Uses> {
         let recorder = self.recorder.borrow();
         let uses = recorder.fields.iter();
-        uses.map(|((class, name), uses)| (format!("{class}.{name}"), *uses))
-            .collect()
+        uses.map(|((class, name), uses)| (format!("{class}.{name}"), *uses)).collect()
     }
 
     /// How many callbacks wait for a grace period.
@@ -116,9 +112,7 @@ impl CountCtx {
     }
 
     pub(crate) fn note_ordered(&self, kind: Kind, order: Order) {
-        self.recorder
-            .borrow_mut()
-            .step(kind, Some(order), self.place());
+        self.recorder.borrow_mut().step(kind, Some(order), self.place());
     }
 
     pub(crate) fn note_field(&self, field: &Field, kind: Kind, order: Option<Order>, place: Place) {
@@ -126,9 +120,7 @@ impl CountCtx {
     }
 
     pub(crate) fn note_object(&self, object: &Arc<Object>, kind: Kind) {
-        self.recorder
-            .borrow_mut()
-            .object(object, kind, self.place());
+        self.recorder.borrow_mut().object(object, kind, self.place());
     }
 
     pub(crate) fn with_objects<R>(&self, f: impl FnOnce(&mut Objects) -> R) -> R {

@@ -72,17 +72,8 @@ impl<D: Design> Rig<D> {
     fn map(&self, mapped: u32) {
         let (ctx, vm, its) = (&self.ctx, &self.vm, &self.its);
         let command = |command| vm.command(ctx, its, command).expect("a valid command");
-        command(Command::Mapc {
-            collection_id: COLLECTION,
-            vcpu: 0,
-            valid: true,
-        });
-        command(Command::Mapd {
-            device_id: DEVICE,
-            event_bits: 16,
-            itt_addr: 0,
-            valid: true,
-        });
+        command(Command::Mapc { collection_id: COLLECTION, vcpu: 0, valid: true });
+        command(Command::Mapd { device_id: DEVICE, event_bits: 16, itt_addr: 0, valid: true });
         for event_id in (EVENT + 1..=EVENT + mapped).chain([EVENT]) {
             command(Command::Mapti {
                 device_id: DEVICE,
@@ -91,18 +82,12 @@ impl<D: Design> Rig<D> {
                 collection_id: COLLECTION,
             });
         }
-        vm.set_lpis_enabled(ctx, &vm.vcpus[0], true, true)
-            .expect("readable tables");
+        vm.set_lpis_enabled(ctx, &vm.vcpus[0], true, true).expect("readable tables");
         vm.set_its_enabled(ctx, its, true);
     }
 
     fn send(&self) {
-        let msi = Msi {
-            doorbell: self.its.doorbell(),
-            device_id: DEVICE,
-            event_id: EVENT,
-            device_id_valid: true,
-        };
+        let msi = Msi { doorbell: self.its.doorbell(), device_id: DEVICE, event_id: EVENT, device_id_valid: true };
         assert_eq!(self.vm.inject_msi(&self.ctx, &msi), Ok(true), "it is mapped");
     }
 }

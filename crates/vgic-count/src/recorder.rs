@@ -105,19 +105,10 @@ impl Recorder {
     }
 
     /// Notes a step that is about a field.
-    pub(crate) fn field(
-        &mut self,
-        field: &Field,
-        kind: Kind,
-        order: Option<Order>,
-        place: Place,
-    ) {
+    pub(crate) fn field(&mut self, field: &Field, kind: Kind, order: Option<Order>, place: Place) {
         let serial = self.meet(&field.object);
         let class = field.object.class;
-        self.fields
-            .entry((class, field.name))
-            .or_default()
-            .add(kind, place.irqs_off);
+        self.fields.entry((class, field.name)).or_default().add(kind, place.irqs_off);
         if self.steps.is_some() {
             self.push(Step {
                 kind,

@@ -139,3 +139,30 @@ fn an_overcommitted_cache() {
         assert_eq!(ctx.warnings(), Vec::<&str>::new(), "{name}");
     });
 }
+
+/// A first ITS that finds no memory, and then does, does not make the cache of the VM twice.
+#[test]
+fn the_cache_is_made_once() {
+    every_design(|name, grace| {
+        let entries = |after: Option<u64>| {
+            let ctx = CountCtx::with_grace(grace);
+            with_design!(name, D => {
+                let vm = vgic_core::Vm::<vgic_count::Count, D>::new(&ctx, 1, 4, Box::new(Tables::new())).expect("memory");
+                let start = ctx.allocations();
+                after.inspect(|after| ctx.fail_allocation(*after));
+                if vm.add_its(&ctx, 0x0808_0000).is_err() {
+                    vm.add_its(&ctx, 0x0808_0000).expect("memory");
+                }
+                let entries = |label: &String| label.starts_with("vgic_translation_cache_entry");
+                let made = ctx.live_objects().iter().filter(|label| entries(label)).count();
+                vm.destroy(&ctx);
+                (made, ctx.allocations() - start)
+            })
+            .expect("a design")
+        };
+        let (made, allocations) = entries(None);
+        for after in 0..allocations {
+            assert!(entries(Some(after)).0 <= made, "{name}: allocation {after} failed");
+        }
+    });
+}

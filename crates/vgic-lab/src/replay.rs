@@ -17,6 +17,7 @@ use std::time::Instant;
 use vgic_core::bus::TRANSLATER;
 use vgic_core::its::Its;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
+use vgic_core::vcpu::run::Tie;
 use vgic_core::vm::MAX_VCPUS;
 use vgic_core::{Command, CommandError, Design, Msi, Obj, Platform, Vm, with_design};
 use vgic_native::{Native, NativeCtx};
@@ -170,7 +171,8 @@ impl<D: Design> Replica<D> {
     fn acknowledge(&self, ctx: &NativeCtx, vcpu: u32) -> Option<u32> {
         let mut running = self.vm.run_vcpu(ctx, vcpu);
         running.enter_always();
-        running.acknowledge()
+        // The recordings are of QEMU's physical CPU interface.
+        running.acknowledge_with(Tie::Intid)
     }
 }
 

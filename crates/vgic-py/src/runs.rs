@@ -114,7 +114,7 @@ fn stress<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, program, *, vcpus, mode = "recorded", loops = Some(1), seconds = None, list_registers = 4,
+#[pyo3(signature = (design, program, *, vcpus, mode = "recorded", loops = None, seconds = None, list_registers = 4,
     allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn replay<'py>(
@@ -133,7 +133,7 @@ fn replay<'py>(
         .map_err(|_| PyValueError::new_err("program must be a buffer of unsigned 64-bit integers"))?
         .to_vec(py)?;
     let program = Arc::new(Program::new(&rows, vcpus).map_err(errors::refused)?);
-    let loops = if seconds.is_some() { None } else { loops };
+    let loops = if loops.is_none() && seconds.is_none() { Some(1) } else { loops };
     let replay = Replay {
         program: &program,
         how: if mode == "recorded" { How::Recorded } else { How::FlatOut(self::mode(mode)?) },

@@ -12,6 +12,16 @@ use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Event, Platform, PlainCell, Work};
 use crate::vm::Vm;
 
+/// Which of several pending LPIs of the same priority is acknowledged first: the architecture leaves it to the
+/// implementation (Arm IHI 0069, 4.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// The one in the lowest list register, as QEMU's virtual CPU interface does: the order of the `ap_list`.
+    Register,
+    /// The one with the lowest INTID, as QEMU's physical CPU interface does.
+    Intid,
+}
+
 /// The right to run a vCPU: one thread at a time holds it.
 pub struct Running<'a, P: Platform, D: Design> {
     vm: &'a Vm<P, D>,
@@ -88,13 +98,21 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
     }
 
     /// Reads `ICC_IAR1_EL1`: the pending LPI of highest priority becomes active; `None` is INTID 1023 (spurious).
+    #[inline]
     pub fn acknowledge(&mut self) -> Option<u32> {
+        self.acknowledge_with(Tie::Register)
+    }
+
+    /// The same with a choice of what decides a tie.
+    pub fn acknowledge_with(&mut self, tie: Tie) -> Option<u32> {
         let (ctx, vcpu) = (self.ctx, self.vcpu);
         let used = vcpu.used_list_registers.get(ctx) as usize;
+        let rank = |lr: u64| (lr_priority(lr), if tie == Tie::Intid { lr_intid(lr) } else { 0 });
         let mut best: Option<(u8, usize, u64)> = None;
         for (index, register) in vcpu.list_registers[..used].iter().enumerate() {
             let lr = register.get(ctx);
-            if lr & LR_PENDING != 0 && lr & LR_ACTIVE == 0 && best.is_none_or(|(least, ..)| lr_priority(lr) < least) {
+            let takes = lr & LR_PENDING != 0 && lr & LR_ACTIVE == 0;
+            if takes && best.is_none_or(|(.., before)| rank(lr) < rank(before)) {
                 best = Some((lr_priority(lr), index, lr));
             }
         }

@@ -1,0 +1,162 @@
+//! What one interrupt costs, design by design: the numbers that the series is about, counted by the engine itself.
+
+use vgic_core::designs::series::{NAMES, spec};
+use vgic_core::designs::{Found, Get, Put};
+use vgic_count::{Counts, counts, hit_path};
+
+fn count(design: &str, deliver: bool, mapped: u32) -> Counts {
+    counts(design, deliver, mapped).expect("a design")
+}
+
+/// A hit, one send and the delivery. Of `lpi_list_lock`: cache check, put; at the fold get and put; put at prune.
+const LPI_LIST_LOCK: &[(&str, u64)] = &[
+    ("v6.7", 4), // no reference on a hit, so no put after it
+    ("v6.8-rc1", 5),
+    ("patch-01", 5),
+    ("patch-02", 5),
+    ("patch-03", 5),
+    ("patch-04", 5),
+    ("patch-05", 5),
+    ("patch-06", 5),
+    ("patch-07", 5),
+    ("patch-08", 4), // get at the fold under RCU
+    ("patch-09", 4),
+    ("patch-10", 1), // no put takes it: the cache check is left
+    ("patch-11", 1),
+    ("patch-12", 1),
+    ("patch-13", 1),
+    ("patch-14", 1),
+    ("patch-15", 0), // cache check under RCU
+    ("v2", 0),
+    ("rwlock", 0), // a reader-writer lock of the cache instead
+    ("call-rcu", 0),
+    ("v6.9", 1),  // the cache of the baseline
+    ("v6.10", 0), // no such lock
+    ("v6.17", 0),
+    ("v7.1.8", 0),
+];
+
+#[test]
+fn lpi_list_lock_per_delivered_lpi() {
+    let counted: Vec<_> = NAMES.iter().map(|name| (*name, count(name, true, 0).lock("lpi_list_lock"))).collect();
+    assert_eq!(counted, LPI_LIST_LOCK);
+    for (name, counted) in counted {
+        let spec = spec(name).expect("a design");
+        let locked_put = u64::from(spec.put == Put::Locked);
+        let get = u64::from(spec.get != Get::XArrayRcu);
+        let put_after_hit = locked_put * u64::from(spec.cache_hit != Found::Unreferenced);
+        let expected_without_check = get + 2 * locked_put + put_after_hit;
+        assert!([expected_without_check, expected_without_check + 1].contains(&counted), "{name}");
+    }
+    let rwlock = count("rwlock", true, 0);
+    assert_eq!(rwlock.locks["lpi_translation_cache_lock (read)"], 1);
+}
+
+#[test]
+fn references_per_delivered_lpi() {
+    for name in NAMES {
+        let counts = count(name, true, 0);
+        // Hit, queue, fold: a reference taken and dropped for each.
+        let expected = if *name == "v6.7" { 4 } else { 6 };
+        assert_eq!(counts.rmws["vgic_irq.refcount"], expected, "{name}");
+        let counted_by_use =
+            ["patch-12", "patch-13", "patch-14", "patch-15", "v2", "call-rcu", "rwlock"].contains(name);
+        let usage = counts.rmws.get("vgic_translation_cache_entry.usage_count");
+        assert_eq!(usage.copied().unwrap_or(0), u64::from(counted_by_use), "{name}");
+    }
+}
+
+#[test]
+fn locks_of_the_lpi_and_of_its_list() {
+    for name in NAMES {
+        let counts = count(name, true, 0);
+        // Send, queue; depth, list register; fold; prune.
+        assert_eq!(counts.lock("irq_lock"), 6, "{name}");
+        // Queue, entry, exit.
+        assert_eq!(counts.lock("ap_list_lock"), 3, "{name}");
+        let section = |what: &str| counts.others.get(what).copied().unwrap_or(0);
+        let per_its = ["v6.10", "v6.17", "v7.1.8"].contains(name);
+        assert_eq!(section("srcu_read_lock"), u64::from(per_its), "{name}: the doorbell's ITS");
+        assert!(counts.others.keys().all(|what| !what.starts_with("alloc") && !what.starts_with("free")), "{name}");
+        assert_eq!(section("synchronize_rcu"), 0, "{name}");
+    }
+}
+
+/// A send that finds its LPI queued: locks, read-modify-writes (each lock is one more), plain writes.
+const COALESCING: &[(&str, u64, u64, u64)] = &[
+    ("v6.7", 2, 2, 0),     // lpi_list_lock, irq_lock; requests, mode
+    ("v6.8-rc1", 3, 4, 0), // lpi_list_lock twice; refcount twice
+    ("patch-01", 3, 4, 0),
+    ("patch-02", 3, 4, 0),
+    ("patch-03", 3, 4, 0),
+    ("patch-04", 3, 4, 0),
+    ("patch-05", 3, 4, 0),
+    ("patch-06", 3, 4, 0),
+    ("patch-07", 3, 4, 0),
+    ("patch-08", 3, 4, 0),
+    ("patch-09", 3, 4, 0),
+    ("patch-10", 2, 4, 0), // lpi_list_lock once
+    ("patch-11", 2, 4, 0),
+    ("patch-12", 2, 5, 0), // usage_count
+    ("patch-13", 2, 5, 0),
+    ("patch-14", 2, 5, 0),
+    ("patch-15", 1, 5, 0), // irq_lock alone
+    ("v2", 1, 5, 0),
+    ("rwlock", 2, 5, 0), // irq_lock, the cache's lock for reading
+    ("call-rcu", 1, 5, 0),
+    ("v6.9", 2, 4, 0),
+    ("v6.10", 1, 4, 0), // irq_lock; requests, mode, refcount twice
+    ("v6.17", 1, 4, 0),
+    ("v7.1.8", 1, 4, 0),
+];
+
+#[test]
+fn shared_writes_per_coalescing_send() {
+    let sum = |name: &&'static str| {
+        let counts = count(name, false, 0);
+        (*name, counts.all_locks(), counts.all_rmws(), counts.all_writes())
+    };
+    assert_eq!(NAMES.iter().map(sum).collect::<Vec<_>>(), COALESCING);
+}
+
+#[test]
+fn the_fold_of_the_baseline_walks_every_lpi() {
+    for name in NAMES {
+        let [few, some, many] = [0, 100, 200].map(|mapped| count(name, true, mapped));
+        let walks = ["v6.7", "v6.8-rc1", "patch-01"].contains(name);
+        // For each LPI its INTID and its link, under lpi_list_lock.
+        let step = if walks { 200 } else { 0 };
+        assert_eq!(many.all_reads() - some.all_reads(), step, "{name}");
+        assert_eq!(some.all_reads() - few.all_reads(), step, "{name}");
+        assert_eq!((&many.locks, &many.rmws, &many.writes), (&few.locks, &few.rmws, &few.writes), "{name}");
+        // And nothing but the fold walks: a send costs the same.
+        assert_eq!(count(name, false, 200), count(name, false, 0), "{name}");
+    }
+}
+
+#[test]
+fn the_hit_path_is_the_send_of_a_delivered_lpi() {
+    for name in NAMES {
+        let path = hit_path(name).expect("a design");
+        let locks: Vec<_> = path.iter().filter(|step| step.kind.takes_lock()).map(|step| step.field).collect();
+        let queue = ["irq_lock", "ap_list_lock", "irq_lock"];
+        let (before, after): (&[&str], &[&str]) = match *name {
+            "rwlock" => (&["lpi_translation_cache_lock"], &[]),
+            "v6.7" => (&["lpi_list_lock"], &[]),
+            _ if LPI_LIST_LOCK.contains(&(name, 5)) => (&["lpi_list_lock"], &["lpi_list_lock"]),
+            _ if LPI_LIST_LOCK.contains(&(name, 4)) => (&["lpi_list_lock"], &["lpi_list_lock"]),
+            _ if LPI_LIST_LOCK.contains(&(name, 1)) => (&["lpi_list_lock"], &[]),
+            _ => (&[], &[]),
+        };
+        assert_eq!(locks, [before, &queue, after].concat(), "{name}");
+        // Every lock that a hit takes may be taken in a hard interrupt (irqfd), so interrupts are masked; irq_lock
+        // nests, and the reader-writer lock is said to be taken so.
+        for step in path.iter().filter(|step| step.kind.takes_lock() && *name != "rwlock") {
+            assert!(step.irqs_off, "{name}: {step}");
+        }
+        let unlocks = path.iter().filter(|step| step.kind.releases_lock()).count();
+        assert_eq!(unlocks, locks.len(), "{name}");
+    }
+    assert_eq!(hit_path("v1.0"), None);
+    assert_eq!(counts("v1.0", true, 0), None);
+}
