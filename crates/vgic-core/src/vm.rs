@@ -9,7 +9,7 @@ use crate::its::Its;
 use crate::lpi_store::LpiStore;
 use crate::obj::Obj;
 use crate::order::Order;
-use crate::platform::{Atomic, Layout, NoMemory, Platform, PlainCell, PointerCell};
+use crate::platform::{Atomic, Layout, NoMemory, PlainCell, Platform, PointerCell};
 use crate::tables::GuestTables;
 use crate::vcpu::flush::LR_PENDING;
 use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};

@@ -6,7 +6,7 @@
 
 use crate::tables::{FlatTables, Shared};
 use std::sync::{Arc, PoisonError, RwLock};
-use vgic_core::bus::{MAX_ITS, REDISTRIBUTOR_BASE, REDISTRIBUTOR_SIZE, ITS_SIZE};
+use vgic_core::bus::{ITS_SIZE, MAX_ITS, REDISTRIBUTOR_BASE, REDISTRIBUTOR_SIZE};
 use vgic_core::designs::row;
 use vgic_core::its::Its;
 use vgic_core::its::snapshot::{CollectionState, DeviceState};

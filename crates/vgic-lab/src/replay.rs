@@ -24,8 +24,23 @@ use vgic_native::{Native, NativeCtx};
 
 /// Names of the operations of a program, in the order of their numbers from 0.
 pub const OPS: &[&str] = &[
-    "mapd", "mapc", "mapti", "mapi", "movi", "movall", "discard", "clear", "int", "inv", "invall", "sync", "msi",
-    "acknowledge", "eoi", "lpis_enabled", "its_enabled",
+    "mapd",
+    "mapc",
+    "mapti",
+    "mapi",
+    "movi",
+    "movall",
+    "discard",
+    "clear",
+    "int",
+    "inv",
+    "invall",
+    "sync",
+    "msi",
+    "acknowledge",
+    "eoi",
+    "lpis_enabled",
+    "its_enabled",
 ];
 
 /// One operation of a recording.
@@ -73,9 +88,7 @@ impl Op {
         Ok(match OPS[row[0] as usize] {
             "mapd" => Op::Command(Command::Mapd { device_id: a, event_bits: b, itt_addr: 0, valid: c != 0 }),
             "mapc" => Op::Command(Command::Mapc { collection_id: a, vcpu: b, valid: c != 0 }),
-            "mapti" => {
-                Op::Command(Command::Mapti { device_id: a, event_id: b, intid: c, collection_id: d })
-            }
+            "mapti" => Op::Command(Command::Mapti { device_id: a, event_id: b, intid: c, collection_id: d }),
             "mapi" => Op::Command(Command::Mapi { device_id: a, event_id: b, collection_id: c }),
             "movi" => Op::Command(Command::Movi { device_id: a, event_id: b, collection_id: c }),
             "movall" => Op::Command(Command::Movall { from_vcpu: a, to_vcpu: b }),
@@ -212,18 +225,19 @@ impl Replay<'_> {
         let mut owed: Vec<Vec<usize>> = vec![Vec::new(); vcpus];
         // The guest ends what it acknowledged; with another answer, that one.
         let mut active: Vec<Vec<u32>> = vec![Vec::new(); vcpus];
-        let answer = |vcpu: u32, owed: &mut Vec<Vec<usize>>, active: &mut Vec<Vec<u32>>, acks: &mut Vec<Acknowledge>| {
-            while let Some(&index) = owed[vcpu as usize].first() {
-                let Some(intid) = guest.acknowledge(ctx, vcpu) else { return };
-                owed[vcpu as usize].remove(0);
-                acks[index].answered = intid;
-                active[vcpu as usize].push(intid);
-                // A late one is ended at once, or nothing else of its priority could be taken.
-                if acks.len() > index + 1 {
-                    end(guest, ctx, vcpu, active);
+        let answer =
+            |vcpu: u32, owed: &mut Vec<Vec<usize>>, active: &mut Vec<Vec<u32>>, acks: &mut Vec<Acknowledge>| {
+                while let Some(&index) = owed[vcpu as usize].first() {
+                    let Some(intid) = guest.acknowledge(ctx, vcpu) else { return };
+                    owed[vcpu as usize].remove(0);
+                    acks[index].answered = intid;
+                    active[vcpu as usize].push(intid);
+                    // A late one is ended at once, or nothing else of its priority could be taken.
+                    if acks.len() > index + 1 {
+                        end(guest, ctx, vcpu, active);
+                    }
                 }
-            }
-        };
+            };
         for (line, op) in &self.program.ops {
             match *op {
                 Op::Msi { device_id, event_id } => {
@@ -434,4 +448,3 @@ impl FlatOut {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).add(ctx);
     }
 }
-

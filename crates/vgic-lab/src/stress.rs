@@ -12,8 +12,8 @@ use crate::tables::{FlatTables, Shared};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use vgic_core::its::Its;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
+use vgic_core::its::Its;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vcpu::run::Running;
 use vgic_core::vm::MAX_VCPUS;
@@ -382,7 +382,13 @@ fn wait_for_window(ctx: &NativeCtx, counters: &[Arc<Counters>], window: u64, sto
 }
 
 /// A vCPU: enters the guest, which takes what is pending and spins, until it is told to stop.
-pub(crate) fn vcpu_thread<P: Platform, D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, id: u32, guest: Guest, stop: &AtomicBool) {
+pub(crate) fn vcpu_thread<P: Platform, D: Design>(
+    vm: &Vm<P, D>,
+    ctx: &P::Ctx,
+    id: u32,
+    guest: Guest,
+    stop: &AtomicBool,
+) {
     let mut vcpu = vm.run_vcpu(ctx, id);
     let mut cancelled = 0;
     while !stop.load(Ordering::Relaxed) {

@@ -4,11 +4,11 @@ use crate::errors;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use vgic_core::cache::lazy::{Eviction, Locking, Retire};
 use vgic_core::designs::series::spec;
 use vgic_core::designs::{
     Drain, Found, Free, Get, Index, LockOrder, LpiCount, PruneGap, Put, Queue, ROWS, Row, Spec, Walk,
 };
-use vgic_core::cache::lazy::{Eviction, Locking, Retire};
 use vgic_count::{Kind, Step};
 use vgic_lab::host::in_range;
 

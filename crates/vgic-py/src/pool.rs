@@ -17,6 +17,8 @@ pub struct Pool {
 
 #[derive(Default)]
 struct Rest {
+    // Boxed as in the slot, where a pointer has to do.
+    #[allow(clippy::vec_box)]
     idle: Vec<Box<NativeCtx>>,
     counters: Vec<Arc<Counters>>,
 }

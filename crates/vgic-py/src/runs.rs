@@ -142,8 +142,7 @@ fn replay<'py>(
     };
     let replayed = interruptible(py, poll, |poll| replay.run(design, allow_unsound, poll))?;
     let dict = sample_dict(py, design, mode, &replayed.sample)?;
-    let acknowledges: Vec<_> =
-        replayed.acknowledges.iter().map(|a| (a.vcpu, a.recorded, a.answered, a.line)).collect();
+    let acknowledges: Vec<_> = replayed.acknowledges.iter().map(|a| (a.vcpu, a.recorded, a.answered, a.line)).collect();
     dict.set_item("acknowledges", acknowledges)?;
     let errors: Vec<_> =
         replayed.command_errors.iter().map(|(line, error)| (*line, errors::command_code(*error))).collect();

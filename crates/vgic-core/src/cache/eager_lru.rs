@@ -127,4 +127,3 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
         vm.dist.cache.list.iter(ctx).take_while(|entry| entry.irq.get(ctx).is_some()).count()
     }
 }
-

@@ -17,7 +17,7 @@ use crate::its::Its;
 use crate::list::{Link, Linked, RcuList};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, AtomicInt, Event, Layout, Platform, PlainCell};
+use crate::platform::{Atomic, AtomicInt, Event, Layout, PlainCell, Platform};
 use crate::vm::Vm;
 
 /// What protects a hit's walk.
@@ -212,19 +212,18 @@ impl<P: Platform> Cache<P> for LazyList<P> {
     fn check<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, msi: &Msi) -> Option<Obj<Irq<P>>> {
         let cache = &vm.dist.cache;
         let key = msi.key();
-        let irq = match D::SPEC.lazy.locking {
+        match D::SPEC.lazy.locking {
             Locking::Spin => {
                 let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
                 let irq = cache.find::<D>(ctx, &key, cache.list.locked().iter(ctx))?;
-                return vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq);
+                vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq)
             }
             Locking::Rcu => {
                 let _rcu = Rcu::<P>::read_lock(ctx);
                 let irq = cache.find::<D>(ctx, &key, cache.list.iter_rcu(ctx))?;
                 vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq)
             }
-        };
-        irq
+        }
     }
 
     fn insert<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {

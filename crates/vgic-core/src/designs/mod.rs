@@ -4,11 +4,8 @@
 //! engine is compiled for the design, so a hot path has no branch on it) and a kind of translation cache. The
 //! specs in [`series`] are written as the series is: each is the one before it with what the patch changed.
 
-
 pub mod row;
 pub mod series;
-
-
 
 pub use row::{ROWS, Row, row};
 

@@ -256,7 +256,6 @@ pub const ROWS: &[Row] = &[
         reference: "905698e11187, c32d26f0da86, and the 6.19 ap_list rework",
         unsound: false,
         control_races: false,
-        ..OLD
     },
 ];
 

@@ -98,13 +98,8 @@ const V6_9: Spec = Spec {
     ..PATCH_10
 };
 /// The per-ITS translation cache.
-const V6_10: Spec = Spec {
-    count: LpiCount::None,
-    walk: Walk::ForEach,
-    drain: Drain::PutMet,
-    mapc_checks_unmap: false,
-    ..V6_9
-};
+const V6_10: Spec =
+    Spec { count: LpiCount::None, walk: Walk::ForEach, drain: Drain::PutMet, mapc_checks_unmap: false, ..V6_9 };
 /// "Yet another lock ordering".
 const V6_17: Spec = Spec {
     put: Put::Deferred,

@@ -11,7 +11,7 @@ use crate::designs::{Design, Walk};
 use crate::guard::{Mutex, Spin};
 use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
 use crate::obj::Obj;
-use crate::platform::{Event, Platform, PlainCell, PointerCell};
+use crate::platform::{Event, PlainCell, Platform, PointerCell};
 use crate::vm::Vm;
 
 /// Most EventID bits of a device (`GITS_TYPER.ID_bits` + 1).
@@ -109,14 +109,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         Ok(())
     }
 
-    fn mapc(
-        &self,
-        ctx: &P::Ctx,
-        its: &Its<P>,
-        collection_id: u32,
-        vcpu: u32,
-        valid: bool,
-    ) -> Result<(), CommandError> {
+    fn mapc(&self, ctx: &P::Ctx, its: &Its<P>, collection_id: u32, vcpu: u32, valid: bool) -> Result<(), CommandError> {
         if (valid || D::SPEC.mapc_checks_unmap) && vcpu as usize >= self.vcpus.len() {
             return Err(ItsError::MapcProcnumOor.into());
         }

@@ -2,7 +2,7 @@
 
 use super::Its;
 use crate::guard::Mutex;
-use crate::platform::{Platform, PlainCell, PointerCell};
+use crate::platform::{PlainCell, Platform, PointerCell};
 use alloc::vec::Vec;
 
 /// A mapped device.

@@ -7,7 +7,7 @@ use crate::irq::Irq;
 use crate::list::{Link, Linked, List};
 use crate::obj::Obj;
 use crate::order::Order;
-use crate::platform::{AtomicInt, Layout, NoMemory, Platform, PlainCell, PointerCell};
+use crate::platform::{AtomicInt, Layout, NoMemory, PlainCell, Platform, PointerCell};
 use crate::vm::Vm;
 
 /// Tag of an ITS's list of devices.
@@ -124,7 +124,7 @@ impl<P: Platform> Its<P> {
     /// Frees a collection that no ITE points to.
     pub(crate) fn free_unused_collection(&self, ctx: &P::Ctx, collection: Obj<Collection<P>>) {
         self.collection_list.del(ctx, collection);
-        // SAFETY: S-10: unlinked under its_lock, under which alone collections are reached, and no ITE points to it.
+        // SAFETY: S-13: unlinked under its_lock, under which alone collections are reached, and no ITE points to it.
         unsafe { P::free(ctx, collection) };
     }
 }
@@ -164,7 +164,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             self.put_irq(ctx, irq);
         }
         self.mappings.fetch_sub(ctx, 1, Order::Relaxed);
-        // SAFETY: S-10: unlinked under its_lock, under which alone ITEs are reached.
+        // SAFETY: S-13: unlinked under its_lock, under which alone ITEs are reached.
         unsafe { P::free(ctx, ite) };
     }
 
@@ -175,7 +175,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
         D::Cache::<P>::invalidate(self, ctx, its);
         its.device_list.del(ctx, device);
-        // SAFETY: S-10: unlinked under its_lock, under which alone devices are reached, and without ITEs.
+        // SAFETY: S-13: unlinked under its_lock, under which alone devices are reached, and without ITEs.
         unsafe { P::free(ctx, device) };
     }
 

@@ -80,7 +80,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
     fn store_under_xa_lock(&self, ctx: &P::Ctx, intid: u32, new: Obj<Irq<P>>) -> Result<Obj<Irq<P>>, NoMemory> {
         const { assert!(!matches!(D::SPEC.count, LpiCount::Plain) || !matches!(D::SPEC.walk, Walk::ForEach)) };
         let xa = &self.dist.store.lpi_xa;
-        let lock = if D::SPEC.store_error == StoreError::ReleaseUnderLock { xa.lock(ctx) } else { xa.lock_irqsave(ctx) };
+        let lock =
+            if D::SPEC.store_error == StoreError::ReleaseUnderLock { xa.lock(ctx) } else { xa.lock_irqsave(ctx) };
         let old = lock.load(intid);
         if let Some(first) = old.filter(|first| self.reference_found(ctx, *first, Found::TryGet)) {
             drop(lock);

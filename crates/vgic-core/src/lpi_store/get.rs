@@ -4,7 +4,7 @@ use crate::designs::{Design, Found, Get};
 use crate::guard::{Rcu, Spin};
 use crate::irq::Irq;
 use crate::obj::Obj;
-use crate::platform::{Platform, PlainCell};
+use crate::platform::{PlainCell, Platform};
 use crate::vm::Vm;
 
 impl<P: Platform, D: Design> Vm<P, D> {

@@ -10,7 +10,7 @@ use crate::guard::Spin;
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
 use crate::order::Order;
-use crate::platform::{AtomicInt, Platform, PlainCell};
+use crate::platform::{AtomicInt, PlainCell, Platform};
 use crate::vm::Vm;
 use crate::xarray::Locked;
 

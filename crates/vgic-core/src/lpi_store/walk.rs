@@ -8,7 +8,7 @@ use crate::guard::Spin;
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
 use crate::order::Order;
-use crate::platform::{Atomic, Platform, PlainCell};
+use crate::platform::{Atomic, PlainCell, Platform};
 use crate::vm::Vm;
 use alloc::vec::Vec;
 

@@ -6,7 +6,7 @@ use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::order::Order;
-use crate::platform::{Atomic, Platform, PlainCell};
+use crate::platform::{Atomic, PlainCell, Platform};
 use crate::vm::Vm;
 
 impl<P: Platform, D: Design> Vm<P, D> {

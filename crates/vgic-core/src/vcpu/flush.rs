@@ -5,7 +5,7 @@ use crate::designs::{Design, Queue};
 use crate::guard::Spin;
 use crate::irq::Irq;
 use crate::obj::Obj;
-use crate::platform::{Platform, PlainCell, Work};
+use crate::platform::{PlainCell, Platform, Work};
 use crate::vm::Vm;
 
 /// State bits of a list register (`ICH_LR<n>_EL2`, Arm IHI 0069, 12.4.5).
@@ -115,15 +115,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
             let deliverable = irq.enabled.get(ctx) && irq.is_pending(ctx);
             (!irq.active.get(ctx), !deliverable, irq.priority.get(ctx))
         };
-        let (key_a, key_b) = (key(a), key(b));
-        // Two active ones, or two that are neither, keep their order.
-        if !key_a.0 || !key_b.0 {
-            return key_a.0 > key_b.0;
+        match (key(a), key(b)) {
+            // Two active ones keep their order; so do two that are neither active nor deliverable.
+            ((false, ..), _) => false,
+            ((true, ..), (false, ..)) => true,
+            ((_, true, _), (_, other, _)) => !other,
+            (key_a, key_b) => key_a > key_b,
         }
-        if key_a.1 || key_b.1 {
-            return key_a.1 > key_b.1;
-        }
-        key_a > key_b
     }
 
     /// `vgic_irq_cmp` from 6.19: deliverable here first, then pending before active, then the lower priority value.

@@ -4,7 +4,7 @@ use super::Vcpu;
 use super::flush::{LR_ACTIVE, LR_PENDING, lr_intid};
 use crate::designs::{Design, Queue};
 use crate::guard::Spin;
-use crate::platform::{Event, Platform, PlainCell, Work};
+use crate::platform::{Event, PlainCell, Platform, Work};
 use crate::vm::Vm;
 
 impl<P: Platform, D: Design> Vm<P, D> {

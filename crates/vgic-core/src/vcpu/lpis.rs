@@ -7,7 +7,7 @@ use crate::guard::{Mutex, Rcu, Spin};
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, Platform, PlainCell, Work};
+use crate::platform::{Atomic, PlainCell, Platform, Work};
 use crate::tables::Fault;
 use crate::vm::Vm;
 use alloc::vec::Vec;
@@ -82,7 +82,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// Writes `GICR_CTLR.EnableLPIs` of a vCPU. `load_pending` is false with `GICR_PENDBASER.PTZ`.
-    pub fn set_lpis_enabled(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>, enabled: bool, load_pending: bool) -> Result<(), Fault> {
+    pub fn set_lpis_enabled(
+        &self,
+        ctx: &P::Ctx,
+        vcpu: &Vcpu<P>,
+        enabled: bool,
+        load_pending: bool,
+    ) -> Result<(), Fault> {
         // SeqCst: value-returning exchanges, as in the kernel; before the invalidation or the load of pending bits (O-05).
         let order = Order::SeqCst(Pair::EnableInvalidate);
         if enabled {

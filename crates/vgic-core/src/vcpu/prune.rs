@@ -9,7 +9,7 @@ use crate::designs::{Design, PruneGap, Queue};
 use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
-use crate::platform::{Event, Platform, PlainCell};
+use crate::platform::{Event, PlainCell, Platform};
 use crate::vm::Vm;
 
 impl<P: Platform, D: Design> Vm<P, D> {

@@ -9,7 +9,7 @@ use super::kick::{EXITING_GUEST_MODE, IN_GUEST_MODE, OUTSIDE_GUEST_MODE};
 use crate::designs::Design;
 use crate::guard::Mutex;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, Event, Platform, PlainCell, Work};
+use crate::platform::{Atomic, Event, PlainCell, Platform, Work};
 use crate::vm::Vm;
 
 /// Which of several pending LPIs of the same priority is acknowledged first: the architecture leaves it to the

@@ -1,0 +1,1 @@
+"""What ``make_benchmarks.py`` measures, a section a function; see that file."""

@@ -1,0 +1,60 @@
+"""What designs do differently in the eyes of a guest, written down independently of the engine's own table.
+
+Locks are no concern here: these are the differences that one thread can see.
+"""
+
+from dataclasses import dataclass
+
+import vgic
+
+#: Every design that real threads may run without further ado.
+SOUND = [design.name for design in vgic.designs() if not design.unsound]
+#: The others.
+UNSOUND = [design.name for design in vgic.designs() if design.unsound]
+
+_XARRAY_CACHE = ("v6.10", "v6.17", "v7.1.8")
+#: INVALL, MOVALL and the enable of LPIs copy the INTIDs from 8192 to 16: none.
+_EMPTY_WALK = ("v2", "call-rcu")
+#: The cache's count never goes up, so its limit is inactive.
+_NO_LIMIT = ("patch-11", "patch-12", "patch-13")
+#: The active state of an LPI is dropped when list registers are folded; LPIs that are switched off lose their state.
+_SUMMARY = ("v7.1.8",)
+#: A put-off release of an LPI that a map of the same INTID overwrites is forgotten (CVE-2026-74568).
+_LEAKS = ("v6.17",)
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """The visible differences of one design."""
+
+    #: A walk of all LPIs finds none.
+    empty_walk: bool
+    #: Enabling a vCPU's LPIs queues every LPI of the VM that should be queued, not only its own.
+    walk_visits_all: bool
+    #: MAPC checks its vCPU also when it unmaps.
+    mapc_checks_unmap: bool
+    #: Disabling a vCPU's LPIs clears the pending state of those queued there.
+    disable_clears_pending: bool
+    #: An acknowledged LPI stays active in software until it is ended.
+    keeps_active: bool
+    #: Each ITS has a cache of its own, without limit; otherwise one of the VM.
+    cache_per_its: bool
+    #: Translations that the cache holds at most per vCPU, None for no limit.
+    cache_limit: int | None
+    #: Why memory may be lost while mappings come and go beside running vCPUs; empty if it may not.
+    leak: str
+
+
+def quirks(design: str) -> Quirks:
+    """Look up a design."""
+    per_its = design in _XARRAY_CACHE
+    return Quirks(
+        empty_walk=design in _EMPTY_WALK,
+        walk_visits_all=per_its,
+        mapc_checks_unmap=not per_its,
+        disable_clears_pending=design in _SUMMARY,
+        keeps_active=design not in _SUMMARY,
+        cache_per_its=per_its,
+        cache_limit=None if per_its or design in _NO_LIMIT else 16,
+        leak="CVE-2026-74568: an LPI whose release is put off and which a map overwrites" if design in _LEAKS else "",
+    )
