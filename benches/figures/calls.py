@@ -56,6 +56,7 @@ def calls(plan: Plan, update: Update) -> Section:
     loop, empty, native, one, many = least
     net = {label: value - least[loop] for label, value in least.items()}
     net[many] = least[many]
+    bound = 4 * net[empty] / 10
 
     def bar(key: str, text: str, value: float, **limit: float) -> Bar:
         return Bar(key, text, Spread(value, value, value), **limit)  # type: ignore[arg-type]
@@ -69,15 +70,16 @@ def calls(plan: Plan, update: Update) -> Section:
         for label in least
     ]
     text = f"""
-Each is called with two ints (0, 0), in turn, {repeats} times, in one process; nanoseconds a call. As usual with `timeit`
-the least is what counts, as others only ever make a call slower; the median stands beside it. For the bars the time of
-the empty loop is taken off, which makes the first one harder. `vm` has one vCPU that does not run and the default
+Each is called with two ints (0, 0), in turn, {repeats} times, in one process; nanoseconds a call. As usual with
+`timeit` the least counts, as others only ever make a call slower; the median stands beside it. For the bars the time
+of the empty loop is taken off, which makes the first one harder. `vm` has one vCPU that does not run and the default
 design, `{DEFAULT_DESIGN}`, so every MSI coalesces: what is left is the call, and the send of section 1.
 
 {table(("call", "least", "median (quartiles)", "least, without the loop"), rows)}
 
-To the method written in C `signal_msi` is {net[one] / net[native]:.2f}. A send in a batch costs {number(net[many])} ns, nearly all of
-it the engine's own work; so the ratio of the second bar can be at most (call + send) / send, and a cheaper *call* makes
-it smaller. The two bars meet only if a send costs less than {number(4 * net[empty] / 10)} ns here (four empty calls, divided by ten).
+`signal_msi` costs {net[one] / net[native]:.2f} times the method written in C. A send in a batch is nearly all the
+engine's own work, so the second ratio is (call + send) / send, and a cheaper *call* makes it smaller: both bars are met
+only if a send costs less than {number(bound)} ns (four empty calls, divided by ten) on a machine where an empty call
+costs {number(net[empty])} ns. It costs {number(net[many])} ns here.
 """
     return Section("python", "6. Calls from Python", text, bars, {"ns_least": least, "ns_all": taken})

@@ -71,8 +71,8 @@ class Bar:
     def limit(self) -> str:
         """The bar in words."""
         if self.least is not None:
-            return f"at least {number(self.least)}{self._unit}"
-        return f"at most {number(self.most or 0.0)}{self._unit}"
+            return f"at least {self.least:g}{self._unit}"
+        return f"at most {self.most:g}{self._unit}"
 
     @property
     def _unit(self) -> str:

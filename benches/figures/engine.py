@@ -230,10 +230,11 @@ Grace periods that the sender waited for, over all samples:
 
 {table(("design", "grace periods", "a send", "each took", "share of wall time"), periods)}
 
-A grace period is short here because nobody else reads: one thread sends, so what is paid is the wait's fixed cost (a
-system call that interrupts the other CPU, twice). With a reader that the scheduler has taken off its CPU inside a read
-section it lasts until that reader runs again, milliseconds; in the kernel, which waits for every CPU to pass through
-the scheduler, it is milliseconds always. The ratio to `patch-15` and `v2` is therefore the least that one can see.
+A grace period is short here because nobody else reads: one thread sends, so what is paid is the wait's fixed cost,
+the system call `membarrier` before all, which finds no other thread of the process running. A reader that the scheduler
+has taken off its CPU inside a read section makes it last until that reader runs again, milliseconds; in the kernel,
+which waits for every CPU to pass through its scheduler, it takes milliseconds always. So the ratios to `patch-15` and
+`v2` are the least that one can see.
 """
     return Section("overcommitted", "3. An overcommitted cache", text, bars, _data(results, floor))
 
@@ -246,7 +247,9 @@ def mapped(plan: Plan, update: Update) -> Section:
     one = StressWorkload(events=1, mode="lockstep", mapped=4096)
     many = StressWorkload(vcpus=4, devices=4, events=16, mode="lockstep", mapped=4096)
     # 16 events a device on 4 vCPUs; the VM-wide cache has 16 entries a vCPU, so both fit their caches.
-    results, floor = _measure([one, many], ("patch-01", *(name for name in _STORES if name != "patch-01")), plan, update)
+    results, floor = _measure(
+        [one, many], ("patch-01", *(name for name in _STORES if name != "patch-01")), plan, update
+    )
     bars = [
         Bar(
             f"mapped-{workload.vcpus}",
@@ -310,11 +313,11 @@ def live(plan: Plan, update: Update) -> Section:
         parts.append(
             f"{_command(workload)}:\n\n{table((*head, 'entries cancelled', 'samples with a doubt'), rows)}",
         )
-    cpus = len(os.sched_getaffinity(0))
+    cpus, taken = len(os.sched_getaffinity(0)), len(results[free.name, BASE].samples)
     text = f"""
-Two sender threads and two vCPU threads on {cpus} CPUs, in wall time, not pinned. {len(results[free.name, BASE].samples)}
-samples of {plan.live.seconds:g} s a design, designs in turn. There is no bar here: these figures are reported, and **must
-not be used to rank designs**. Four threads share {cpus} CPUs, so that
+Two sender threads and two vCPU threads on {cpus} CPUs, in wall time, not pinned: {taken} samples of
+{plan.live.seconds:g} s a design, designs in turn. There is no bar here: these figures are reported, and **must not be
+used to rank designs**. Four threads share {cpus} CPUs, so that
 
 - a higher rate of sends can mean that the vCPU threads ran less: hence exits and deliveries stand beside it;
 - with a send every few tens of nanoseconds there is nearly always a new request between the vCPU's last look and its
@@ -323,8 +326,8 @@ not be used to rank designs**. Four threads share {cpus} CPUs, so that
 
 {parts[0]}
 
-With at most {window.window} sends in flight senders wait for the guest, so that sends and deliveries go hand in hand; what is
-measured then is a round trip through the scheduler more than a design:
+With at most {window.window} sends in flight senders wait for the guest, so that sends and deliveries go hand in
+hand; what is measured then is a round trip through the scheduler more than a design:
 
 {parts[1]}
 """

@@ -192,14 +192,17 @@ class ItsMachine(RuleBasedStateMachine):
 
     # vCPUs.
 
-    @rule(vcpu=VCPU)
-    def acknowledge(self, vcpu):
+    def take(self, vcpu):
         choices = self.model.choices(vcpu)
         taken = self.vm.vcpu[vcpu].acknowledge()
         note(f"taken: {taken}")
         assert taken in choices if choices else taken is None
         self.model.acknowledge(vcpu, taken)
         return taken
+
+    @rule(vcpu=VCPU)
+    def acknowledge(self, vcpu):
+        self.take(vcpu)
 
     @rule(vcpu=VCPU, intid=LPI)
     def eoi(self, vcpu, intid):
@@ -211,7 +214,7 @@ class ItsMachine(RuleBasedStateMachine):
     @rule(vcpu=VCPU, most=st.integers(1, 12))
     def serve(self, vcpu, most):
         for _ in range(most):
-            taken = self.acknowledge(vcpu)
+            taken = self.take(vcpu)
             if taken is None:
                 break
             self.eoi(vcpu, taken)

@@ -62,10 +62,10 @@ pub struct Read<'a, P: Platform> {
 }
 
 impl<'a, P: Platform> Read<'a, P> {
-    /// Takes the lock for reading.
+    /// Takes the lock for reading, with interrupts masked (`read_lock_irqsave`).
     #[inline(always)]
-    pub fn lock(lock: &'a P::RwLock, ctx: &'a P::Ctx) -> Self {
-        lock.read_lock(ctx);
+    pub fn lock_irqsave(lock: &'a P::RwLock, ctx: &'a P::Ctx) -> Self {
+        lock.read_lock(ctx, true);
         Self { lock, ctx }
     }
 }
@@ -85,10 +85,10 @@ pub struct Write<'a, P: Platform> {
 }
 
 impl<'a, P: Platform> Write<'a, P> {
-    /// Takes the lock for writing.
+    /// Takes the lock for writing, with interrupts masked (`write_lock_irqsave`).
     #[inline(always)]
-    pub fn lock(lock: &'a P::RwLock, ctx: &'a P::Ctx) -> Self {
-        lock.write_lock(ctx);
+    pub fn lock_irqsave(lock: &'a P::RwLock, ctx: &'a P::Ctx) -> Self {
+        lock.write_lock(ctx, true);
         Self { lock, ctx }
     }
 }

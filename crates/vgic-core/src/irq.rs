@@ -8,11 +8,11 @@
 //! `irq_lock` as the kernel does, the latch is only ever cleared by an exchange (who clears it owns the event), and
 //! a send that finds it set leaves it alone.
 
-use crate::designs::Design;
+use crate::designs::{Design, Put};
 use crate::list::{Link, Linked};
 use crate::obj::Obj;
 use crate::order::Order;
-use crate::platform::{Atomic, Event, Layout, NoMemory, Platform};
+use crate::platform::{Atomic, Event, Layout, NoMemory, Platform, present_if};
 use crate::refcount::Refcount;
 
 /// First INTID of the LPIs (Arm IHI 0069, 2.2.1).
@@ -31,7 +31,7 @@ pub struct ApList;
 pub struct Irq<P: Platform> {
     /// Protects the fields below.
     pub irq_lock: P::SpinLock,
-    lpi_list: Option<Link<P, Self, LpiList>>,
+    lpi_list: Link<P, Self, LpiList>,
     ap_list: Link<P, Self, ApList>,
     /// The vCPU on whose `ap_list` the LPI is, or [`NO_VCPU`].
     pub vcpu: P::Cell<u32>,
@@ -58,11 +58,9 @@ impl<P: Platform> Irq<P> {
     pub fn alloc<D: Design>(ctx: &P::Ctx, intid: u32, target_vcpu: u32) -> Result<Obj<Self>, NoMemory> {
         P::alloc(ctx, "vgic_irq", |l| Irq {
             irq_lock: l.spin("irq_lock", D::SPEC.order.irq()),
-            lpi_list: if D::SPEC.index.has_list() {
-                Some(Link::new(l, "lpi_list.next", "lpi_list.prev"))
-            } else {
-                None
-            },
+            lpi_list: present_if::<P, _>(D::SPEC.index.has_list(), l, |l| {
+                Link::new(l, "lpi_list.next", "lpi_list.prev")
+            }),
             ap_list: Link::new(l, "ap_list.next", "ap_list.prev"),
             vcpu: l.cell("vcpu", NO_VCPU),
             target_vcpu: l.cell("target_vcpu", target_vcpu),
@@ -72,7 +70,7 @@ impl<P: Platform> Irq<P> {
             enabled: l.cell("enabled", false),
             refcount: Refcount::new(l, "refcount", 1),
             priority: l.cell("priority", 0),
-            pending_release: l.cell("pending_release", false),
+            pending_release: present_if::<P, _>(D::SPEC.put == Put::Deferred, l, |l| l.cell("pending_release", false)),
         })
     }
 
@@ -127,9 +125,6 @@ impl<P: Platform> Linked<P, ApList> for Irq<P> {
 impl<P: Platform> Linked<P, LpiList> for Irq<P> {
     #[inline(always)]
     fn link(&self) -> &Link<P, Self, LpiList> {
-        match &self.lpi_list {
-            Some(link) => link,
-            None => unreachable!("a design without the list of LPIs walks none"),
-        }
+        &self.lpi_list
     }
 }

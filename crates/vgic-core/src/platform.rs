@@ -105,12 +105,12 @@ pub trait RawLock<C>: Send + Sync {
 
 /// A reader-writer lock. The engine uses it through [`guard`](crate::guard).
 pub trait RawRwLock<C>: Send + Sync {
-    /// Takes it for reading, beside other readers.
-    fn read_lock(&self, ctx: &C);
+    /// Takes it for reading, beside other readers. With `irqs_off`, interrupts are masked until the unlock.
+    fn read_lock(&self, ctx: &C, irqs_off: bool);
     /// Releases it after reading.
     fn read_unlock(&self, ctx: &C);
-    /// Takes it alone.
-    fn write_lock(&self, ctx: &C);
+    /// Takes it alone. With `irqs_off`, interrupts are masked until the unlock.
+    fn write_lock(&self, ctx: &C, irqs_off: bool);
     /// Releases it after writing.
     fn write_unlock(&self, ctx: &C);
 }
@@ -175,6 +175,11 @@ pub trait Layout<P: Platform> {
     fn line(&self);
     /// Leaves room for `bytes` of fields that the kernel has here and the engine has not.
     fn skip(&self, bytes: usize);
+}
+
+/// Makes a field that only some designs have: where the design has it not, it takes no place in the object.
+pub fn present_if<P: Platform, T>(present: bool, l: &P::Layout, make: impl Fn(&P::Layout) -> T) -> T {
+    if present { make(l) } else { P::embed("absent", make) }
 }
 
 /// What the kernel does around the engine; free everywhere but where time is simulated.
@@ -317,7 +322,7 @@ pub trait Platform: Sized + Send + Sync + 'static {
     fn synchronize_rcu(ctx: &Self::Ctx);
     /// Waits until every callback queued before has run (`rcu_barrier`).
     fn rcu_barrier(ctx: &Self::Ctx);
-    /// Called at the end of an operation, with no lock held: where too many callbacks wait, this waits for them.
+    /// Called at the end of an operation, with no spin lock held and in no read section: where too many callbacks wait, this waits for them.
     fn rcu_throttle(ctx: &Self::Ctx);
     /// Enters an SRCU read section (`srcu_read_lock`); may sleep inside; nests.
     fn srcu_read_lock(ctx: &Self::Ctx);

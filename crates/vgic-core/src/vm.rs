@@ -101,7 +101,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         if all.is_empty() {
             D::Cache::<P>::init(self, ctx);
         }
-        let its = Its::alloc(ctx, base, all.len())?;
+        let its = Its::alloc::<D>(ctx, base, all.len())?;
         all.push(its);
         if self.bus.publish(ctx, self.vcpus.len() as u32, &all).is_err() {
             // SAFETY: S-06: allocated by this call and not published.

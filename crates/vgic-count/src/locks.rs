@@ -61,14 +61,14 @@ impl RwLock {
 }
 
 impl RawRwLock<CountCtx> for RwLock {
-    fn read_lock(&self, ctx: &CountCtx) {
-        ctx.take(&self.0, Kind::ReadLock, false, false);
+    fn read_lock(&self, ctx: &CountCtx, irqs_off: bool) {
+        ctx.take(&self.0, Kind::ReadLock, irqs_off, false);
     }
     fn read_unlock(&self, ctx: &CountCtx) {
         ctx.release(&self.0, Kind::ReadUnlock);
     }
-    fn write_lock(&self, ctx: &CountCtx) {
-        ctx.take(&self.0, Kind::WriteLock, false, false);
+    fn write_lock(&self, ctx: &CountCtx, irqs_off: bool) {
+        ctx.take(&self.0, Kind::WriteLock, irqs_off, false);
     }
     fn write_unlock(&self, ctx: &CountCtx) {
         ctx.release(&self.0, Kind::WriteUnlock);

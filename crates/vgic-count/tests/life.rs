@@ -144,7 +144,6 @@ fn an_overcommitted_cache() {
 
 /// A first ITS that finds no memory, and then does, does not make the cache of the VM twice.
 #[test]
-#[ignore = "fails up to patch-10 and in rwlock, v6.9: Vm::add_its makes the entries again after a failure"]
 fn the_cache_is_made_once() {
     every_design(|name, grace| {
         let entries = |after: Option<u64>| {

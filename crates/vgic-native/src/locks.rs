@@ -57,7 +57,7 @@ impl RwLock {
 
 impl RawRwLock<NativeCtx> for RwLock {
     #[inline(always)]
-    fn read_lock(&self, ctx: &NativeCtx) {
+    fn read_lock(&self, ctx: &NativeCtx, _irqs_off: bool) {
         self.class.taking(ctx, self, false);
         self.raw.lock_shared();
     }
@@ -70,7 +70,7 @@ impl RawRwLock<NativeCtx> for RwLock {
     }
 
     #[inline(always)]
-    fn write_lock(&self, ctx: &NativeCtx) {
+    fn write_lock(&self, ctx: &NativeCtx, _irqs_off: bool) {
         self.class.taking(ctx, self, false);
         self.raw.lock_exclusive();
     }

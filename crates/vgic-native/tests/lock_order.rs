@@ -73,11 +73,11 @@ fn mutexes_and_reader_writer_locks_are_in_the_same_order() {
     let rwlock: RwLock = Native::embed("test", |layout| layout.rwlock("lpi_cache_lock", 40));
     {
         let _mutex = Mutex::<Native>::lock(&mutex, &ctx);
-        let _read = Read::<Native>::lock(&rwlock, &ctx);
+        let _read = Read::<Native>::lock_irqsave(&rwlock, &ctx);
     }
-    let _write = Write::<Native>::lock(&rwlock, &ctx);
+    let _write = Write::<Native>::lock_irqsave(&rwlock, &ctx);
     assert!(panic_of(|| drop(Mutex::<Native>::lock(&mutex, &ctx))).contains("`its_lock` (rank 20)"));
-    assert!(panic_of(|| drop(Read::<Native>::lock(&rwlock, &ctx))).contains("`lpi_cache_lock`"));
+    assert!(panic_of(|| drop(Read::<Native>::lock_irqsave(&rwlock, &ctx))).contains("`lpi_cache_lock`"));
 }
 
 #[test]

@@ -51,10 +51,10 @@ fn locks_exclude() {
                     let _spin = Spin::<Native>::lock(&shared.spin, ctx);
                     shared.under_spin.set(ctx, shared.under_spin.get(ctx) + 1);
                     let before = {
-                        let _read = Read::<Native>::lock(&shared.rwlock, ctx);
+                        let _read = Read::<Native>::lock_irqsave(&shared.rwlock, ctx);
                         shared.under_rwlock.get(ctx)
                     };
-                    let _write = Write::<Native>::lock(&shared.rwlock, ctx);
+                    let _write = Write::<Native>::lock_irqsave(&shared.rwlock, ctx);
                     assert!(shared.under_rwlock.get(ctx) >= before);
                     shared.under_rwlock.set(ctx, shared.under_rwlock.get(ctx) + 1);
                 }

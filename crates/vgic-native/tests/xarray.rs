@@ -41,7 +41,7 @@ fn verify(index: u32, obj: Obj<Item>) {
 }
 
 fn tree() -> Tree {
-    Native::embed("tree", |l| Tree::new(l, "tree.xa_lock", 10))
+    Native::embed("tree", |l| Tree::new(l, "tree.xa_lock", "tree.xa_head", 10))
 }
 
 /// The tests count live objects of the process, so they run one at a time.

@@ -61,6 +61,10 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
     }
 
     fn init<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+        // Populated before: an earlier attempt to add the first ITS failed later.
+        if !vm.dist.cache.list.is_empty(ctx) {
+            return;
+        }
         let none = Key { doorbell: 0, device_id: 0, event_id: 0 };
         for _ in 0..vm.vcpus.len() as u32 * ENTRIES_PER_VCPU {
             let entry = P::alloc(ctx, "vgic_translation_cache_entry", |l| Entry {

@@ -17,7 +17,7 @@ use crate::its::Its;
 use crate::list::{Link, Linked, RcuList};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, AtomicInt, Event, Layout, PlainCell, Platform};
+use crate::platform::{Atomic, AtomicInt, Event, Layout, PlainCell, Platform, present_if};
 use crate::vm::Vm;
 
 /// What protects a hit's walk.
@@ -234,7 +234,7 @@ impl<P: Platform> Cache<P> for LazyList<P> {
             entry: Link::new(l, "entry.next", "entry.prev"),
             key: KeyFields::new(l, key),
             irq: l.ptr("irq"),
-            usage_count: l.u64("usage_count", 0),
+            usage_count: present_if::<P, _>(lazy.eviction != Eviction::Lru, l, |l| l.u64("usage_count", 0)),
         });
         let Ok(new): Result<Obj<Entry<P>>, _> = new else { return };
 

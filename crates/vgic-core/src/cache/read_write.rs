@@ -60,6 +60,10 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
     }
 
     fn init<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+        // Populated before: an earlier attempt to add the first ITS failed later.
+        if !vm.dist.cache.list.is_empty(ctx) {
+            return;
+        }
         let none = Key { doorbell: 0, device_id: 0, event_id: 0 };
         for _ in 0..vm.vcpus.len() as u32 * ENTRIES_PER_VCPU {
             let entry = P::alloc(ctx, "vgic_translation_cache_entry", |l| Entry {
@@ -75,7 +79,7 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
 
     #[inline(always)]
     fn check<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, msi: &Msi) -> Option<Obj<Irq<P>>> {
-        let _lock = Read::<P>::lock(&vm.dist.cache.lock, ctx);
+        let _lock = Read::<P>::lock_irqsave(&vm.dist.cache.lock, ctx);
         let irq = vm.dist.cache.find(ctx, &msi.key())?;
         vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq)
     }
@@ -83,7 +87,7 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
     fn insert<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
         let cache = &vm.dist.cache;
         let old = {
-            let _lock = Write::<P>::lock(&cache.lock, ctx);
+            let _lock = Write::<P>::lock_irqsave(&cache.lock, ctx);
             if cache.find(ctx, &key).is_some() {
                 return;
             }
@@ -118,7 +122,7 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
     }
 
     fn invalidate_all<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
-        let _lock = Write::<P>::lock(&vm.dist.cache.lock, ctx);
+        let _lock = Write::<P>::lock_irqsave(&vm.dist.cache.lock, ctx);
         for entry in vm.dist.cache.list.iter(ctx) {
             let Some(irq) = entry.irq.get(ctx) else { break };
             entry.irq.set(ctx, None);
@@ -136,7 +140,7 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
     }
 
     fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
-        let _lock = Read::<P>::lock(&vm.dist.cache.lock, ctx);
+        let _lock = Read::<P>::lock_irqsave(&vm.dist.cache.lock, ctx);
         vm.dist.cache.list.iter(ctx).take_while(|entry| entry.irq.get(ctx).is_some()).count()
     }
 }

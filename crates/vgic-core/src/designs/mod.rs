@@ -246,6 +246,12 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether the lock of `dist->lpi_xa` is taken with interrupts off where LPIs are mapped and swept up (always but
+    /// in 6.17).
+    pub const fn lpi_xa_irqs_off(&self) -> bool {
+        !matches!(self.put, Put::Deferred)
+    }
+
     /// Whether `dist->lpi_list_lock` exists.
     pub const fn has_lpi_list_lock(&self) -> bool {
         !matches!(self.walk, Walk::ForEach)

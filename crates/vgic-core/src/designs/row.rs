@@ -242,7 +242,8 @@ pub const ROWS: &[Row] = &[
         changed: "lock order inverted (lpi_xa above ap_list_lock); releases under raw locks are put off and swept up",
         fixes: "the xarray's lock no longer nests inside raw spin locks; the leak of a failed cache store",
         defect: "a put-off LPI that a map overwrites is never freed (CVE-2026-74568); a failed store in add calls \
-                 xa_release() under the lock that it takes",
+                 xa_release() under the lock that it takes; that lock with interrupts on, although the last reference \
+                 may go in a hard interrupt (until 6.18, 75360a9a3385)",
         reference: "3a08a6ca7c37, 0a4aedf2bd30, d54594accf73, 982f31bbb5b0, 13bba09beb5f; 66768669f27d",
         ..OLD
     },

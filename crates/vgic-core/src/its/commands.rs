@@ -17,6 +17,9 @@ use crate::vm::Vm;
 /// Most EventID bits of a device (`GITS_TYPER.ID_bits` + 1).
 pub const MAX_EVENT_BITS: u32 = 16;
 
+/// DeviceID bits (`GITS_TYPER.Devbits` + 1).
+pub const DEVICE_BITS: u32 = 16;
+
 /// A command with its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -93,7 +96,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         itt_addr: u64,
         valid: bool,
     ) -> Result<(), CommandError> {
-        if !self.tables.device_id_valid(its.index, device_id) {
+        if device_id >> DEVICE_BITS != 0 || !self.tables.device_id_valid(its.index, device_id) {
             return Err(ItsError::MapdDeviceOor.into());
         }
         if valid && event_bits > MAX_EVENT_BITS {

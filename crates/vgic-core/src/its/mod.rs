@@ -11,13 +11,13 @@ pub mod tables;
 
 use crate::bus::TRANSLATER;
 use crate::cache::Cache;
-use crate::designs::{Design, RANK_CMD_LOCK, RANK_ITS_LOCK, RANK_TRANSLATION_CACHE};
+use crate::designs::{Design, Drain, RANK_CMD_LOCK, RANK_ITS_LOCK, RANK_TRANSLATION_CACHE};
 use crate::guard::Mutex;
 use crate::irq::Irq;
 use crate::list::List;
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, Layout, NoMemory, Platform};
+use crate::platform::{Atomic, Layout, NoMemory, Platform, present_if};
 use crate::vm::Vm;
 use crate::xarray::XArray;
 use tables::{Collection, CollectionList, Device, DeviceList};
@@ -41,7 +41,7 @@ pub struct Its<P: Platform> {
 }
 
 impl<P: Platform> Its<P> {
-    pub(crate) fn alloc(ctx: &P::Ctx, base: u64, index: usize) -> Result<Obj<Self>, NoMemory> {
+    pub(crate) fn alloc<D: Design>(ctx: &P::Ctx, base: u64, index: usize) -> Result<Obj<Self>, NoMemory> {
         P::alloc(ctx, "vgic_its", |l| Its {
             base,
             index,
@@ -50,7 +50,9 @@ impl<P: Platform> Its<P> {
             its_lock: l.mutex("its_lock", RANK_ITS_LOCK),
             device_list: List::new(l, "device_list.next", "device_list.prev"),
             collection_list: List::new(l, "collection_list.next", "collection_list.prev"),
-            translation_cache: XArray::new(l, "translation_cache.xa_lock", RANK_TRANSLATION_CACHE),
+            translation_cache: present_if::<P, _>(D::SPEC.drain != Drain::Locked, l, |l| {
+                XArray::new(l, "translation_cache.xa_lock", "translation_cache.xa_head", RANK_TRANSLATION_CACHE)
+            }),
         })
     }
 

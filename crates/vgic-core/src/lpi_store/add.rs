@@ -29,7 +29,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     fn store_lpi(&self, ctx: &P::Ctx, intid: u32, new: Obj<Irq<P>>) -> Result<Obj<Irq<P>>, NoMemory> {
         let store = &self.dist.store;
-        if D::SPEC.index.has_xarray() && store.lpi_xa.reserve(ctx, intid, true).is_err() {
+        if D::SPEC.index.has_xarray() && store.lpi_xa.reserve(ctx, intid, D::SPEC.lpi_xa_irqs_off()).is_err() {
             self.free_unused(ctx, new);
             return Err(NoMemory);
         }
@@ -80,8 +80,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     fn store_under_xa_lock(&self, ctx: &P::Ctx, intid: u32, new: Obj<Irq<P>>) -> Result<Obj<Irq<P>>, NoMemory> {
         const { assert!(!matches!(D::SPEC.count, LpiCount::Plain) || !matches!(D::SPEC.walk, Walk::ForEach)) };
         let xa = &self.dist.store.lpi_xa;
-        let lock =
-            if D::SPEC.store_error == StoreError::ReleaseUnderLock { xa.lock(ctx) } else { xa.lock_irqsave(ctx) };
+        let lock = if D::SPEC.lpi_xa_irqs_off() { xa.lock_irqsave(ctx) } else { xa.lock(ctx) };
         let old = lock.load(intid);
         if let Some(first) = old.filter(|first| self.reference_found(ctx, *first, Found::TryGet)) {
             drop(lock);
@@ -105,7 +104,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 Ok(new)
             }
             Err(NoMemory) => {
-                xa.release(ctx, intid, true);
+                xa.release(ctx, intid, D::SPEC.lpi_xa_irqs_off());
                 self.free_unused(ctx, new);
                 Err(NoMemory)
             }

@@ -85,7 +85,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// Releases what [`Vm::put_irq_norelease`] left behind (`vgic_release_deleted_lpis`).
     pub(crate) fn release_deleted_lpis(&self, ctx: &P::Ctx) {
         let xa = &self.dist.store.lpi_xa;
-        let lock = xa.lock_irqsave(ctx);
+        let lock = if D::SPEC.lpi_xa_irqs_off() { xa.lock_irqsave(ctx) } else { xa.lock(ctx) };
         let mut from = FIRST_LPI;
         while let Some((intid, irq)) = lock.find(from, INTID_LIMIT - 1) {
             from = intid + 1;

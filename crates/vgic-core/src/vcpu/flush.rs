@@ -1,6 +1,6 @@
 //! Before the guest runs: from the `ap_list` to the list registers (`kvm_vgic_flush_hwstate`).
 
-use super::{MAX_LIST_REGISTERS, Vcpu};
+use super::Vcpu;
 use crate::designs::{Design, Queue};
 use crate::guard::Spin;
 use crate::irq::Irq;
@@ -66,7 +66,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 break;
             }
         }
-        for rest in &vcpu.list_registers[used..MAX_LIST_REGISTERS] {
+        for rest in &vcpu.list_registers[used..registers] {
             rest.set(ctx, 0);
         }
         vcpu.used_list_registers.set(ctx, used as u32);

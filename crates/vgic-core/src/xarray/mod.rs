@@ -74,10 +74,10 @@ pub struct XArray<P: Platform, T: Send + Sync + 'static> {
 
 impl<P: Platform, T: Send + Sync + 'static> XArray<P, T> {
     /// Makes an empty tree (`xa_init`), as fields of the object that `l` lays out.
-    pub fn new(l: &P::Layout, lock_name: &'static str, lock_rank: u8) -> Self {
+    pub fn new(l: &P::Layout, lock_name: &'static str, head_name: &'static str, lock_rank: u8) -> Self {
         let xa_lock = l.spin(lock_name, lock_rank);
         l.skip(4); // xa_flags
-        XArray { xa_lock, xa_head: Slot::new(l, "xa_head") }
+        XArray { xa_lock, xa_head: Slot::new(l, head_name) }
     }
 
     /// Takes the lock (`xa_lock`).
@@ -114,6 +114,6 @@ impl<P: Platform, T: Send + Sync + 'static> XArray<P, T> {
 
     /// Empties the tree (`xa_destroy`). The nodes are freed after a grace period; the objects are the caller's.
     pub fn destroy(&self, ctx: &P::Ctx) {
-        self.lock(ctx).clear();
+        self.lock_irqsave(ctx).clear();
     }
 }

@@ -1,0 +1,42 @@
+"""Recorded guests: every LPI that a vCPU took is given to it again, in its place, by every design."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import vgic
+
+FILES = {
+    **vgic.recordings(),
+    **{
+        path.name.removesuffix(".log.xz"): path
+        for path in sorted((Path(__file__).parent.parent / "data" / "recordings").glob("*.log.xz"))
+    },
+}
+
+
+@cache
+def recording(name: str) -> vgic.Recording:
+    return vgic.read_recording(FILES[name])
+
+
+def test_there_are_four_recordings():
+    assert sorted(FILES) == ["all-1cpu", "all-4cpu", "nvme-4cpu", "virtio-4cpu"]
+
+
+@pytest.mark.parametrize("list_registers", [4, 16])
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_every_recorded_acknowledge_is_reproduced_in_its_order(design, name, list_registers):
+    guest = recording(name)
+    raw = vgic._core.replay(
+        design, guest.program(), vcpus=guest.vcpus, mode="recorded", list_registers=list_registers
+    )
+    answer = vgic.check(guest, raw["acknowledges"])
+    assert answer.acknowledges == guest.acknowledges
+    assert answer.same_multiset, str(answer)
+    assert answer.mismatches == [], str(answer)
+    assert raw["command_errors"] == []
+    assert raw["sent"] == raw["delivered"] + raw["coalesced"] + raw["dropped"] + raw["pending"]
+    # Each send of a recording that was not taken was merged with one that was.
+    assert raw["delivered"] == guest.acknowledges
