@@ -15,13 +15,12 @@ SECONDS = 0.15
 @pytest.fixture
 def returns_memory(design, live_objects):
     """Check after the test that all memory came back, unless the design is known to lose some."""
+    before = live_objects()
     yield
+    left = {name: count - before.get(name, 0) for name, count in live_objects().items() if count > before.get(name, 0)}
     if quirks(design).leak:
-        # The objects of the VM itself came back; what was lost stays counted for the process, so it ends here.
-        left = set(live_objects())
-        assert left <= {"vgic_irq"}, quirks(design).leak
-    else:
-        assert live_objects() == {}
+        left.pop("vgic_irq", None)
+    assert left == {}
 
 
 def adds_up(counts) -> bool:
@@ -134,10 +133,14 @@ class Threads:
                 for event in range(EVENTS):
                     with suppress(OSError):
                         self.vm.signal_msi_at(its.doorbell, device, event)
-        for _ in range(VCPUS):
+        for _ in range(VCPUS + 1):
             for vcpu in self.vm.vcpu:
                 while (intid := vcpu.acknowledge()) is not None:
                     vcpu.eoi(intid)
+            # Up to v6.18 an LPI that was active when the LPIs of its vCPU were switched off has missed its end.
+            for lpi in self.vm.lpis():
+                if lpi["active"] and lpi["queued_on"] is not None:
+                    self.vm.vcpu[lpi["queued_on"]].eoi(lpi["intid"])
 
 
 def change_mappings(threads: Threads, rng: random.Random, its: vgic.Its) -> None:

@@ -29,9 +29,7 @@ def test_there_are_four_recordings():
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_every_recorded_acknowledge_is_reproduced_in_its_order(design, name, list_registers):
     guest = recording(name)
-    raw = vgic._core.replay(
-        design, guest.program(), vcpus=guest.vcpus, mode="recorded", list_registers=list_registers
-    )
+    raw = vgic._core.replay(design, guest.program(), vcpus=guest.vcpus, mode="recorded", list_registers=list_registers)
     answer = vgic.check(guest, raw["acknowledges"])
     assert answer.acknowledges == guest.acknowledges
     assert answer.same_multiset, str(answer)

@@ -70,9 +70,7 @@ class ItsMachine(RuleBasedStateMachine):
     @rule(its=ITS, device=DEVICE, event=EVENT)
     def signal(self, its, device, event):
         doorbell = self.vm.its[its].doorbell
-        self.both(
-            lambda: self.vm.signal_msi_at(doorbell, device, event), lambda: self.model.signal(its, device, event)
-        )
+        self.both(lambda: self.vm.signal_msi_at(doorbell, device, event), lambda: self.model.signal(its, device, event))
 
     @rule(pairs=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=12), its=ITS)
     def signal_many(self, pairs, its):

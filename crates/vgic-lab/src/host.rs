@@ -77,8 +77,8 @@ pub fn check_design(name: &str, allow_unsound: bool) -> Result<(), Refused> {
 pub trait Host: Send + Sync {
     /// Signals an MSI.
     fn signal(&self, ctx: &NativeCtx, msi: &Msi) -> Result<bool, SendError>;
-    /// Signals many MSIs to one ITS; how many were taken.
-    fn signal_many(&self, ctx: &NativeCtx, doorbell: u64, pairs: &mut dyn Iterator<Item = (u32, u32)>) -> u64;
+    /// Signals many MSIs to one ITS, as many as both slices have; how many were taken.
+    fn signal_many(&self, ctx: &NativeCtx, doorbell: u64, device_ids: &[u32], event_ids: &[u32]) -> u64;
     /// Executes an ITS command.
     fn command(&self, ctx: &NativeCtx, its: usize, command: Command) -> Result<(), CommandError>;
     /// Writes `GITS_CTLR.Enabled`.
@@ -179,9 +179,9 @@ impl<D: Design> Host for Owned<D> {
         self.vm.inject_msi(ctx, msi)
     }
 
-    fn signal_many(&self, ctx: &NativeCtx, doorbell: u64, pairs: &mut dyn Iterator<Item = (u32, u32)>) -> u64 {
+    fn signal_many(&self, ctx: &NativeCtx, doorbell: u64, device_ids: &[u32], event_ids: &[u32]) -> u64 {
         let mut taken = 0;
-        for (device_id, event_id) in pairs {
+        for (&device_id, &event_id) in device_ids.iter().zip(event_ids) {
             let msi = Msi { doorbell, device_id, event_id, device_id_valid: true };
             taken += u64::from(self.vm.inject_msi(ctx, &msi) == Ok(true));
         }

@@ -1,6 +1,7 @@
 //! Workloads on the engine: the kernel's stress test, recorded guests, and the VM that Python drives.
 
 pub mod clock;
+pub mod company;
 pub mod floor;
 pub mod host;
 pub mod replay;

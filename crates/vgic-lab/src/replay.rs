@@ -6,6 +6,7 @@
 //! acknowledge, or not at all.
 
 use crate::clock::thread_cpu;
+use crate::company::Company;
 use crate::host::{ITS_BASE, Refused, in_range};
 use crate::sample::{Length, Poll, Sample, Stopped, rounds};
 use crate::stress::{Failure, Guest, Mode, drain, vcpu_thread};
@@ -199,6 +200,7 @@ impl Replay<'_> {
     }
 
     fn run_design<D: Design>(&self, poll: Poll<'_>) -> Result<Replayed, Failure> {
+        let _company = Company::new();
         let ctx = NativeCtx::new("main");
         let vcpus = self.program.vcpus;
         let vm = Vm::new(&ctx, vcpus, self.list_registers as usize, Box::new(Shared(FlatTables::new(vcpus))))?;

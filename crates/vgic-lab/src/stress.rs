@@ -6,6 +6,7 @@
 //! - *senders*: one thread sends, no vCPU runs, so a send finds its LPI queued. The cost of routing alone.
 
 use crate::clock::thread_cpu;
+use crate::company::Company;
 use crate::host::{ITS_BASE, Refused, check_design, in_range};
 use crate::sample::{Length, Poll, Sample, Stopped, rounds};
 use crate::tables::{FlatTables, Shared};
@@ -126,6 +127,7 @@ impl Stress {
     }
 
     fn run_design<D: Design>(&self, poll: Poll<'_>) -> Result<Sample, Failure> {
+        let _company = Company::new();
         let ctx = NativeCtx::new("main");
         let bench = Arc::new(Bench::<D>::new(&ctx, self)?);
         let mut sample = Sample::default();
@@ -208,6 +210,7 @@ impl Stress {
             accepted: AtomicU64::new(0),
             counters: Mutex::default(),
             result: Mutex::default(),
+            span: Mutex::default(),
         });
         let mut senders = Vec::new();
         let mut others = Vec::new();
@@ -264,7 +267,9 @@ impl Stress {
         for thread in senders {
             sound &= Native::join(ctx, thread);
         }
-        sample.elapsed = start.elapsed();
+        // By the senders' own clocks: this thread may have slept through the start.
+        let span = *shared.span.lock().unwrap_or_else(PoisonError::into_inner);
+        sample.elapsed = span.map_or(start.elapsed(), |(first, last)| last - first);
         shared.all_stop.store(true, Ordering::Relaxed);
         for vcpu in &bench.vm.vcpus {
             vcpu.interrupt(ctx);
@@ -315,6 +320,8 @@ struct LiveRun {
     accepted: AtomicU64,
     counters: Mutex<Vec<Arc<Counters>>>,
     result: Mutex<Sample>,
+    /// When the first sender began and the last ended.
+    span: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl LiveRun {
@@ -345,6 +352,7 @@ fn sender_thread<D: Design>(vm: &Vm<Native, D>, ctx: &NativeCtx, load: &Stress, 
     let messages: Vec<_> = (0..load.events).map(|event| message(device, event)).collect();
     let counters = shared.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut accepted = 0;
+    let start = Instant::now();
     for round in 0..iterations {
         if shared.senders_stop.load(Ordering::Relaxed) {
             break;
@@ -359,7 +367,10 @@ fn sender_thread<D: Design>(vm: &Vm<Native, D>, ctx: &NativeCtx, load: &Stress, 
             shared.rounds.fetch_add(64, Ordering::Relaxed);
         }
     }
+    let end = Instant::now();
     shared.accepted.fetch_add(accepted, Ordering::Relaxed);
+    let mut span = shared.span.lock().unwrap_or_else(PoisonError::into_inner);
+    *span = Some(span.map_or((start, end), |(first, last)| (first.min(start), last.max(end))));
 }
 
 /// Waits until fewer than `window` sends are in flight.

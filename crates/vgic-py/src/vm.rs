@@ -124,8 +124,7 @@ impl Vm {
         const PART: usize = 1 << 16;
         let mut taken = 0;
         for (devices, events) in devices.chunks(PART).zip(events.chunks(PART)) {
-            let mut pairs = devices.iter().copied().zip(events.iter().copied());
-            taken += py.detach(|| self.pool.with(|ctx| self.host.signal_many(ctx, doorbell, &mut pairs)));
+            taken += py.detach(|| self.pool.with(|ctx| self.host.signal_many(ctx, doorbell, devices, events)));
             py.check_signals()?;
         }
         Ok(taken)
