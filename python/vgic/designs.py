@@ -71,11 +71,11 @@ class Design:
         """Every shared access of one cache hit, in order, as the engine makes it on the counting platform."""
         return _core.hit_path(self.name)
 
-    def path_counts(self, *, deliver: bool = True, mapped: int = 1) -> "PathCounts":
+    def path_counts(self, *, deliver: bool = True, mapped: int = 0) -> "PathCounts":
         """Count the shared accesses that one LPI costs: lock acquisitions, stores, read-modify-writes and loads.
 
         ``deliver``: whether the guest takes it (flush, fold and prune included) or it stays queued.
-        ``mapped``: LPIs that are mapped in the VM, 1 to 57344; designs that walk a list pay for each.
+        ``mapped``: further LPIs that are mapped in the VM, 0 to 57343; designs that walk a list pay for each.
         """
         return _core.path_counts(self.name, deliver=deliver, mapped=mapped)
 

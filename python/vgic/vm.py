@@ -110,7 +110,7 @@ class Its:
         self._vm.movall(self.index, from_vcpu, to_vcpu)
 
     def discard(self, device_id: int, event_id: int) -> None:
-        """DISCARD: unmap one event and drop its pending state."""
+        """DISCARD: unmap one event. Its LPI lives on while it is queued, and may still be delivered once."""
         self._vm.discard(self.index, device_id, event_id)
 
     def clear(self, device_id: int, event_id: int) -> None:
@@ -309,7 +309,7 @@ class Vm:
         return self._core.lpi(intid)
 
     def lpis(self) -> "list[LpiState]":
-        """State of every mapped LPI, by INTID."""
+        """State of every LPI that is mapped or still queued, by INTID."""
         return self._core.lpis()
 
     @property

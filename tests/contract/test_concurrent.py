@@ -85,7 +85,7 @@ class Threads:
     def _guard(self, work) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001  (told by the main thread)
+        except BaseException as error:
             self.errors.append(error)
             self.stop.set()
 

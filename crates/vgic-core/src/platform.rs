@@ -322,7 +322,8 @@ pub trait Platform: Sized + Send + Sync + 'static {
     fn synchronize_rcu(ctx: &Self::Ctx);
     /// Waits until every callback queued before has run (`rcu_barrier`).
     fn rcu_barrier(ctx: &Self::Ctx);
-    /// Called at the end of an operation, with no spin lock held and in no read section: where too many callbacks wait, this waits for them.
+    /// Called at the end of an operation, with no spin lock held and in no read section: where too many callbacks
+    /// wait, this waits for them.
     fn rcu_throttle(ctx: &Self::Ctx);
     /// Enters an SRCU read section (`srcu_read_lock`); may sleep inside; nests.
     fn srcu_read_lock(ctx: &Self::Ctx);

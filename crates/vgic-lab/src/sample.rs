@@ -1,4 +1,4 @@
-//! [`Sample`]: what one run of a workload gave, and [`Pace`]: how long it lasts.
+//! [`Sample`]: what one run of a workload gave, and [`Length`]: how long it lasts.
 
 use std::time::{Duration, Instant};
 use vgic_core::Event;

@@ -38,9 +38,10 @@
 //!
 //! **Lock order.** The registry's lock is a leaf, held over steps 2 and 3 and one look at each word, never over a wait.
 //!
-//! **Cost.** A section: a load of the number and two stores to a cache line that only its thread writes; about a nanosecond with
-//! membarrier. A grace period: one system call, then as long as the longest section. A stalled reader delays
-//! writers, so it is reported by name and age, again and again ([`Domain::on_stall`]); the writer never gives up.
+//! **Cost.** A section: a load of the number and two stores to a cache line that only its thread writes; about a
+//! nanosecond with membarrier. A grace period: one system call, then as long as the longest section. A stalled
+//! reader delays writers, so it is reported by name and age, again and again ([`StallWatch::set_hook`]); the writer
+//! never gives up.
 
 use crate::barrier::Strategy;
 use crate::stall::{StallWatch, Waiting};

@@ -43,13 +43,19 @@ fn cache(row: &Row, spec: &Spec) -> String {
     format!("lazy, {victim}, {locking}{retire}{limit}")
 }
 
-fn lock_order(spec: &Spec) -> Vec<&'static str> {
+fn lock_order(row: &Row, spec: &Spec) -> Vec<&'static str> {
     let mut order = vec!["its_lock"];
     let xa = spec.index.has_xarray();
+    if spec.drain != Drain::Locked {
+        order.push("translation_cache.xa_lock");
+    }
     if spec.order == LockOrder::XArrayFirst {
         order.push("lpi_xa.xa_lock");
     }
     order.push("ap_list_lock");
+    if row.name == "rwlock" {
+        order.push("lpi_translation_cache_lock");
+    }
     if spec.has_lpi_list_lock() {
         order.push("lpi_list_lock");
     }
@@ -122,7 +128,7 @@ fn design<'py>(py: Python<'py>, row: &Row, spec: &Spec) -> PyResult<Bound<'py, P
     let queue = if spec.queue == Queue::Classic { "ap_list" } else { "ap_list by summary" };
     let gap = if spec.prune_gap == PruneGap::Bare { "" } else { ", reference while migrating" };
     dict.set_item("queue", format!("{queue}{gap}"))?;
-    dict.set_item("lock_order", lock_order(spec))?;
+    dict.set_item("lock_order", lock_order(row, spec))?;
     Ok(dict)
 }
 
@@ -179,7 +185,7 @@ fn hit_path<'py>(py: Python<'py>, design: &str) -> PyResult<Bound<'py, PyList>> 
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, *, deliver, mapped = 1))]
+#[pyo3(signature = (design, *, deliver, mapped = 0))]
 fn path_counts<'py>(py: Python<'py>, design: &str, deliver: bool, mapped: u32) -> PyResult<Bound<'py, PyDict>> {
     in_range("mapped", u64::from(mapped), 0, 57343).map_err(errors::refused)?;
     let counts = py.detach(|| vgic_count::counts(design, deliver, mapped)).ok_or_else(|| unknown(design))?;

@@ -99,7 +99,7 @@ def _one(out: Console, row: Design) -> None:
     out.print(facts)
     out.print("\nHit path: one MSI whose translation is cached, every shared access in order")
     for number, step in enumerate(row.hit_path(), start=1):
-        where = f"{step['object']}: {step['field']}" if step["field"] else step["object"]
+        where = ": ".join(part for part in (step["object"], step["field"]) if part)
         out.print(f"{number:4}  {'  ' * step['depth']}{step['kind']:<7} {where}", markup=False)
     counts = row.path_counts(deliver=True)
     out.print("\nOne LPI sent, taken by the guest and retired")

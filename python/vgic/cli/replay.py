@@ -26,6 +26,10 @@ from vgic.trace import read_recording
 from vgic.workload import ReplayWorkload
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def replay(
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A bundled name or a QEMU trace log.")],
     design: DesignsOption = None,
@@ -53,8 +57,9 @@ def replay(
         raise ValueError(f"loop: {loop} is out of range 0 to 1000000")
     out = console(json)
     out.print(
-        f"{read.name}: {read.vcpus} vCPUs, {len(read.devices)} devices, {read.commands} ITS commands, "
-        f"{read.msis} MSIs, {read.acknowledges} LPIs acknowledged in {read.seconds:.1f} s",
+        f"{read.name}: {_many(read.vcpus, 'vCPU')}, {_many(len(read.devices), 'device')}, "
+        f"{_many(read.commands, 'ITS command')}, "
+        f"{_many(read.msis, 'MSI')}, {read.acknowledges} LPIs acknowledged in {read.seconds:.1f} s",
         soft_wrap=True,
         markup=False,
     )

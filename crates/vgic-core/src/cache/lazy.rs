@@ -139,7 +139,7 @@ impl<P: Platform> LazyList<P> {
         None
     }
 
-    /// The entry to make room with (`lpi_list_lock` held), and the largest usage count of all.
+    /// The entry to make room with (`lpi_list_lock` held).
     fn victim<D: Design>(&self, ctx: &P::Ctx) -> Option<Obj<Entry<P>>> {
         let list = self.list.locked();
         match D::SPEC.lazy.eviction {

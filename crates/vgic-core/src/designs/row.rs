@@ -229,7 +229,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "v6.10",
         based_on: "v6.9",
-        changed: "one xarray a ITS as translation cache, read under RCU; no lpi_list_lock, no limit, no eviction",
+        changed: "one xarray an ITS as translation cache, read under RCU; no lpi_list_lock, no limit, no eviction",
         fixes: "no VM-wide lock on a hit; a miss waits for nobody; no cliff at 16 events per vCPU",
         defect: "two drains of a cache at once put one reference twice (CVE-2026-46316, until v7.1.8); a failed cache \
                  store leaks a reference (until v6.17)",
