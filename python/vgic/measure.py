@@ -8,8 +8,13 @@ Only ratios of samples that were taken next to each other are trusted:
 - a ratio is made within a round; what is reported is the median over all rounds of all processes, with the quartiles;
 - several *processes*, one after the other, pinned to the CPUs in turn: one process is one memory layout.
 
-A warm-up of a few milliseconds a design and workload starts each process and is not counted. No sample that is counted
-is discarded; doubtful ones carry a flag.
+A machine that is shared has moods: while another tenant uses the other half of a core, locked instructions and plain
+ones slow down by different factors, so that even ratios change. The *floor* (one array index, one atomic OR, one
+branch) is therefore measured before and after each pinned sample. A sample with a floor more than 8 % below the run's
+best is flagged as disturbed and set aside, unless too few would be left; how many were is always said.
+
+A warm-up of a few milliseconds a design and workload starts each process and is not counted. Doubtful samples carry a
+flag; all samples are in the result file.
 """
 
 import base64
@@ -24,11 +29,11 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vgic.errors import MeasurementError
-from vgic.results import Result, Sample, make_result, make_sample
+from vgic.results import DISTURBED, Result, Sample, make_result, make_sample
 from vgic.stats import spread_of
 from vgic.workload import StressWorkload, Workload
 
@@ -40,6 +45,11 @@ Progress = Callable[[float, str], None]
 #: A worker that says nothing for so long is taken for dead.
 _SILENCE_SECONDS = 180.0
 _WARM_UP_SECONDS = 0.004
+_PROBE_SECONDS = 0.004
+#: A floor below this share of the run's best is another machine.
+_UNDISTURBED = 0.92
+#: Undisturbed samples that a median needs; with fewer, all count.
+_ENOUGH = 4
 #: Fields that the core takes as they are.
 _STRESS = ("vcpus", "devices", "events", "mode", "guest", "list_registers", "mapped", "window", "churn")
 _REPLAY = ("vcpus", "mode", "list_registers")
@@ -49,9 +59,9 @@ _REPLAY = ("vcpus", "mode", "list_registers")
 class Effort:
     """How much to measure: ``processes`` x ``rounds`` samples of ``seconds`` for each design and workload."""
 
-    processes: int = 6
-    rounds: int = 4
-    seconds: float = 0.06
+    processes: int = 8
+    rounds: int = 6
+    seconds: float = 0.03
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -70,6 +80,7 @@ class Effort:
             "rounds": self.rounds,
             "sample_seconds": self.seconds,
             "warm_up_seconds": _WARM_UP_SECONDS,
+            "set_aside": f"samples with a floor below {_UNDISTURBED:.0%} of the run's best (flag {DISTURBED!r})",
             "time": "CPU time of the thread (live: wall time)",
             "rate": "median over the samples; rate_low and rate_high are the quartiles, spread is half their distance",
             "ratio": "within a round, then the median over all rounds; ratio_low and ratio_high are the quartiles",
@@ -99,25 +110,25 @@ def measure(
     cpus = sorted(os.sched_getaffinity(0))
     samples: dict[tuple[int, str], list[Sample]] = defaultdict(list)
     floors: list[float] = []
-    total = effort.processes * effort.rounds * (len(workloads) * len(designs) + bool(pinned))
+    total = effort.processes * effort.rounds * len(workloads) * len(designs)
     done = 0
     for process in range(effort.processes):
         for group, pin in groups:
             cpu = cpus[process % len(cpus)] if pin else None
             for message in _worker(_plan(group, designs, effort, process, cpu, allow_unsound)):
                 done += 1
-                raw = message["raw"]
-                if message["design"] is None:
-                    if raw["cpu_seconds"] > 0:
-                        floors.append(raw["sends"] / raw["cpu_seconds"])
-                    text = "the floor"
-                else:
-                    workload = group[message["workload"]]
-                    sample = make_sample(raw, masked=workload.masked, process=process, round=message["round"], cpu=cpu)
-                    samples[id(workload), message["design"]].append(sample)
-                    text = f"{workload.name}, {message['design']}"
+                workload = group[message["workload"]]
+                sample = make_sample(
+                    message["raw"], masked=workload.masked, process=process, round=message["round"], cpu=cpu
+                )
+                if pin:
+                    sample = replace(sample, floor=min(message["floors"]))
+                    floors += message["floors"]
+                samples[id(workload), message["design"]].append(sample)
                 if progress is not None:
-                    progress(done / total, text)
+                    progress(done / total, f"{workload.name}, {message['design']}")
+    for workload in pinned:
+        _flag_disturbed([samples[id(workload), design] for design in designs], floors)
     results = []
     for workload in workloads:
         baseline = samples[id(workload), designs[0]]
@@ -136,8 +147,24 @@ def measure(
             )
     if not floors:
         return results, {}
-    floor = spread_of(floors)
+    floor = spread_of([floor for floor in floors if floor >= _UNDISTURBED * _best(floors)])
     return results, {"rate": floor.median, "rate_low": floor.low, "rate_high": floor.high}
+
+
+def _best(floors: Sequence[float]) -> float:
+    """The machine at its best: the upper decile, as a single probe may be a fluke."""
+    return sorted(floors)[(len(floors) - 1) * 9 // 10]
+
+
+def _flag_disturbed(designs: Sequence[list[Sample]], floors: Sequence[float]) -> None:
+    """Flag the disturbed samples of one workload, unless a design would keep too few."""
+    limit = _UNDISTURBED * _best(floors)
+    if all(sum((sample.floor or 0.0) >= limit for sample in samples) >= _ENOUGH for samples in designs):
+        for samples in designs:
+            samples[:] = [
+                sample if (sample.floor or 0.0) >= limit else replace(sample, flags=(*sample.flags, DISTURBED))
+                for sample in samples
+            ]
 
 
 def _plan(
@@ -166,15 +193,14 @@ def _plan(
         for number in range(len(workloads)):
             for design in (*designs[first:], *designs[:first]):
                 tasks.append({"workload": number, "design": design, "round": turn})
-        if cpu is not None:
-            tasks.append({"workload": len(workloads), "design": None, "round": turn})
     return {
         "cpu": cpu,
         "allow_unsound": allow_unsound,
         "designs": list(designs),
         "seconds": effort.seconds,
         "warm_up": _WARM_UP_SECONDS,
-        "workloads": [*described, {"kind": "floor"}],
+        "probe": None if cpu is None else _PROBE_SECONDS,
+        "workloads": described,
         "tasks": tasks,
     }
 

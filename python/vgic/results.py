@@ -31,6 +31,10 @@ _COUNTS = (
 )
 
 
+#: Flag of a sample that was taken while the machine was slower than at its best.
+DISTURBED = "disturbed"
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One run on an engine built for it."""
@@ -46,6 +50,13 @@ class Sample:
     counts: dict[str, float]
     #: What makes this sample doubtful; empty if nothing does.
     flags: tuple[str, ...] = ()
+    #: The lower of the floor's rates just before and after, in sends a CPU second; None if it was not measured.
+    floor: float | None = None
+
+    @property
+    def counts_for_medians(self) -> bool:
+        """Whether medians are made of it: disturbed samples are set aside."""
+        return DISTURBED not in self.flags
 
     def to_dict(self) -> dict[str, Any]:
         """As written into a result file."""
@@ -55,6 +66,7 @@ class Sample:
             "round": self.round,
             "cpu": self.cpu,
             "flags": list(self.flags),
+            "floor": self.floor,
             **self.counts,
         }
 
@@ -62,7 +74,9 @@ class Sample:
     def from_dict(cls, data: Mapping[str, Any]) -> "Sample":
         """Back from :meth:`to_dict`."""
         counts = {name: data[name] for name in (*_COUNTS, *_TIMES)}
-        return cls(data["rate"], data["process"], data["round"], data["cpu"], counts, tuple(data["flags"]))
+        return cls(
+            data["rate"], data["process"], data["round"], data["cpu"], counts, tuple(data["flags"]), data["floor"]
+        )
 
 
 def _rate_of(mode: str, masked: bool) -> tuple[str, str]:
@@ -159,6 +173,11 @@ class Result:
                 tally[flag] = tally.get(flag, 0) + 1
         return tally
 
+    @property
+    def doubts(self) -> dict[str, int]:
+        """:attr:`flags` without the samples that were set aside."""
+        return {flag: count for flag, count in self.flags.items() if flag != DISTURBED}
+
     def to_dict(self) -> dict[str, Any]:
         """As written into a result file."""
         return {
@@ -200,14 +219,18 @@ def make_result(
     baseline_samples: Sequence[Sample] = (),
 ) -> Result:
     """Sum up samples. A ratio is made round by round: samples that were taken next to each other are compared."""
-    rate = spread_of([sample.rate for sample in samples])
+    used = [sample for sample in samples if sample.counts_for_medians]
+    rate = spread_of([sample.rate for sample in used])
     what, clock = _rate_of(mode, masked)
-    reference = {(sample.process, sample.round): sample.rate for sample in baseline_samples}
+    reference = {(s.process, s.round): s.rate for s in baseline_samples if s.counts_for_medians}
     ratios = [
         sample.rate / reference[sample.process, sample.round]
-        for sample in samples
+        for sample in used
         if reference.get((sample.process, sample.round))
     ]
+    # Where no round has both undisturbed, the medians are compared.
+    if not ratios and reference and rate.median:
+        ratios = [rate.median / spread_of(list(reference.values())).median]
     ratio = spread_of(ratios) if ratios else None
     return Result(
         design,
@@ -224,6 +247,12 @@ def make_result(
         counts={name: sum(sample.counts[name] for sample in samples) for name in (*_COUNTS, *_TIMES)},
         samples=tuple(samples),
     )
+
+
+def disturbed_samples(results: Sequence[Result]) -> tuple[int, int]:
+    """How many samples were set aside, of how many that were probed."""
+    samples = [sample for result in results for sample in result.samples if sample.floor is not None]
+    return sum(not sample.counts_for_medians for sample in samples), len(samples)
 
 
 def machine() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The few statistics that results need: medians and quartiles, nothing parametric.
 
 Samples of a shared machine are skewed (another tenant only ever makes them slower), so a mean and a standard deviation
-would describe the neighbours. The spread is stated as quartiles of what was measured; no sample is discarded.
+would describe the neighbours. The spread is stated as quartiles of what was measured.
 """
 
 import statistics

@@ -32,6 +32,14 @@ def _sample(workload: dict[str, Any], design: str, seconds: float, allow_unsound
     return raw
 
 
+def _probe(seconds: float | None) -> float | None:
+    """Rate of the floor now, in sends a CPU second: how fast the machine is just here, whatever the design."""
+    if seconds is None:
+        return None
+    sends, cpu_seconds = _core.floor(seconds)
+    return sends / cpu_seconds if cpu_seconds > 0 else 0.0
+
+
 def _run(plan: dict[str, Any]) -> None:
     if plan["cpu"] is not None:
         _core.pin_to_cpu(plan["cpu"])
@@ -41,15 +49,14 @@ def _run(plan: dict[str, Any]) -> None:
             workload["program"] = array("Q", zlib.decompress(base64.b64decode(workload["program"])))
     unsound = plan["allow_unsound"]
     for workload in workloads:
-        for design in plan["designs"] if workload["kind"] != "floor" else ():
+        for design in plan["designs"]:
             _sample(workload, design, plan["warm_up"], unsound)
+    probe = _probe(plan["probe"])
     for task in plan["tasks"]:
-        workload = workloads[task["workload"]]
-        if workload["kind"] == "floor":
-            sends, cpu_seconds = _core.floor(plan["seconds"])
-            _say({**task, "raw": {"sends": sends, "cpu_seconds": cpu_seconds}})
-        else:
-            _say({**task, "raw": _sample(workload, task["design"], plan["seconds"], unsound)})
+        before = probe
+        raw = _sample(workloads[task["workload"]], task["design"], plan["seconds"], unsound)
+        probe = _probe(plan["probe"])
+        _say({**task, "raw": raw, "floors": [before, probe]})
 
 
 def main() -> int:

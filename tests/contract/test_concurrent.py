@@ -41,10 +41,13 @@ SHAPES = {
 @pytest.mark.usefixtures("returns_memory")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_live_traffic_with_churn_adds_up(design, shape):
-    sample = vgic._core.stress(design, seconds=SECONDS, mode="live", churn=True, **SHAPES[shape])
-    assert adds_up(sample)
-    assert sample["delivered"] > 0
-    assert sample["guest_exits"] > 0
+    # On a busy machine the vCPUs may come late: then the run has not shown much.
+    for _ in range(50):
+        sample = vgic._core.stress(design, seconds=SECONDS, mode="live", churn=True, **SHAPES[shape])
+        assert adds_up(sample)
+        if sample["delivered"] and sample["guest_exits"]:
+            return
+    pytest.fail("no vCPU made progress")
 
 
 @pytest.mark.usefixtures("returns_memory")

@@ -2,8 +2,8 @@
 
 use crate::bus::{Bus, MAX_ITS};
 use crate::cache::Cache;
-use crate::designs::Design;
-use crate::guard::Spin;
+use crate::designs::{Design, LockOrder};
+use crate::guard::{Mutex, Spin};
 use crate::irq::{Irq, NO_VCPU};
 use crate::its::Its;
 use crate::lpi_store::LpiStore;
@@ -196,10 +196,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
     }
 
-    /// How many sends are still pending: in LPIs, and in list registers. For a quiet VM.
+    /// How many sends are still pending: in LPIs, and in list registers. Exact while nothing else happens to the VM.
     pub fn pending_count(&self, ctx: &P::Ctx) -> u64 {
-        let latched = self.reachable_lpis(ctx).iter().filter(|irq| irq.is_pending(ctx)).count() as u64;
-        latched + self.vcpus.iter().map(|vcpu| self.pending_in_registers(ctx, vcpu)).sum::<u64>()
+        self.latched_count(ctx) + self.vcpus.iter().map(|vcpu| self.pending_in_registers(ctx, vcpu)).sum::<u64>()
     }
 
     /// How many list registers of a vCPU hold a pending LPI; for a vCPU that does not run.
@@ -208,28 +207,48 @@ impl<P: Platform, D: Design> Vm<P, D> {
         vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & LR_PENDING != 0).count() as u64
     }
 
-    /// Every LPI that somebody holds: indexed, mapped or queued. (A design whose erase takes out the wrong one may have
-    /// LPIs that the index does not know.)
-    fn reachable_lpis(&self, ctx: &P::Ctx) -> Vec<Obj<Irq<P>>> {
+    /// How many LPIs are pending outside list registers, of all that are indexed, mapped or queued. (A design whose
+    /// erase takes out the wrong one may have LPIs that the index does not know.) All locks that keep them alive are
+    /// held meanwhile, in the design's order.
+    fn latched_count(&self, ctx: &P::Ctx) -> u64 {
         let store = &self.dist.store;
+        let xa_first = D::SPEC.order == LockOrder::XArrayFirst;
+        let all_its = self.its_list(ctx);
+        // Several locks of one class: ascending addresses of ITSes, ascending ids of vCPUs.
+        let its_locks = all_its.iter().enumerate();
+        let _its_locks: Vec<_> = its_locks
+            .map(
+                |(n, its)| {
+                    if n == 0 { Mutex::<P>::lock(&its.its_lock, ctx) } else { Mutex::lock_nested(&its.its_lock, ctx) }
+                },
+            )
+            .collect();
+        let _xa_before = xa_first.then(|| store.lpi_xa.lock_irqsave(ctx));
+        let _ap_list_locks: Vec<_> = self
+            .vcpus
+            .iter()
+            .map(|vcpu| {
+                let lock = &vcpu.ap_list_lock;
+                if vcpu.id == 0 { Spin::<P>::lock_irqsave(lock, ctx) } else { Spin::lock_nested(lock, ctx) }
+            })
+            .collect();
+        let _list = D::SPEC.has_lpi_list_lock().then(|| Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx));
+        let _xa_after = (!xa_first && D::SPEC.index.has_xarray()).then(|| store.lpi_xa.lock_irqsave(ctx));
+
         let mut all = Vec::new();
         if D::SPEC.index.has_list() {
             all.extend(store.lpi_list.iter(ctx));
         } else {
-            let mut from = 0;
-            while let Some((intid, irq)) = store.lpi_xa.next(ctx, from, u32::MAX) {
-                all.push(irq);
-                from = intid + 1;
-            }
+            store.lpi_xa.for_each(ctx, 0, u32::MAX, |_, irq| all.push(irq));
         }
         self.vcpus.iter().for_each(|vcpu| all.extend(vcpu.ap_list.iter(ctx)));
-        for its in self.its_list(ctx) {
+        for its in &all_its {
             for device in its.device_list.iter(ctx) {
                 all.extend(device.itt.iter(ctx).filter_map(|ite| ite.irq.get(ctx)));
             }
         }
         all.sort_by_key(|irq| irq.as_ptr() as usize);
         all.dedup();
-        all
+        all.iter().filter(|irq| irq.is_pending(ctx)).count() as u64
     }
 }

@@ -257,8 +257,7 @@ impl<D: Design> Host for Owned<D> {
     }
 
     fn pending_count(&self, ctx: &NativeCtx) -> u64 {
-        self.lpis(ctx).iter().filter(|lpi| lpi.pending).count() as u64
-            + self.vm.vcpus.iter().map(|vcpu| self.vm.pending_in_registers(ctx, vcpu)).sum::<u64>()
+        self.vm.pending_count(ctx)
     }
 
     fn doorbell(&self, its: usize) -> u64 {

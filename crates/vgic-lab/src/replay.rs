@@ -284,7 +284,7 @@ impl Replay<'_> {
         mode: Mode,
         poll: Poll<'_>,
     ) -> Result<(), Failure> {
-        let mut vcpus: Vec<_> = (0..self.program.vcpus).map(|id| guest.vm.run_vcpu(ctx, id)).collect();
+        let mut vcpus = guest.vm.run_all_vcpus(ctx);
         let (start, cpu) = (Instant::now(), thread_cpu());
         let sample = &mut replayed.sample;
         let result = rounds(self.length, poll, || {

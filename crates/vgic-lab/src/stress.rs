@@ -173,7 +173,7 @@ impl Stress {
         poll: Poll<'_>,
     ) -> Result<(), Failure> {
         let messages = self.messages();
-        let mut vcpus: Vec<_> = (0..self.vcpus).map(|id| bench.vm.run_vcpu(ctx, id)).collect();
+        let mut vcpus = bench.vm.run_all_vcpus(ctx);
         let (start, cpu) = (Instant::now(), thread_cpu());
         let result = rounds(self.length, poll, || {
             for msi in &messages {

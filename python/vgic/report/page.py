@@ -9,7 +9,7 @@ from markupsafe import Markup
 from vgic.designs import design
 from vgic.errors import UnknownDesign
 from vgic.report.svg import bar_chart
-from vgic.results import Result, ResultFile
+from vgic.results import Result, ResultFile, disturbed_samples
 
 __all__ = ["render"]
 
@@ -32,7 +32,8 @@ def render(results: ResultFile) -> str:
         designs=[_describe(name) for name in results.designs],
         floor=_floor(results),
         waits=[r for r in results.results if r.waited_for_grace_periods],
-        flagged=[r for r in results.results if r.flags],
+        flagged=[r for r in results.results if r.doubts],
+        disturbed=disturbed_samples(results.results),
     )
 
 

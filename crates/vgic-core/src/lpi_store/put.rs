@@ -74,6 +74,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
             Put::Deferred => {
                 let last = irq.refcount.put_and_test(ctx);
                 if last {
+                    // Counted here, as a map may overwrite it before it is swept up; then it leaks (CVE-2026-74568).
+                    irq.drop_pending(ctx);
                     irq.pending_release.set(ctx, true);
                 }
                 last

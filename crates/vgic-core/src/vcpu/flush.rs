@@ -90,7 +90,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     fn ap_list_depth(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> usize {
         let weight = |irq: Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-            usize::from(irq.is_pending(ctx)) + usize::from(irq.active.get(ctx))
+            usize::from(irq.is_pending(ctx) || irq.active.get(ctx))
         };
         vcpu.ap_list.iter(ctx).map(weight).sum()
     }

@@ -3,14 +3,13 @@
 use super::{ENABLE_LPIS, RWP, Vcpu};
 use crate::cache::Cache;
 use crate::designs::{Design, Save, Walk};
-use crate::guard::{Mutex, Rcu, Spin};
+use crate::guard::{Rcu, Spin};
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, PlainCell, Platform, Work};
 use crate::tables::Fault;
 use crate::vm::Vm;
-use alloc::vec::Vec;
 
 /// Byte and bit of an LPI in a pending table.
 fn pending_bit(intid: u32) -> (u32, u8) {
@@ -161,12 +160,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// Writes the pending states to the pending tables (`vgic_v3_save_pending_tables`). Waits until no vCPU runs; the
     /// caller excludes commands, since designs before 7.1.8 hold no references here.
     pub fn save_pending_tables(&self, ctx: &P::Ctx) -> Result<(), Fault> {
-        let mut running = Vec::with_capacity(self.vcpus.len());
-        for vcpu in &self.vcpus {
-            // One class, ascending ids.
-            let first = running.is_empty();
-            running.push(if first { Mutex::<P>::lock(&vcpu.mutex, ctx) } else { Mutex::lock_nested(&vcpu.mutex, ctx) });
-        }
+        let _stopped = self.run_all_vcpus(ctx);
         let mut last: Option<(u32, u32, u8)> = None;
         let mut save = |irq: Obj<Irq<P>>| {
             let target = irq.target_vcpu.get(ctx);

@@ -11,6 +11,7 @@ use crate::guard::Mutex;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Event, PlainCell, Platform, Work};
 use crate::vm::Vm;
+use alloc::vec::Vec;
 
 /// Which of several pending LPIs of the same priority is acknowledged first: the architecture leaves it to the
 /// implementation (Arm IHI 0069, 4.8).
@@ -37,6 +38,17 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let vcpu = &self.vcpus[id as usize];
         let _mutex = Mutex::lock(&vcpu.mutex, ctx);
         Running { vm: self, ctx, vcpu, in_guest: false, _mutex }
+    }
+
+    /// Takes the right to run every vCPU; waits while other threads have them.
+    pub fn run_all_vcpus<'a>(&'a self, ctx: &'a P::Ctx) -> Vec<Running<'a, P, D>> {
+        let run = |vcpu: &'a Vcpu<P>| {
+            // One class, ascending ids.
+            let mutex = &vcpu.mutex;
+            let _mutex = if vcpu.id == 0 { Mutex::lock(mutex, ctx) } else { Mutex::lock_nested(mutex, ctx) };
+            Running { vm: self, ctx, vcpu, in_guest: false, _mutex }
+        };
+        self.vcpus.iter().map(run).collect()
     }
 }
 
