@@ -27,7 +27,7 @@ class Plan:
     @classmethod
     def full(cls) -> "Plan":
         """For figures to publish."""
-        return cls(False, Effort(8, 4, 0.03), Effort(6, 4, 0.2))
+        return cls(False, Effort(8, 10, 0.012), Effort(6, 4, 0.2))
 
     @classmethod
     def brief(cls) -> "Plan":

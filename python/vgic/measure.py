@@ -45,7 +45,7 @@ Progress = Callable[[float, str], None]
 #: A worker that says nothing for so long is taken for dead.
 _SILENCE_SECONDS = 180.0
 _WARM_UP_SECONDS = 0.004
-_PROBE_SECONDS = 0.004
+_PROBE_SECONDS = 0.002
 #: A floor below this share of the run's best is another machine.
 _UNDISTURBED = 0.92
 #: Undisturbed samples that a median needs; with fewer, all count.
@@ -60,8 +60,8 @@ class Effort:
     """How much to measure: ``processes`` x ``rounds`` samples of ``seconds`` for each design and workload."""
 
     processes: int = 8
-    rounds: int = 6
-    seconds: float = 0.03
+    rounds: int = 12
+    seconds: float = 0.012
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -31,6 +31,8 @@ _COUNTS = (
 )
 
 
+#: Rounds with an undisturbed sample of both designs that a ratio needs.
+_ENOUGH_ROUNDS = 6
 #: Flag of a sample that was taken while the machine was slower than at its best.
 DISTURBED = "disturbed"
 
@@ -228,8 +230,8 @@ def make_result(
         for sample in used
         if reference.get((sample.process, sample.round))
     ]
-    # Where no round has both undisturbed, the medians are compared.
-    if not ratios and reference and rate.median:
+    # Where few rounds have both undisturbed, the medians are compared.
+    if len(used) < len(samples) and len(ratios) < _ENOUGH_ROUNDS and reference and rate.median:
         ratios = [rate.median / spread_of(list(reference.values())).median]
     ratio = spread_of(ratios) if ratios else None
     return Result(
