@@ -228,8 +228,9 @@ def _document(about: dict[str, Any], sections: list[Section]) -> str:
 Sections 1 to 4, by `vgic.measure`: {pinned["processes"]} processes, started afresh one after the other and pinned to
 the CPUs in turn (one process is one memory layout), {pinned["rounds"]} rounds in each; a round takes one sample of
 {1000 * pinned["sample_seconds"]:g} ms of every design in turn, on an engine built for it, in the CPU time of the
-thread. A ratio is made within a round; stated are the median over all rounds and the quartiles. No sample is
-discarded. Section 5 is in wall time and not pinned; sections 6 to 8 say how.
+thread. A ratio is made within a round; stated are the median over all rounds and the quartiles. The floor is measured
+before and after each sample; samples beside a floor that is more than 8 % below the best are set aside (see
+docs/explain/measuring.md). Section 5 is in wall time and not pinned; sections 6 to 8 say how.
 """,
         *(section.markdown() for section in sections),
         f"""## Repeat it

@@ -203,8 +203,10 @@ impl Replay<'_> {
         let _company = Company::new();
         let ctx = NativeCtx::new("main");
         let vcpus = self.program.vcpus;
-        let vm = Vm::new(&ctx, vcpus, self.list_registers as usize, Box::new(Shared(FlatTables::new(vcpus))))?;
-        let its = vm.add_its(&ctx, ITS_BASE)?;
+        // What the set-up counts is not the run's.
+        let set_up = NativeCtx::new("set-up");
+        let vm = Vm::new(&set_up, vcpus, self.list_registers as usize, Box::new(Shared(FlatTables::new(vcpus))))?;
+        let its = vm.add_its(&set_up, ITS_BASE)?;
         let guest = Arc::new(Replica::<D> { vm, its });
         let mut replayed = Replayed::default();
         let result = match self.how {

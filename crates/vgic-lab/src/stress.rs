@@ -129,7 +129,8 @@ impl Stress {
     fn run_design<D: Design>(&self, poll: Poll<'_>) -> Result<Sample, Failure> {
         let _company = Company::new();
         let ctx = NativeCtx::new("main");
-        let bench = Arc::new(Bench::<D>::new(&ctx, self)?);
+        // What the set-up counts is not the run's.
+        let bench = Arc::new(Bench::<D>::new(&NativeCtx::new("set-up"), self)?);
         let mut sample = Sample::default();
         let result = match self.mode {
             Mode::Live => self.live(&ctx, &bench, &mut sample, poll),
