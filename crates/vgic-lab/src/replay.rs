@@ -5,9 +5,8 @@
 //! at full speed. *Lockstep* and *senders*: one thread, the recorded order, the vCPUs run where the recording has an
 //! acknowledge, or not at all.
 
-use crate::clock::thread_cpu;
 use crate::company::Company;
-use crate::host::{ITS_BASE, Refused, in_range};
+use crate::host::{ITS_BASE, Refused, check_design, in_range};
 use crate::sample::{Length, Poll, Sample, Stopped, rounds};
 use crate::stress::{Failure, Guest, Mode, drain, vcpu_thread};
 use crate::tables::{FlatTables, Shared};
@@ -16,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use vgic_core::bus::TRANSLATER;
+use vgic_core::designs::row;
 use vgic_core::its::Its;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vcpu::run::Tie;
@@ -71,6 +71,13 @@ impl Program {
         in_range("values in the last row of the program", (rows.len() % ROW) as u64, 0, 0)?;
         let ops = rows.chunks_exact(ROW).map(|row| Ok((row[1], Op::from_row(row, vcpus)?)));
         Ok(Program { ops: ops.collect::<Result<_, Refused>>()?, vcpus })
+    }
+}
+
+impl Program {
+    /// Whether a vCPU turns its LPIs off somewhere: not beside its own running thread, in designs with that race.
+    fn turns_lpis_off(&self) -> bool {
+        self.ops.iter().any(|(_, op)| matches!(op, Op::LpisEnabled { on: false, .. }))
     }
 }
 
@@ -193,7 +200,11 @@ impl<D: Design> Replica<D> {
 impl Replay<'_> {
     /// Runs it once, on a new VM of the design.
     pub fn run(&self, design: &str, allow_unsound: bool, poll: Poll<'_>) -> Result<Replayed, Failure> {
-        crate::host::check_design(design, allow_unsound)?;
+        check_design(design, allow_unsound)?;
+        let races = row(design).filter(|row| row.control_races && !allow_unsound);
+        if let (How::FlatOut(Mode::Live), Some(row), true) = (self.how, races, self.program.turns_lpis_off()) {
+            return Err(Refused::Unsound(row.name, "a recording that turns LPIs off, beside vCPUs that run").into());
+        }
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)?;
         with_design!(design, D => self.run_design::<D>(poll))
             .unwrap_or_else(|| Err(Refused::UnknownDesign(design.to_owned()).into()))
@@ -287,14 +298,10 @@ impl Replay<'_> {
         poll: Poll<'_>,
     ) -> Result<(), Failure> {
         let mut vcpus = guest.vm.run_all_vcpus(ctx);
-        let (start, cpu) = (Instant::now(), thread_cpu());
-        let sample = &mut replayed.sample;
-        let result = rounds(self.length, poll, || {
+        let result = replayed.sample.timed_rounds(self.length, poll, |accepted| {
             for (_, op) in &self.program.ops {
                 match *op {
-                    Op::Msi { device_id, event_id } => {
-                        sample.accepted += u64::from(guest.send(ctx, device_id, event_id));
-                    }
+                    Op::Msi { device_id, event_id } => *accepted += u64::from(guest.send(ctx, device_id, event_id)),
                     Op::Acknowledge { vcpu, .. } if mode == Mode::Lockstep => drain(&mut vcpus[vcpu as usize]),
                     Op::Acknowledge { .. } | Op::Eoi { .. } => {}
                     ref control => {
@@ -303,9 +310,7 @@ impl Replay<'_> {
                 }
             }
         });
-        sample.cpu = thread_cpu() - cpu;
-        sample.elapsed = start.elapsed();
-        Ok(result.map(|_| ())?)
+        Ok(result?)
     }
 
     fn live<D: Design>(
@@ -368,11 +373,7 @@ impl Replay<'_> {
         if !sound {
             return Err(Failure::Broken("a thread of the replay panicked".to_owned()));
         }
-        let sum = run.result.lock().unwrap_or_else(PoisonError::into_inner);
-        for (total, count) in replayed.sample.counts.iter_mut().zip(sum.counts) {
-            *total += count;
-        }
-        replayed.sample.grace += sum.grace;
+        replayed.sample.absorb(&run.result.lock().unwrap_or_else(PoisonError::into_inner));
         replayed.sample.accepted = run.accepted.load(Ordering::Relaxed);
         Ok(result.map(|_| ())?)
     }

@@ -1,5 +1,6 @@
 //! [`Sample`]: what one run of a workload gave, and [`Length`]: how long it lasts.
 
+use crate::clock::thread_cpu;
 use std::time::{Duration, Instant};
 use vgic_core::Event;
 use vgic_native::NativeCtx;
@@ -29,10 +30,32 @@ impl Sample {
 
     /// Adds what a thread counted.
     pub fn add(&mut self, ctx: &NativeCtx) {
-        for (sum, count) in self.counts.iter_mut().zip(ctx.counters()) {
+        let grace = Duration::from_nanos(ctx.grace_ns());
+        self.absorb(&Sample { counts: ctx.counters(), grace, ..Sample::default() });
+    }
+
+    /// Adds what several threads counted.
+    pub fn absorb(&mut self, other: &Sample) {
+        for (sum, count) in self.counts.iter_mut().zip(other.counts) {
             *sum += count;
         }
-        self.grace += Duration::from_nanos(ctx.grace_ns());
+        self.grace += other.grace;
+    }
+
+    /// Runs rounds on this thread, which count the sends that were accepted, and takes their time.
+    pub fn timed_rounds(
+        &mut self,
+        length: Length,
+        poll: Poll<'_>,
+        mut round: impl FnMut(&mut u64),
+    ) -> Result<(), Stopped> {
+        let (start, cpu) = (Instant::now(), thread_cpu());
+        let mut accepted = 0;
+        let result = rounds(length, poll, || round(&mut accepted));
+        self.cpu = thread_cpu() - cpu;
+        self.elapsed = start.elapsed();
+        self.accepted += accepted;
+        result.map(drop)
     }
 
     /// Whether every send has exactly one end.

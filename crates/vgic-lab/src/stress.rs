@@ -5,10 +5,9 @@
 //! - *lockstep*: one thread sends a round, then runs the vCPUs until nothing is left. The cost of delivery.
 //! - *senders*: one thread sends, no vCPU runs, so a send finds its LPI queued. The cost of routing alone.
 
-use crate::clock::thread_cpu;
 use crate::company::Company;
 use crate::host::{ITS_BASE, Refused, check_design, in_range};
-use crate::sample::{Length, Poll, Sample, Stopped, rounds};
+use crate::sample::{Length, Poll, Sample, Stopped};
 use crate::tables::{FlatTables, Shared};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
@@ -134,8 +133,7 @@ impl Stress {
         let mut sample = Sample::default();
         let result = match self.mode {
             Mode::Live => self.live(&ctx, &bench, &mut sample, poll),
-            Mode::Lockstep => self.lockstep(&ctx, &bench, &mut sample, poll),
-            Mode::Senders => self.senders(&ctx, &bench, &mut sample, poll),
+            Mode::Lockstep | Mode::Senders => self.one_thread(&ctx, &bench, &mut sample, poll),
         };
         sample.add(&ctx);
         sample.pending = bench.vm.pending_count(&ctx);
@@ -147,7 +145,8 @@ impl Stress {
         devices.flat_map(|device| (0..self.events).map(move |event| message(device, event))).collect()
     }
 
-    fn senders<D: Design>(
+    /// Senders, and in lockstep the vCPUs, by this thread.
+    fn one_thread<D: Design>(
         &self,
         ctx: &NativeCtx,
         bench: &Bench<D>,
@@ -155,30 +154,10 @@ impl Stress {
         poll: Poll<'_>,
     ) -> Result<(), Failure> {
         let messages = self.messages();
-        let (start, cpu) = (Instant::now(), thread_cpu());
-        let result = rounds(self.length, poll, || {
+        let mut vcpus = if self.mode == Mode::Lockstep { bench.vm.run_all_vcpus(ctx) } else { Vec::new() };
+        let result = sample.timed_rounds(self.length, poll, |accepted| {
             for msi in &messages {
-                sample.accepted += u64::from(bench.vm.inject_msi(ctx, msi) == Ok(true));
-            }
-        });
-        sample.cpu = thread_cpu() - cpu;
-        sample.elapsed = start.elapsed();
-        Ok(result.map(|_| ())?)
-    }
-
-    fn lockstep<D: Design>(
-        &self,
-        ctx: &NativeCtx,
-        bench: &Bench<D>,
-        sample: &mut Sample,
-        poll: Poll<'_>,
-    ) -> Result<(), Failure> {
-        let messages = self.messages();
-        let mut vcpus = bench.vm.run_all_vcpus(ctx);
-        let (start, cpu) = (Instant::now(), thread_cpu());
-        let result = rounds(self.length, poll, || {
-            for msi in &messages {
-                sample.accepted += u64::from(bench.vm.inject_msi(ctx, msi) == Ok(true));
+                *accepted += u64::from(bench.vm.inject_msi(ctx, msi) == Ok(true));
             }
             for vcpu in &mut vcpus {
                 if self.guest == Guest::Fixed {
@@ -189,9 +168,7 @@ impl Stress {
                 }
             }
         });
-        sample.cpu = thread_cpu() - cpu;
-        sample.elapsed = start.elapsed();
-        Ok(result.map(|_| ())?)
+        Ok(result?)
     }
 
     fn live<D: Design>(
@@ -281,11 +258,7 @@ impl Stress {
         if !sound {
             return Err(Failure::Broken("a thread of the run panicked".to_owned()));
         }
-        let result = shared.result.lock().unwrap_or_else(PoisonError::into_inner);
-        for (sum, count) in sample.counts.iter_mut().zip(result.counts) {
-            *sum += count;
-        }
-        sample.grace += result.grace;
+        sample.absorb(&shared.result.lock().unwrap_or_else(PoisonError::into_inner));
         sample.accepted = shared.accepted.load(Ordering::Relaxed);
         if stopped { Err(Failure::Stopped) } else { Ok(()) }
     }
