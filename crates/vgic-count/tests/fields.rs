@@ -3,9 +3,9 @@
 mod common;
 
 use common::Guest;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use vgic_core::designs::Put;
 use vgic_core::designs::series::{NAMES, spec};
-use vgic_core::designs::{LpiCount, Put};
 use vgic_core::with_design;
 use vgic_count::{CountCtx, Tables, Uses};
 
