@@ -1,8 +1,7 @@
 """Every contract holds for every design that real threads may run."""
 
-import gc
-
 import pytest
+from memory import objects
 from quirks import SOUND
 
 import vgic
@@ -12,15 +11,6 @@ import vgic
 def design(request) -> str:
     """Name of one sound design, each in turn."""
     return request.param
-
-
-def objects() -> dict[str, int]:
-    """Shared objects that are alive in the process, after all that is to be freed has been."""
-    vgic._core.rcu_barrier()
-    if vgic._core.live_objects():
-        gc.collect()
-        vgic._core.rcu_barrier()
-    return vgic._core.live_objects()
 
 
 @pytest.fixture

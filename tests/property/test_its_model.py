@@ -1,7 +1,6 @@
 """Any sequence of operations of one thread does to a VM what it does to a small model, in every design."""
 
 import errno
-import gc
 from contextlib import suppress
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import assume, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from its_model import Model, Rejected
+from memory import objects
 from quirks import SOUND, quirks
 
 import vgic
@@ -45,6 +45,7 @@ class ItsMachine(RuleBasedStateMachine):
 
     @initialize(booted=st.booleans(), list_registers=st.sampled_from([1, 2, 4, 16]))
     def start(self, booted: bool, list_registers: int) -> None:
+        self.before = objects()
         self.vm = vgic.Vm(VCPUS, self.design, its=ITSES, list_registers=list_registers)
         self.model = Model(quirks(self.design), vcpus=VCPUS, its=ITSES, list_registers=list_registers)
         if not booted:
@@ -245,12 +246,7 @@ class ItsMachine(RuleBasedStateMachine):
         if not hasattr(self, "vm"):
             return
         del self.vm
-        vgic._core.rcu_barrier()
-        if vgic._core.live_objects():
-            # A frame of an error may still hold it.
-            gc.collect()
-            vgic._core.rcu_barrier()
-        assert vgic._core.live_objects() == {}
+        assert objects() == self.before
 
 
 @pytest.mark.parametrize("design", SOUND)
