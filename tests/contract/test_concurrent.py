@@ -5,6 +5,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from memory import left_since
 from quirks import quirks
 
 import vgic
@@ -17,7 +18,7 @@ def returns_memory(design, live_objects):
     """Check after the test that all memory came back, unless the design is known to lose some."""
     before = live_objects()
     yield
-    left = {name: count - before.get(name, 0) for name, count in live_objects().items() if count > before.get(name, 0)}
+    left = left_since(before)
     if quirks(design).leak:
         left.pop("vgic_irq", None)
     assert left == {}
