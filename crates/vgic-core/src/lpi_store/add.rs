@@ -1,6 +1,6 @@
 //! `vgic_add_lpi`: the LPI for a new mapping (`its_lock` held).
 
-use crate::designs::{Design, Found, LpiCount, StoreError, Walk};
+use crate::designs::{Design, Found, StoreError, Walk};
 use crate::guard::{Rcu, Spin};
 use crate::irq::Irq;
 use crate::its::error::CommandError;
@@ -78,7 +78,6 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// From 6.10 the xarray's own lock is the one that decides.
     fn store_under_xa_lock(&self, ctx: &P::Ctx, intid: u32, new: Obj<Irq<P>>) -> Result<Obj<Irq<P>>, NoMemory> {
-        const { assert!(!matches!(D::SPEC.count, LpiCount::Plain) || !matches!(D::SPEC.walk, Walk::ForEach)) };
         let xa = &self.dist.store.lpi_xa;
         let lock = if D::SPEC.lpi_xa_irqs_off() { xa.lock_irqsave(ctx) } else { xa.lock(ctx) };
         let old = lock.load(intid);
@@ -99,10 +98,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
         drop(lock);
         match stored {
-            Ok(_) => {
-                self.count_added(ctx);
-                Ok(new)
-            }
+            // Nothing counts LPIs any more (6.10).
+            Ok(_) => Ok(new),
             Err(NoMemory) => {
                 xa.release(ctx, intid, D::SPEC.lpi_xa_irqs_off());
                 self.free_unused(ctx, new);
