@@ -21,6 +21,7 @@ PACKAGE = ROOT / "python" / "vgic"
 #: Page -> the modules that are described on it.
 MODULES = {
     "vm": ["vm"],
+    "memory": ["memory"],
     "designs": ["designs"],
     "workload": ["workload"],
     "run": ["run", "measure"],
@@ -149,6 +150,12 @@ def describe(module: str) -> Iterator[str]:
     yield f"## `vgic.{module}`\n"
     yield markdown(ast.get_docstring(tree) or "") + "\n"
     for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "vgic._core":
+            # A class of the Rust module that is offered as it is.
+            source, classes = stub_classes()
+            for alias in node.names:
+                if alias.name in names:
+                    yield from describe_class(source.splitlines(), classes[alias.name])
         name = getattr(node, "name", None) or assigned(node)
         if name not in names:
             continue
@@ -164,11 +171,16 @@ def describe(module: str) -> Iterator[str]:
             yield remark(lines, node) + "\n"
 
 
+def stub_classes() -> tuple[str, dict[str, ast.ClassDef]]:
+    """The stub of the Rust module, and its classes."""
+    text = (PACKAGE / "_core.pyi").read_text(encoding="utf-8")
+    return text, {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+
+
 def stub(names: tuple[str, ...]) -> Iterator[str]:
     """Classes of the Rust module, as its stub has them."""
-    text = (PACKAGE / "_core.pyi").read_text(encoding="utf-8")
+    text, nodes = stub_classes()
     lines = text.splitlines()
-    nodes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
     for name in names:
         node = nodes[name]
         source = "\n".join(lines[node.lineno - 1 : node.end_lineno])

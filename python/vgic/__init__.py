@@ -13,13 +13,18 @@ from vgic.errors import (
     MeasurementError,
     RecordingError,
     ResultError,
+    TableError,
     UnknownDesign,
     UnsoundDesign,
     WorkloadError,
 )
+from vgic.its import CommandFault, ItsFrame
 from vgic.measure import Effort
+from vgic.memory import GuestMemory
+from vgic.redist import RedistributorFrame
 from vgic.results import Result, ResultFile, Sample
 from vgic.run import COMPARED_DESIGNS, compare, default_workloads, replay_recorded, run, run_in_turn
+from vgic.state import SavedState
 from vgic.trace import Check, Recording, check, read_recording, recordings
 from vgic.vm import Its, Vcpu, Vm
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
@@ -30,19 +35,25 @@ __all__ = [
     "DEFAULT_DESIGN",
     "Check",
     "CommandError",
+    "CommandFault",
     "ConservationError",
     "Design",
     "Effort",
+    "GuestMemory",
     "Its",
+    "ItsFrame",
     "MeasurementError",
     "Recording",
     "RecordingError",
+    "RedistributorFrame",
     "ReplayWorkload",
     "Result",
     "ResultError",
     "ResultFile",
     "Sample",
+    "SavedState",
     "StressWorkload",
+    "TableError",
     "UnknownDesign",
     "UnsoundDesign",
     "Vcpu",

@@ -4,7 +4,7 @@ Errors: a number out of range, an unknown name or a refused design raises ``Valu
 an ITS command that the architecture rejects raises :class:`CommandError`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
@@ -106,9 +106,77 @@ class Counts(TypedDict):
     grace_periods: int
 
 @final
+class GuestMemory:
+    """Guest physical memory: regions that do not overlap, each a buffer or a pair of functions.
+
+    May be used from any thread, and changed while VMs use it. An access may span adjacent regions. Addresses are below
+    2**52; an access to a byte that no region has raises ``OSError(EFAULT)``. ``regions``: buffers by address, to begin
+    with.
+    """
+
+    def __new__(cls, regions: dict[int, Buffer] | None = None) -> Self: ...
+    def map(self, address: int, buffer: Buffer) -> None:
+        """Place a writable, contiguous buffer: a ``bytearray``, an ``mmap``, a NumPy array of any type, as bytes.
+
+        It is not copied: both sides see each other's writes. It stays exported (a ``bytearray`` cannot change its
+        size, an ``mmap`` cannot be closed) until it is unmapped. Eight aligned bytes are read and written in one
+        piece, in guest memory whose buffer is aligned as well.
+        """
+
+    def map_callbacks(
+        self, address: int, size: int, read: Callable[[int, int], Buffer], write: Callable[[int, bytes], object]
+    ) -> None:
+        """Place functions: ``read(address, size)`` returns exactly ``size`` bytes, ``write(address, data)`` takes them.
+
+        Addresses are guest physical. Any exception makes the access a fault; one that is neither ``OSError`` nor
+        ``LookupError`` also goes to ``sys.unraisablehook``. A function is called while the VM executes a command on
+        whatever thread that is, so it must not wait for another command, and must not call the VM itself.
+        """
+
+    def unmap(self, address: int) -> None:
+        """Take away the region that starts at ``address``, as soon as the accesses that run now are done."""
+
+    def regions(self) -> list[tuple[int, int]]:
+        """Address and size of each region, by address."""
+
+    def contains(self, address: int, size: int) -> bool:
+        """Whether every one of ``size`` bytes is in some region."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read bytes."""
+
+    def write(self, address: int, data: Buffer) -> None:
+        """Write bytes; none if any of them is outside of all regions."""
+
+    def read_u64(self, address: int) -> int:
+        """Read eight bytes, little-endian."""
+
+    def write_u64(self, address: int, value: int) -> None:
+        """Write eight bytes, little-endian."""
+
+#: The 64 KiB frame of GITS_TRANSLATER, as a device sees it; keeps its Vm alive.
+@final
+class Translater:
+    @property
+    def address(self) -> int: ...  # guest physical, of the frame
+    #: Offset 0x40: the MSI with EventID `value` (its low 32 bits) from `device_id`; 1 if an LPI was taken, else 0.
+    #: Other offsets: 0. A device's write has no answer, so an MSI that is refused raises nothing.
+    def write(self, offset: int, value: int, device_id: int) -> int: ...
+
+@final
 class Vm:
+    #: its: guest physical base address of each. Without memory, LPI tables are the VM's own.
     def __new__(
-        cls, vcpus: int, design: str, *, list_registers: int = 4, its: int = 1, allow_unsound: bool = False
+        cls,
+        vcpus: int,
+        design: str,
+        *,
+        list_registers: int = 4,
+        its: Sequence[int] = ...,
+        distributor: int = 0x0800_0000,
+        redistributors: int = 0x080A_0000,
+        memory: GuestMemory | None = None,
+        allow_unsound: bool = False,
     ) -> Self: ...
     @property
     def design(self) -> str: ...
@@ -117,6 +185,15 @@ class Vm:
     @property
     def its_count(self) -> int: ...
     def doorbell(self, its: int) -> int: ...
+    def its_base(self, its: int) -> int: ...
+    def translater(self, its: int) -> Translater: ...
+    #: Where tables are, for a VM with memory only: GICR_PROPBASER, GICR_PENDBASER, GITS_BASER<index> (0 device table,
+    #: 1 collection table); reserved bits cleared by the caller. They start as 0.
+    def set_propbaser(self, value: int) -> None: ...
+    def set_pendbaser(self, vcpu: int, value: int) -> None: ...
+    def set_baser(self, its: int, index: int, value: int) -> None: ...
+    #: Guest physical address of an id's entry in such a table; None if it has none, or one that is not in memory.
+    def table_entry(self, its: int, index: int, entry_id: int) -> int | None: ...
     #: 1 taken, 0 no mapping (as KVM_SIGNAL_MSI); raises OSError(EBUSY | EINVAL | ENODEV).
     def signal_msi(self, device_id: int, event_id: int) -> int: ...
     def signal_msi_at(self, doorbell: int, device_id: int, event_id: int, valid_device_id: bool) -> int: ...
@@ -133,10 +210,28 @@ class Vm:
     def inv(self, its: int, device_id: int, event_id: int) -> None: ...
     def invall(self, its: int, collection_id: int) -> None: ...
     def sync(self, its: int, vcpu: int) -> None: ...
+    #: (EventID bits, ITT address) of a mapped device
+    def device(self, its: int, device_id: int) -> tuple[int, int] | None: ...
+    #: Adds tables to an ITS in one step: collections (id, vCPU or None if unmapped), devices (id, EventID bits, ITT
+    #: address, [(EventID, INTID, collection id)]), none of them there yet. None, or (device id, EventID, errno) of the
+    #: event that could not be mapped (EFAULT, ENOMEM); then the ITS is empty. ValueError: nothing was changed.
+    def restore(
+        self,
+        its: int,
+        collections: Sequence[tuple[int, int | None]],
+        devices: Sequence[tuple[int, int, int, Sequence[tuple[int, int, int]]]],
+    ) -> tuple[int, int, int] | None: ...
+    #: Frees all devices with their events, all collections (their events stay, without one), or both.
+    def free_tables(self, its: int, devices: bool, collections: bool) -> None: ...
+    #: GICR_INVLPIR, GICR_INVALLR: what cannot be read keeps its configuration.
+    def reload_lpi_config(self, intid: int) -> None: ...
+    def reload_lpi_configs(self, vcpu: int) -> None: ...
     def set_its_enabled(self, its: int, enabled: bool) -> None: ...
     def its_enabled(self, its: int) -> bool: ...
     def set_lpis_enabled(self, vcpu: int, enabled: bool, load_pending: bool = True) -> None: ...
     def lpis_enabled(self, vcpu: int) -> bool: ...
+    #: GICR_CTLR.EnableLPIs, or GICR_CTLR.RWP while LPIs are being disabled
+    def redistributor_ctlr(self, vcpu: int) -> int: ...
     def set_distributor_enabled(self, enabled: bool) -> None: ...
     def distributor_enabled(self) -> bool: ...
     #: the LPI configuration table: byte = priority & 0xfc | enable
@@ -145,8 +240,9 @@ class Vm:
     def write_pending_table(self, vcpu: int, intid: int, pending: bool) -> None: ...
     def read_pending_table(self, vcpu: int, intid: int) -> bool: ...
     def save_pending_tables(self) -> None: ...
-    #: enter the guest, read ICC_IAR1_EL1, leave; None if 1023
-    def acknowledge(self, vcpu: int) -> int | None: ...
+    #: enter the guest, read ICC_IAR1_EL1, leave; None if 1023. Of LPIs with one priority the one in the lowest list
+    #: register is taken, or the one with the lowest INTID.
+    def acknowledge(self, vcpu: int, lowest_intid: bool = False) -> int | None: ...
     def eoi(self, vcpu: int, intid: int) -> None: ...
     def has_pending(self, vcpu: int) -> bool: ...
     def lpi(self, intid: int) -> LpiState | None: ...

@@ -12,6 +12,7 @@ __all__ = [
     "MeasurementError",
     "RecordingError",
     "ResultError",
+    "TableError",
     "UnknownDesign",
     "UnsoundDesign",
     "WorkloadError",
@@ -36,6 +37,10 @@ class RecordingError(ValueError):
 
 class ResultError(ValueError):
     """A result file is not what this version writes (another schema, a missing field)."""
+
+
+class TableError(OSError):
+    """ITS tables cannot be saved or restored; the message names the entry, ``errno`` is what KVM answers."""
 
 
 class MeasurementError(RuntimeError):

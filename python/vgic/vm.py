@@ -5,12 +5,17 @@ thread: the engine is concurrent, that is its point. Numbers out of range raise 
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vgic import _core
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.frames import Frames
+from vgic.its.frame import ItsFrame
+from vgic.memory import GuestMemory
+from vgic.redist.frame import RedistributorFrame
+from vgic.state import SavedState, restore_frames, save_frames
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -20,6 +25,23 @@ if TYPE_CHECKING:
 __all__ = ["Its", "Vcpu", "Vm"]
 
 _ITEM = array("I").itemsize
+#: Sizes of the frames of a redistributor and of an ITS.
+_REDISTRIBUTOR = _ITS = 0x2_0000
+_FIRST_ITS = 0x0808_0000
+_MAX_ITS = 64
+
+
+def _its_bases(count: int, behind: int) -> list[int]:
+    """The usual places of ``count`` ITSes, all but the first ``behind`` the redistributors."""
+    if not 0 <= count <= _MAX_ITS:
+        raise ValueError(f"its must be 0 to {_MAX_ITS}, not {count}")
+    return [_FIRST_ITS, *(behind + n * _ITS for n in range(count - 1))][:count]
+
+
+def _needed(frames: Frames | None) -> Frames:
+    if frames is None:
+        raise ValueError("the VM has no guest memory, so no register frames: Vm(memory=GuestMemory(...))")
+    return frames
 
 
 class _SignalMsi(Protocol):
@@ -54,11 +76,12 @@ class Its:
     nothing.
     """
 
-    __slots__ = ("_vm", "doorbell", "index")
+    __slots__ = ("_frames", "_vm", "doorbell", "index")
 
     def __init__(self, vm: "Vm", index: int) -> None:
         """Made by :class:`Vm`; take them from ``vm.its``."""
         self._vm = vm._core
+        self._frames = vm._frames
         #: Number of this ITS in its VM, from 0.
         self.index = index
         #: Guest physical address of GITS_TRANSLATER: where a device writes its EventID.
@@ -67,6 +90,11 @@ class Its:
     def __repr__(self) -> str:
         state = "enabled" if self.enabled else "disabled"
         return f"<Its {self.index}: doorbell {self.doorbell:#x}, {state}>"
+
+    @property
+    def frame(self) -> ItsFrame:
+        """The registers as a guest drives them, for a VM with guest memory (``Vm(memory=...)``)."""
+        return _needed(self._frames).its[self.index]
 
     @property
     def enabled(self) -> bool:
@@ -142,20 +170,31 @@ class Its:
 class Vcpu:
     """One virtual CPU of a :class:`Vm`: its redistributor's LPI enable bit and its CPU interface."""
 
-    __slots__ = ("_vm", "index")
+    __slots__ = ("_frames", "_vm", "index")
 
     def __init__(self, vm: "Vm", index: int) -> None:
         """Made by :class:`Vm`; take them from ``vm.vcpu``."""
         self._vm = vm._core
+        self._frames = vm._frames
         #: Number of this vCPU, from 0; also its RDbase (GITS_TYPER.PTA = 0).
         self.index = index
 
     def __repr__(self) -> str:
         return f"<Vcpu {self.index}: LPIs {'enabled' if self.lpis_enabled else 'disabled'}>"
 
-    def acknowledge(self) -> int | None:
-        """Enter the guest, read ICC_IAR1_EL1, leave: the INTID taken, or None if nothing is pending (1023)."""
-        return self._vm.acknowledge(self.index)
+    def acknowledge(self, *, lowest_intid: bool = False) -> int | None:
+        """Enter the guest, read ICC_IAR1_EL1, leave: the INTID taken, or None if nothing is pending (1023).
+
+        Of several LPIs with the highest priority the architecture leaves the choice open (Arm GICv3, 4.8): the one in
+        the lowest list register, as the virtual CPU interface of hardware does, or with ``lowest_intid`` the one with
+        the lowest INTID.
+        """
+        return self._vm.acknowledge(self.index, lowest_intid)
+
+    @property
+    def frame(self) -> RedistributorFrame:
+        """The registers of its redistributor, for a VM with guest memory (``Vm(memory=...)``)."""
+        return _needed(self._frames).redistributors[self.index]
 
     def eoi(self, intid: int) -> None:
         """Write ICC_EOIR1_EL1: end the interrupt that :meth:`acknowledge` returned."""
@@ -179,7 +218,10 @@ class Vcpu:
 class Vm:
     """A virtual machine's interrupt routing, in one design.
 
-    ``vcpus``: 1 to 512. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes.
+    ``vcpus``: 1 to 512. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes (0 to 64), or the guest
+    physical base address of each. ``memory``: the guest's; without it, LPI tables are the VM's own. ``distributor``,
+    ``redistributors``: where these frames begin; frames are 64 KiB aligned and apart. The defaults are those of QEMU's
+    ``virt`` machine; further ITSes lie behind the redistributors.
     ``list_registers``: 1 to 16 (Arm GICv3: at most 16; commonly 4). ``allow_unsound``: run a design that is known to
     break memory safety, which may crash the process.
 
@@ -199,7 +241,9 @@ class Vm:
     #: The slots whose values are documented here.
     __slots__ = {  # noqa: RUF023
         "_core": "",
+        "_frames": "",
         "its": "The ITSes, by number.",
+        "memory": "The guest memory that the LPI tables are in, or None.",
         "vcpu": "The vCPUs, by number.",
         "signal_msi": (
             "signal_msi(device_id, event_id): a device writes to the first ITS's doorbell. Returns 1 if the LPI was "
@@ -208,7 +252,9 @@ class Vm:
         ),
     }
 
+    _frames: Frames | None
     its: "tuple[Its, ...]"
+    memory: GuestMemory | None
     vcpu: tuple[Vcpu, ...]
     signal_msi: _SignalMsi
 
@@ -217,14 +263,30 @@ class Vm:
         vcpus: int = 4,
         design: str = DEFAULT_DESIGN,
         *,
-        its: int = 1,
+        its: "int | Sequence[int]" = 1,
+        memory: GuestMemory | None = None,
+        distributor: int = 0x0800_0000,
+        redistributors: int = 0x080A_0000,
         list_registers: int = 4,
         allow_unsound: bool = False,
     ) -> None:
         """Build the VM; see the class for the parameters."""
         check_names([design], allow_unsound=allow_unsound)
-        self._core = _core.Vm(vcpus, design, list_registers=list_registers, its=its, allow_unsound=allow_unsound)
-        self.its = tuple(Its(self, n) for n in range(its))
+        behind = redistributors + vcpus * _REDISTRIBUTOR
+        bases = _its_bases(its, behind) if isinstance(its, int) else list(its)
+        self._core = _core.Vm(
+            vcpus,
+            design,
+            list_registers=list_registers,
+            its=bases,
+            distributor=distributor,
+            redistributors=redistributors,
+            memory=memory,
+            allow_unsound=allow_unsound,
+        )
+        self.memory = memory
+        self._frames = None if memory is None else Frames(self._core, memory, redistributors)
+        self.its = tuple(Its(self, n) for n in range(len(bases)))
         self.vcpu = tuple(Vcpu(self, n) for n in range(vcpus))
         self.signal_msi = self._core.signal_msi
 
@@ -303,6 +365,42 @@ class Vm:
     def save_pending_tables(self) -> None:
         """Write the pending state to the tables (KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES). vCPUs should be stopped."""
         self._core.save_pending_tables()
+
+    def mmio_read(self, address: int, size: int) -> int:
+        """What a CPU reads from the frames of the ITSes and redistributors, ``size`` bytes (1, 2, 4, 8).
+
+        Zero where none of them is. Needs guest memory.
+        """
+        return _needed(self._frames).read(address, size)
+
+    def mmio_write(self, address: int, size: int, value: int) -> None:
+        """What a CPU writes to the frames of the ITSes and redistributors; ignored where none of them is.
+
+        Needs guest memory. A device's MSI is no CPU's write: ``vm.its[n].frame.translater`` takes it.
+        """
+        _needed(self._frames).write(address, size, value)
+
+    def save(self) -> SavedState:
+        """Save the interrupt controller for a migration: tables and pending LPIs to guest memory, registers returned.
+
+        vCPUs and senders must be stopped. Needs guest memory. Raises :class:`vgic.TableError` if a table's place is
+        not in guest memory, and then writes none of that ITS's tables.
+        """
+        frames = _needed(self._frames)
+        for frame in frames.its:
+            frame.save_tables()
+        self.save_pending_tables()
+        return save_frames(self.distributor_enabled, frames)
+
+    def restore(self, state: SavedState) -> None:
+        """Restore what :meth:`save` saved, here or in another VM, of this design or another: registers and tables.
+
+        The guest memory must be the saved one, the VM as built: as many vCPUs and ITSes, nothing enabled. Raises
+        ``ValueError`` for another shape, and :class:`vgic.TableError` for wrong content or a wrong order; then
+        everything is as after reset.
+        """
+        restore_frames(state, _needed(self._frames))
+        self.distributor_enabled = state.distributor_enabled
 
     def lpi(self, intid: int) -> "LpiState | None":
         """State of one mapped LPI, or None."""

@@ -11,10 +11,24 @@ use crate::platform::{Atomic, Layout, Platform, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Guest physical base of the distributor, as in QEMU's `virt` machine.
-pub const DISTRIBUTOR_BASE: u64 = 0x0800_0000;
-/// Guest physical base of the first redistributor.
-pub const REDISTRIBUTOR_BASE: u64 = 0x080a_0000;
+/// Where a VM's frames are besides its ITSes'. The caller has checked that nothing overlaps or wraps around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// Guest physical base of the distributor.
+    pub distributor: u64,
+    /// Guest physical base of the first redistributor; the others follow.
+    pub redistributors: u64,
+}
+
+impl Default for Frames {
+    /// As in QEMU's `virt` machine.
+    fn default() -> Self {
+        Frames { distributor: 0x0800_0000, redistributors: 0x080a_0000 }
+    }
+}
+
+/// Size of the distributor: one frame of 64 KiB.
+pub const DISTRIBUTOR_SIZE: u64 = 0x1_0000;
 /// Size of one redistributor: two frames of 64 KiB.
 pub const REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
 /// Size of an ITS: two frames of 64 KiB.
@@ -55,12 +69,13 @@ impl<P: Platform> Ranges<P> {
 /// The bus.
 pub struct Bus<P: Platform> {
     ranges: P::AtomicPtr<Ranges<P>>,
+    frames: Frames,
 }
 
 impl<P: Platform> Bus<P> {
     /// A bus without an array; [`Bus::publish`] follows.
-    pub fn new(l: &P::Layout) -> Self {
-        Bus { ranges: l.ptr("buses[KVM_MMIO_BUS]") }
+    pub fn new(l: &P::Layout, frames: Frames) -> Self {
+        Bus { ranges: l.ptr("buses[KVM_MMIO_BUS]"), frames }
     }
 
     fn current(&self, ctx: &P::Ctx) -> Option<Obj<Ranges<P>>> {
@@ -72,9 +87,9 @@ impl<P: Platform> Bus<P> {
     /// Replaces the array by one for `vcpus` vCPUs and `its`. The caller excludes other changes.
     pub fn publish(&self, ctx: &P::Ctx, vcpus: u32, its: &[Obj<Its<P>>]) -> Result<(), crate::NoMemory> {
         let mut ranges = Vec::new();
-        ranges.push(Range { start: DISTRIBUTOR_BASE, size: 0x1_0000, its: None });
+        ranges.push(Range { start: self.frames.distributor, size: DISTRIBUTOR_SIZE, its: None });
         for vcpu in 0..u64::from(vcpus) {
-            let start = REDISTRIBUTOR_BASE + vcpu * REDISTRIBUTOR_SIZE;
+            let start = self.frames.redistributors + vcpu * REDISTRIBUTOR_SIZE;
             ranges.push(Range { start, size: REDISTRIBUTOR_SIZE, its: None });
         }
         ranges.extend(its.iter().map(|its| Range { start: its.base, size: ITS_SIZE, its: Some(*its) }));

@@ -49,10 +49,20 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// Injects an MSI (`vgic_its_inject_msi`): true if it was taken, false if it had no mapping.
     #[inline(always)]
     pub fn inject_msi(&self, ctx: &P::Ctx, msi: &Msi) -> Result<bool, SendError> {
+        if self.inject_cached(ctx, msi) { Ok(true) } else { self.inject_uncached(ctx, msi) }
+    }
+
+    /// The first half of [`Vm::inject_msi`], which never sleeps: true on a hit. On a miss, [`Vm::inject_uncached`] has
+    /// to follow, for a caller that must let go of something before it may sleep.
+    #[inline(always)]
+    pub fn inject_cached(&self, ctx: &P::Ctx, msi: &Msi) -> bool {
         P::count(ctx, Event::Sent);
-        if self.inject_cached_translation(ctx, msi) {
-            return Ok(true);
-        }
+        self.inject_cached_translation(ctx, msi)
+    }
+
+    /// The second half: the table walk under `its_lock`, and a wait where too much waits to be freed.
+    #[inline(always)]
+    pub fn inject_uncached(&self, ctx: &P::Ctx, msi: &Msi) -> Result<bool, SendError> {
         let result = self.inject_miss(ctx, msi);
         P::rcu_throttle(ctx);
         result

@@ -1,6 +1,6 @@
 //! [`Vm`]: one virtual machine's interrupt controller, in one design on one platform.
 
-use crate::bus::{Bus, MAX_ITS};
+use crate::bus::{Bus, Frames, MAX_ITS};
 use crate::cache::Cache;
 use crate::designs::{Design, LockOrder};
 use crate::guard::{Mutex, Spin};
@@ -64,13 +64,24 @@ pub struct LpiState {
 }
 
 impl<P: Platform, D: Design> Vm<P, D> {
-    /// A VM with its distributor enabled, without an ITS.
+    /// A VM with its distributor enabled, without an ITS; its frames are at their usual places.
     ///
     /// `vcpus` is 1 to [`MAX_VCPUS`], `list_registers` 1 to 16.
     pub fn new(
         ctx: &P::Ctx,
         vcpus: u32,
         list_registers: usize,
+        tables: Box<dyn GuestTables>,
+    ) -> Result<Self, NoMemory> {
+        Self::with_frames(ctx, vcpus, list_registers, Frames::default(), tables)
+    }
+
+    /// As [`Vm::new`], with the frames where a VMM has put them.
+    pub fn with_frames(
+        ctx: &P::Ctx,
+        vcpus: u32,
+        list_registers: usize,
+        frames: Frames,
         tables: Box<dyn GuestTables>,
     ) -> Result<Self, NoMemory> {
         assert!((1..=MAX_VCPUS).contains(&vcpus), "1 to {MAX_VCPUS} vCPUs");
@@ -83,7 +94,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let vm = P::embed("kvm", |l| Vm {
             dist,
             vcpus: (0..vcpus).map(Vcpu::new).collect(),
-            bus: Bus::new(l),
+            bus: Bus::new(l, frames),
             tables,
             list_registers,
             mappings: l.u32("its_mappings", 0),

@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod company;
 pub mod floor;
+pub mod guest;
+pub mod guest_tables;
 pub mod host;
 pub mod replay;
 pub mod sample;

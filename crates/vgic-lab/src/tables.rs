@@ -1,4 +1,4 @@
-//! LPI tables in host memory, for a VM without guest memory of its own.
+//! LPI tables: the owner's side of them, and those in host memory, for a VM without guest memory of its own.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,6 +7,18 @@ use vgic_core::tables::{Fault, GuestTables};
 
 /// Priority 0xa0, enabled: what Linux writes for an LPI in use.
 pub const DEFAULT_CONFIG: u8 = 0xa1;
+
+/// The LPI tables as the VM's owner reads and writes them, in the guest's place.
+pub trait LpiTables {
+    /// Writes an LPI's configuration byte.
+    fn write_config(&self, intid: u32, byte: u8) -> Result<(), Fault>;
+    /// Reads an LPI's configuration byte.
+    fn read_config(&self, intid: u32) -> Result<u8, Fault>;
+    /// Writes an LPI's bit in a pending table.
+    fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault>;
+    /// Reads an LPI's bit in a pending table.
+    fn read_pending(&self, vcpu: u32, intid: u32) -> Result<bool, Fault>;
+}
 
 const PENDING_BYTES: usize = INTID_LIMIT as usize / 8;
 
@@ -37,20 +49,19 @@ impl FlatTables {
         let table = self.pending.get(vcpu as usize).ok_or(Fault)?;
         table.get_or_init(|| bytes(PENDING_BYTES, 0)).get(offset as usize).ok_or(Fault)
     }
+}
 
-    /// Writes an LPI's configuration byte.
-    pub fn write_config(&self, intid: u32, byte: u8) -> Result<(), Fault> {
+impl LpiTables for FlatTables {
+    fn write_config(&self, intid: u32, byte: u8) -> Result<(), Fault> {
         self.config_byte(intid)?.store(byte, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Reads an LPI's configuration byte.
-    pub fn read_config(&self, intid: u32) -> Result<u8, Fault> {
+    fn read_config(&self, intid: u32) -> Result<u8, Fault> {
         Ok(self.config_byte(intid)?.load(Ordering::Relaxed))
     }
 
-    /// Writes an LPI's bit in a pending table.
-    pub fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault> {
+    fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault> {
         let byte = self.pending_table(vcpu, intid / 8)?;
         let bit = 1 << (intid % 8);
         if pending {
@@ -61,26 +72,51 @@ impl FlatTables {
         Ok(())
     }
 
-    /// Reads an LPI's bit in a pending table.
-    pub fn read_pending(&self, vcpu: u32, intid: u32) -> Result<bool, Fault> {
+    fn read_pending(&self, vcpu: u32, intid: u32) -> Result<bool, Fault> {
         Ok(self.pending_table(vcpu, intid / 8)?.load(Ordering::Relaxed) & (1 << (intid % 8)) != 0)
     }
 }
 
-/// The handle that a VM holds.
-pub struct Shared(pub Arc<FlatTables>);
-
-impl GuestTables for Shared {
+impl GuestTables for FlatTables {
     fn config(&self, intid: u32) -> Result<u8, Fault> {
-        self.0.read_config(intid)
+        self.read_config(intid)
     }
 
     fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault> {
-        Ok(self.0.pending_table(vcpu, offset)?.load(Ordering::Relaxed))
+        Ok(self.pending_table(vcpu, offset)?.load(Ordering::Relaxed))
     }
 
     fn set_pending_byte(&self, vcpu: u32, offset: u32, value: u8) -> Result<(), Fault> {
-        self.0.pending_table(vcpu, offset)?.store(value, Ordering::Relaxed);
+        self.pending_table(vcpu, offset)?.store(value, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// The handle that a VM holds, of tables that its owner has a handle of as well.
+pub struct Shared<T>(pub Arc<T>);
+
+impl<T: GuestTables> GuestTables for Shared<T> {
+    fn config(&self, intid: u32) -> Result<u8, Fault> {
+        self.0.config(intid)
+    }
+
+    fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault> {
+        self.0.pending_byte(vcpu, offset)
+    }
+
+    fn set_pending_byte(&self, vcpu: u32, offset: u32, value: u8) -> Result<(), Fault> {
+        self.0.set_pending_byte(vcpu, offset, value)
+    }
+
+    fn intid_limit(&self) -> u32 {
+        self.0.intid_limit()
+    }
+
+    fn device_id_valid(&self, its: usize, device_id: u32) -> bool {
+        self.0.device_id_valid(its, device_id)
+    }
+
+    fn collection_id_valid(&self, its: usize, collection_id: u32) -> bool {
+        self.0.collection_id_valid(its, collection_id)
     }
 }

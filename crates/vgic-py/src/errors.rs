@@ -46,6 +46,10 @@ pub fn fault(Fault: Fault) -> PyErr {
     PyOSError::new_err((EFAULT, "guest memory could not be reached"))
 }
 
+pub fn fault_at(address: u64) -> PyErr {
+    PyOSError::new_err((EFAULT, format!("guest memory could not be reached: {address:#x}")))
+}
+
 pub fn command(py: Python<'_>, error: vgic_core::CommandError) -> PyErr {
     match error {
         vgic_core::CommandError::Its(error) => rejected(py, error),

@@ -3,8 +3,10 @@
 
 mod catalogue;
 mod errors;
+mod memory;
 mod pool;
 mod runs;
+mod translater;
 mod vm;
 
 use pyo3::prelude::*;
@@ -15,6 +17,8 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("DEFAULT_DESIGN", "v7.1.8")?;
     m.add("BASELINE_DESIGN", "v6.8-rc1")?;
     m.add("CommandError", m.py().get_type::<errors::CommandError>())?;
+    m.add_class::<memory::GuestMemory>()?;
+    m.add_class::<translater::Translater>()?;
     m.add_class::<vm::Vm>()?;
     catalogue::add(m)?;
     runs::add(m)?;

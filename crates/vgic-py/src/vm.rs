@@ -1,14 +1,21 @@
 //! `Vm`.
 
 use crate::errors;
+use crate::memory::GuestMemory;
 use crate::pool::Pool;
+use crate::translater::Translater;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use vgic_core::bus::Frames;
+use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
+use vgic_core::vcpu::run::Tie;
 use vgic_core::vm::LpiState;
-use vgic_core::{Command, Event, Msi};
-use vgic_lab::host::{Host, in_range, new_host};
+use vgic_core::{Command, Event, Msi, SendError};
+use vgic_lab::guest_tables::GuestLpiTables;
+use vgic_lab::host::{Host, Plan, in_range};
 
 #[pyclass(frozen, module = "vgic._core")]
 pub struct Vm {
@@ -17,7 +24,12 @@ pub struct Vm {
     pool: Pool,
     design: String,
     doorbell: u64,
+    /// Held as an object, for Python to see that a callback may lead back here.
+    memory: Option<Py<GuestMemory>>,
 }
+
+/// A device as Python gives it: id, EventID bits, ITT, and events of (EventID, INTID, collection).
+type DeviceRow = (u32, u32, u64, Vec<(u32, u32, u32)>);
 
 impl Vm {
     fn check(&self, what: &'static str, value: u64, count: u64) -> PyResult<()> {
@@ -27,12 +39,16 @@ impl Vm {
         }
     }
 
+    fn check_its(&self, its: usize) -> PyResult<()> {
+        self.check("its", its as u64, self.host.its_count() as u64)
+    }
+
     fn check_vcpu(&self, vcpu: u32) -> PyResult<()> {
         self.check("vcpu", u64::from(vcpu), u64::from(self.host.vcpus()))
     }
 
     fn command(&self, py: Python<'_>, its: usize, command: Command) -> PyResult<()> {
-        self.check("its", its as u64, self.host.its_count() as u64)?;
+        self.check_its(its)?;
         py.detach(|| self.pool.with(|ctx| self.host.command(ctx, its, command)))
             .map_err(|error| errors::command(py, error))
     }
@@ -40,25 +56,56 @@ impl Vm {
     fn check_lpi(intid: u32) -> PyResult<()> {
         in_range("intid", u64::from(intid), 8192, 65535).map_err(errors::refused)
     }
+
+    fn registers(&self) -> PyResult<&GuestLpiTables> {
+        self.host.registers().ok_or_else(|| PyValueError::new_err("the VM has no guest memory"))
+    }
+
+    /// A hit takes well under a microsecond, shorter than giving up the interpreter and getting it back, and it waits
+    /// for spin locks only. A miss takes a mutex, which a thread may hold that waits for the interpreter.
+    #[inline]
+    pub fn send(&self, py: Python<'_>, msi: &Msi) -> Result<bool, SendError> {
+        if self.pool.with(|ctx| self.host.signal_cached(ctx, msi)) {
+            return Ok(true);
+        }
+        py.detach(|| self.pool.with(|ctx| self.host.signal_uncached(ctx, msi)))
+    }
 }
 
 #[pymethods]
 impl Vm {
     #[new]
-    #[pyo3(signature = (vcpus, design, *, list_registers = 4, its = 1, allow_unsound = false))]
+    #[pyo3(signature = (vcpus, design, *, list_registers = 4, its = Vec::new(), distributor = 0x0800_0000,
+        redistributors = 0x080a_0000, memory = None, allow_unsound = false))]
+    #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
     fn new(
         py: Python<'_>,
         vcpus: u32,
         design: &str,
         list_registers: usize,
-        its: usize,
+        its: Vec<u64>,
+        distributor: u64,
+        redistributors: u64,
+        memory: Option<Py<GuestMemory>>,
         allow_unsound: bool,
     ) -> PyResult<Self> {
+        let plan = Plan {
+            design,
+            vcpus,
+            list_registers,
+            frames: Frames { distributor, redistributors },
+            its: &its,
+            memory: memory.as_ref().map(|memory| memory.get().share()),
+            allow_unsound,
+        };
         let pool = Pool::default();
-        let made = py.detach(|| pool.with(|ctx| new_host(ctx, design, vcpus, list_registers, its, allow_unsound)));
-        let host = made.map_err(errors::refused)?;
-        let doorbell = if its > 0 { host.doorbell(0) } else { 0 };
-        Ok(Vm { host, pool, design: design.to_owned(), doorbell })
+        let host = py.detach(|| pool.with(|ctx| plan.host(ctx))).map_err(errors::refused)?;
+        let doorbell = if its.is_empty() { 0 } else { host.doorbell(0) };
+        Ok(Vm { host, pool, design: design.to_owned(), doorbell, memory })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.memory)
     }
 
     #[getter]
@@ -77,14 +124,47 @@ impl Vm {
     }
 
     fn doorbell(&self, its: usize) -> PyResult<u64> {
-        self.check("its", its as u64, self.host.its_count() as u64)?;
+        self.check_its(its)?;
         Ok(self.host.doorbell(its))
     }
 
-    fn signal_msi(&self, device_id: u32, event_id: u32) -> PyResult<u32> {
-        // A send takes well under a microsecond: shorter than giving up the interpreter and getting it back.
+    fn its_base(&self, its: usize) -> PyResult<u64> {
+        self.check_its(its)?;
+        Ok(self.host.its_base(its))
+    }
+
+    fn translater(slf: PyRef<'_, Self>, its: usize) -> PyResult<Translater> {
+        let base = slf.its_base(its)?;
+        Ok(Translater::new(slf.into(), base))
+    }
+
+    fn set_propbaser(&self, value: u64) -> PyResult<()> {
+        self.registers()?.set_propbaser(value);
+        Ok(())
+    }
+
+    fn set_pendbaser(&self, vcpu: u32, value: u64) -> PyResult<()> {
+        self.check_vcpu(vcpu)?;
+        self.registers()?.set_pendbaser(vcpu, value);
+        Ok(())
+    }
+
+    fn set_baser(&self, its: usize, index: usize, value: u64) -> PyResult<()> {
+        self.check_its(its)?;
+        in_range("index", index as u64, 0, 1).map_err(errors::refused)?;
+        self.registers()?.set_baser(its, index, value);
+        Ok(())
+    }
+
+    fn table_entry(&self, its: usize, index: usize, entry_id: u32) -> PyResult<Option<u64>> {
+        self.check_its(its)?;
+        in_range("index", index as u64, 0, 1).map_err(errors::refused)?;
+        Ok(self.registers()?.table_entry(its, index, entry_id))
+    }
+
+    fn signal_msi(&self, py: Python<'_>, device_id: u32, event_id: u32) -> PyResult<u32> {
         let msi = Msi { doorbell: self.doorbell, device_id, event_id, device_id_valid: true };
-        self.pool.with(|ctx| self.host.signal(ctx, &msi)).map(u32::from).map_err(errors::send)
+        self.send(py, &msi).map(u32::from).map_err(errors::send)
     }
 
     fn signal_msi_at(
@@ -107,7 +187,7 @@ impl Vm {
         event_ids: &Bound<'_, PyAny>,
         its: usize,
     ) -> PyResult<u64> {
-        self.check("its", its as u64, self.host.its_count() as u64)?;
+        self.check_its(its)?;
         let numbers = |what: &str, buffer: &Bound<'_, PyAny>| -> PyResult<Vec<u32>> {
             let buffer = PyBuffer::<u32>::get(buffer)
                 .map_err(|_| PyValueError::new_err(format!("{what} must be a buffer of unsigned 32-bit integers")))?;
@@ -195,14 +275,61 @@ impl Vm {
         self.command(py, its, Command::Sync { vcpu })
     }
 
+    fn device(&self, py: Python<'_>, its: usize, device_id: u32) -> PyResult<Option<(u32, u64)>> {
+        self.check_its(its)?;
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.device(ctx, its, device_id))))
+    }
+
+    fn restore(
+        &self,
+        py: Python<'_>,
+        its: usize,
+        collections: Vec<(u32, Option<u32>)>,
+        devices: Vec<DeviceRow>,
+    ) -> PyResult<Option<(u32, u32, i32)>> {
+        self.check_its(its)?;
+        let collections: Vec<_> =
+            collections.into_iter().map(|(collection_id, vcpu)| CollectionState { collection_id, vcpu }).collect();
+        let event =
+            |(event_id, intid, collection_id)| EventState { event_id, intid, collection_id: Some(collection_id) };
+        let device = |(device_id, event_bits, itt_addr, events): DeviceRow| DeviceState {
+            device_id,
+            event_bits,
+            itt_addr,
+            events: events.into_iter().map(event).collect(),
+        };
+        let devices: Vec<_> = devices.into_iter().map(device).collect();
+        py.detach(|| self.pool.with(|ctx| self.host.restore(ctx, its, &devices, &collections)))
+            .map(|lost| lost.map(|lost| (lost.device_id, lost.event_id, errors::command_code(lost.error) as i32)))
+            .map_err(errors::refused)
+    }
+
+    fn free_tables(&self, py: Python<'_>, its: usize, devices: bool, collections: bool) -> PyResult<()> {
+        self.check_its(its)?;
+        py.detach(|| self.pool.with(|ctx| self.host.free_tables(ctx, its, devices, collections)));
+        Ok(())
+    }
+
+    fn reload_lpi_config(&self, py: Python<'_>, intid: u32) -> PyResult<()> {
+        Self::check_lpi(intid)?;
+        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_config(ctx, intid)));
+        Ok(())
+    }
+
+    fn reload_lpi_configs(&self, py: Python<'_>, vcpu: u32) -> PyResult<()> {
+        self.check_vcpu(vcpu)?;
+        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_configs(ctx, vcpu)));
+        Ok(())
+    }
+
     fn set_its_enabled(&self, py: Python<'_>, its: usize, enabled: bool) -> PyResult<()> {
-        self.check("its", its as u64, self.host.its_count() as u64)?;
+        self.check_its(its)?;
         py.detach(|| self.pool.with(|ctx| self.host.set_its_enabled(ctx, its, enabled)));
         Ok(())
     }
 
     fn its_enabled(&self, its: usize) -> PyResult<bool> {
-        self.check("its", its as u64, self.host.its_count() as u64)?;
+        self.check_its(its)?;
         Ok(self.pool.with(|ctx| self.host.its_enabled(ctx, its)))
     }
 
@@ -216,6 +343,11 @@ impl Vm {
     fn lpis_enabled(&self, vcpu: u32) -> PyResult<bool> {
         self.check_vcpu(vcpu)?;
         Ok(self.pool.with(|ctx| self.host.lpis_enabled(ctx, vcpu)))
+    }
+
+    fn redistributor_ctlr(&self, vcpu: u32) -> PyResult<u32> {
+        self.check_vcpu(vcpu)?;
+        Ok(self.pool.with(|ctx| self.host.gicr_ctlr(ctx, vcpu)))
     }
 
     fn set_distributor_enabled(&self, py: Python<'_>, enabled: bool) {
@@ -252,9 +384,11 @@ impl Vm {
         py.detach(|| self.pool.with(|ctx| self.host.save_pending_tables(ctx))).map_err(errors::fault)
     }
 
-    fn acknowledge(&self, py: Python<'_>, vcpu: u32) -> PyResult<Option<u32>> {
+    #[pyo3(signature = (vcpu, lowest_intid = false))]
+    fn acknowledge(&self, py: Python<'_>, vcpu: u32, lowest_intid: bool) -> PyResult<Option<u32>> {
         self.check_vcpu(vcpu)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu))))
+        let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu, tie))))
     }
 
     fn eoi(&self, py: Python<'_>, vcpu: u32, intid: u32) -> PyResult<()> {
@@ -284,7 +418,7 @@ impl Vm {
     }
 
     fn tables<'py>(&self, py: Python<'py>, its: usize) -> PyResult<Bound<'py, PyDict>> {
-        self.check("its", its as u64, self.host.its_count() as u64)?;
+        self.check_its(its)?;
         let (devices, collections) = py.detach(|| self.pool.with(|ctx| self.host.snapshot(ctx, its)));
         let dict = PyDict::new(py);
         let list = PyList::empty(py);

@@ -176,7 +176,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
             error
         };
-        let ite = self.alloc_ite(ctx, device, collection, event_id).map_err(|error| undo(error.into()))?;
+        let ite = self.alloc_ite(ctx, device, Some(collection), event_id).map_err(|error| undo(error.into()))?;
         match self.add_lpi(ctx, intid, collection.target(ctx).unwrap_or(NO_VCPU)) {
             Ok(irq) => {
                 ite.irq.set(ctx, Some(irq));

@@ -2,10 +2,12 @@
 //!
 //! - [`tables`]: devices, ITEs, collections · [`resolve`]: (DeviceID, EventID) to LPI
 //! - [`commands`]: what the guest's commands do · [`error`]: what they answer
+//! - [`snapshot`]: a look from outside · [`restore`]: tables from a snapshot, and the way back to empty ones
 
 pub mod commands;
 pub mod error;
 pub mod resolve;
+pub mod restore;
 pub mod snapshot;
 pub mod tables;
 

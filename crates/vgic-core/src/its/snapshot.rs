@@ -39,6 +39,13 @@ pub struct CollectionState {
 }
 
 impl<P: Platform> Its<P> {
+    /// The EventID bits of a mapped device, and where its ITT is.
+    pub fn device(&self, ctx: &P::Ctx, device_id: u32) -> Option<(u32, u64)> {
+        let _its_lock = Mutex::<P>::lock(&self.its_lock, ctx);
+        let device = self.find_device(ctx, device_id)?;
+        Some((device.num_eventid_bits.get(ctx), device.itt_addr.get(ctx)))
+    }
+
     /// Devices with their events, and collections, each in the order in which they were mapped.
     pub fn snapshot(&self, ctx: &P::Ctx) -> (Vec<DeviceState>, Vec<CollectionState>) {
         let _its_lock = Mutex::<P>::lock(&self.its_lock, ctx);

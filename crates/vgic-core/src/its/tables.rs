@@ -99,7 +99,7 @@ impl<P: Platform> Its<P> {
         device_id: u32,
         itt_addr: u64,
         num_eventid_bits: u32,
-    ) -> Result<(), NoMemory> {
+    ) -> Result<Obj<Device<P>>, NoMemory> {
         let device = P::alloc(ctx, "its_device", |l| Device {
             dev_list: Link::new(l, "dev_list.next", "dev_list.prev"),
             itt: List::new(l, "itt_head.next", "itt_head.prev"),
@@ -108,7 +108,7 @@ impl<P: Platform> Its<P> {
             device_id: l.cell("device_id", device_id),
         })?;
         self.device_list.add_tail(ctx, device);
-        Ok(())
+        Ok(device)
     }
 
     pub(crate) fn alloc_collection(&self, ctx: &P::Ctx, collection_id: u32) -> Result<Obj<Collection<P>>, NoMemory> {
@@ -134,7 +134,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         &self,
         ctx: &P::Ctx,
         device: Obj<Device<P>>,
-        collection: Obj<Collection<P>>,
+        collection: Option<Obj<Collection<P>>>,
         event_id: u32,
     ) -> Result<Obj<Ite<P>>, NoMemory> {
         // Relaxed: a limit on memory, not an order.
@@ -152,7 +152,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             self.mappings.fetch_sub(ctx, 1, Order::Relaxed);
             return Err(NoMemory);
         };
-        ite.collection.set(ctx, Some(collection));
+        ite.collection.set(ctx, collection);
         device.itt.add_tail(ctx, ite);
         Ok(ite)
     }

@@ -86,7 +86,13 @@ impl<P: Platform> Vcpu<P> {
     /// `GICR_CTLR.EnableLPIs`; false also while LPIs are being disabled.
     #[inline(always)]
     pub fn lpis_enabled(&self, ctx: &P::Ctx) -> bool {
+        self.gicr_ctlr(ctx) == ENABLE_LPIS
+    }
+
+    /// `GICR_CTLR`: EnableLPIs, or RWP while LPIs are being disabled.
+    #[inline(always)]
+    pub fn gicr_ctlr(&self, ctx: &P::Ctx) -> u32 {
         // Acquire: pairs with the exchanges in set_lpis_enabled (O-05).
-        self.ctlr.load(ctx, Order::Acquire(Pair::EnableInvalidate)) == ENABLE_LPIS
+        self.ctlr.load(ctx, Order::Acquire(Pair::EnableInvalidate))
     }
 }

@@ -1,0 +1,149 @@
+//! [`GuestLpiTables`]: LPI and ITS tables in guest memory, where the guest's registers say that they are.
+//!
+//! The registers' values come from whoever emulates the frames, with reserved bits cleared. Fields: Arm IHI 0069, 12.11
+//! (`GICR_PROPBASER`, `GICR_PENDBASER`) and 12.19 (`GITS_BASER<n>`).
+
+use crate::guest::GuestMemory;
+use crate::tables::LpiTables;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vgic_core::irq::FIRST_LPI;
+use vgic_core::tables::{Fault, GuestTables};
+
+/// Bytes of an entry of a device or collection table, and of a level 1 table.
+const ENTRY_SIZE: u64 = 8;
+/// Bytes of a page of an ITS table: the frames offer no other size.
+const PAGE_SIZE: u64 = 64 << 10;
+/// Entries in a page.
+const PAGE_ENTRIES: u64 = PAGE_SIZE / ENTRY_SIZE;
+/// DeviceIDs and collection ids are below this.
+const ID_LIMIT: u64 = 1 << 16;
+/// `GITS_BASER.Indirect`: two levels.
+const INDIRECT: u64 = 1 << 62;
+/// Level 1 entry: the page of level 2 is there.
+const VALID: u64 = 1 << 63;
+
+/// The registers, and the memory that they point into.
+///
+/// A register is written whole and means nothing to other fields, so relaxed accesses do: whoever programs a register
+/// and then lets the ITS work is ordered by the ITS's locks.
+pub struct GuestLpiTables {
+    memory: Arc<GuestMemory>,
+    propbaser: AtomicU64,
+    pendbaser: Box<[AtomicU64]>,
+    baser: Box<[[AtomicU64; 2]]>,
+}
+
+/// The bits of `value`, where they are.
+fn bits(value: u64, range: RangeInclusive<u32>) -> u64 {
+    let below = |bit: u32| 1_u64.checked_shl(bit).map_or(u64::MAX, |power| power - 1);
+    value & below(range.end() + 1) & !below(*range.start())
+}
+
+impl GuestLpiTables {
+    /// Registers of zero.
+    pub fn new(memory: Arc<GuestMemory>, vcpus: u32, its_count: usize) -> Arc<Self> {
+        Arc::new(GuestLpiTables {
+            memory,
+            propbaser: AtomicU64::new(0),
+            pendbaser: (0..vcpus).map(|_| AtomicU64::new(0)).collect(),
+            baser: (0..its_count).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect(),
+        })
+    }
+
+    /// Writes `GICR_PROPBASER`, which all redistributors share.
+    pub fn set_propbaser(&self, value: u64) {
+        self.propbaser.store(value, Ordering::Relaxed);
+    }
+
+    /// Writes `GICR_PENDBASER` of a vCPU.
+    pub fn set_pendbaser(&self, vcpu: u32, value: u64) {
+        self.pendbaser[vcpu as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// Writes `GITS_BASER<index>` of an ITS: 0 for the device table, 1 for the collection table.
+    pub fn set_baser(&self, its: usize, index: usize, value: u64) {
+        self.baser[its][index].store(value, Ordering::Relaxed);
+    }
+
+    fn config_address(&self, intid: u32) -> Result<u64, Fault> {
+        let index = intid.checked_sub(FIRST_LPI).ok_or(Fault)?;
+        Ok(bits(self.propbaser.load(Ordering::Relaxed), 12..=51) + u64::from(index))
+    }
+
+    fn pending_address(&self, vcpu: u32, offset: u32) -> Result<u64, Fault> {
+        let register = self.pendbaser.get(vcpu as usize).ok_or(Fault)?;
+        Ok(bits(register.load(Ordering::Relaxed), 16..=51) + u64::from(offset))
+    }
+
+    /// Where the entry for `id` is in an ITS table, if the table has one that memory backs.
+    pub fn table_entry(&self, its: usize, index: usize, id: u32) -> Option<u64> {
+        let baser = self.baser.get(its)?[index].load(Ordering::Relaxed);
+        let id = u64::from(id);
+        let entry = self.entry_address(baser, id).filter(|_| id < ID_LIMIT)?;
+        self.memory.contains(entry, ENTRY_SIZE).then_some(entry)
+    }
+
+    fn entry_address(&self, baser: u64, id: u64) -> Option<u64> {
+        // With pages of 64 KiB, address bits 51:48 are in 15:12.
+        let address = bits(baser, 16..=47) | bits(baser, 12..=15) << 36;
+        let entries = (bits(baser, 0..=7) + 1) * PAGE_ENTRIES;
+        if baser & INDIRECT == 0 {
+            return (id < entries).then_some(address + id * ENTRY_SIZE);
+        }
+        let level1 = id / PAGE_ENTRIES;
+        if level1 >= entries {
+            return None;
+        }
+        let pointer = self.memory.read_u64(address + level1 * ENTRY_SIZE).ok().filter(|entry| entry & VALID != 0)?;
+        Some(bits(pointer, 16..=51) + id % PAGE_ENTRIES * ENTRY_SIZE)
+    }
+}
+
+impl GuestTables for GuestLpiTables {
+    fn config(&self, intid: u32) -> Result<u8, Fault> {
+        self.memory.read_u8(self.config_address(intid)?)
+    }
+
+    fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault> {
+        self.memory.read_u8(self.pending_address(vcpu, offset)?)
+    }
+
+    fn set_pending_byte(&self, vcpu: u32, offset: u32, value: u8) -> Result<(), Fault> {
+        self.memory.write(self.pending_address(vcpu, offset)?, &[value])
+    }
+
+    fn intid_limit(&self) -> u32 {
+        1 << (bits(self.propbaser.load(Ordering::Relaxed), 0..=4) + 1).min(16)
+    }
+
+    fn device_id_valid(&self, its: usize, device_id: u32) -> bool {
+        self.table_entry(its, 0, device_id).is_some()
+    }
+
+    fn collection_id_valid(&self, its: usize, collection_id: u32) -> bool {
+        self.table_entry(its, 1, collection_id).is_some()
+    }
+}
+
+impl LpiTables for GuestLpiTables {
+    fn write_config(&self, intid: u32, byte: u8) -> Result<(), Fault> {
+        self.memory.write(self.config_address(intid)?, &[byte])
+    }
+
+    fn read_config(&self, intid: u32) -> Result<u8, Fault> {
+        self.config(intid)
+    }
+
+    /// Not in one step, as for a guest: a bit of the same byte that changes meanwhile may be lost.
+    fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault> {
+        let bit = 1 << (intid % 8);
+        let byte = self.pending_byte(vcpu, intid / 8)?;
+        self.set_pending_byte(vcpu, intid / 8, if pending { byte | bit } else { byte & !bit })
+    }
+
+    fn read_pending(&self, vcpu: u32, intid: u32) -> Result<bool, Fault> {
+        Ok(self.pending_byte(vcpu, intid / 8)? & 1 << (intid % 8) != 0)
+    }
+}

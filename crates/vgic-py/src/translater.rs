@@ -1,0 +1,40 @@
+//! `Translater`: an ITS's translation frame, as a device sees it.
+
+use crate::vm::Vm;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use vgic_core::Msi;
+use vgic_core::bus::TRANSLATER;
+
+/// Where the frame is in the ITS.
+const FRAME: u64 = 0x1_0000;
+
+#[pyclass(frozen, module = "vgic._core")]
+pub struct Translater {
+    vm: Py<Vm>,
+    /// Guest physical address of the frame.
+    #[pyo3(get)]
+    address: u64,
+}
+
+impl Translater {
+    pub fn new(vm: Py<Vm>, its_base: u64) -> Self {
+        Translater { vm, address: its_base + FRAME }
+    }
+}
+
+#[pymethods]
+impl Translater {
+    /// A device's write has no answer: whatever is refused is not taken.
+    fn write(&self, py: Python<'_>, offset: u64, value: u64, device_id: u32) -> u32 {
+        if offset != TRANSLATER - FRAME {
+            return 0;
+        }
+        let msi = Msi { doorbell: self.address + offset, device_id, event_id: value as u32, device_id_valid: true };
+        u32::from(self.vm.get().send(py, &msi) == Ok(true))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.vm)
+    }
+}

@@ -1,0 +1,403 @@
+"""The register frame of an ITS: what a guest writes and reads, and what a VMM saves.
+
+Rules: Arm IHI 0069, 12.19 "The ITS register descriptions", and KVM's choices where that leaves one (``vgic-its.c``).
+
+An ITS has two pages of 64 KiB. The *control page* holds the registers below, the *translation page* only
+GITS_TRANSLATER, which devices write. There are two views of the control page: the guest's (:meth:`ItsFrame.read`,
+:meth:`ItsFrame.write`), in which nothing raises, and the VMM's (:meth:`ItsFrame.get`, :meth:`ItsFrame.set`: KVM's
+device attributes), in which GITS_CREADR and GITS_IIDR can be written and errors are told.
+
+Commands are executed within the write of GITS_CWRITER (or GITS_CTLR) that makes them visible, as in KVM. A frame's
+registers have one lock; sends do not take it.
+"""
+
+import errno
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from vgic._core import CommandError
+from vgic.its.commands import COMMAND_SIZE, WORDS, ItsCommand, decode
+from vgic.its.saving import restore_tables, save_tables
+from vgic.registers import Register, find, mask, merge, part, sanitise
+
+if TYPE_CHECKING:
+    from vgic import _core
+    from vgic.memory import GuestMemory
+
+__all__ = ["CommandFault", "ItsFrame"]
+
+_VALID = 1 << 63
+_INDIRECT = 1 << 62
+_ENABLED = 1
+_QUIESCENT = 1 << 31
+_LOW = (1 << 32) - 1
+_OFFSET = mask(19, 5)
+
+#: Product 'K', implementer Arm; bits 15:12 are the revision of the table format.
+_IIDR = 0x4B << 24 | 0x43B
+#: PLPIs; ITT entries of 8 bytes; 16 EventID and DeviceID bits; collections in memory; RDbase is a number (PTA = 0).
+_TYPER = 0x1_EF71
+#: GITS_PIDR and GITS_CIDR: a GICv3 of Arm.
+_ID_REGISTERS = {
+    0xFFD0: 0x40,
+    0xFFE0: 0x92,
+    0xFFE4: 0xB4,
+    0xFFE8: 0x3B,
+    0xFFF0: 0x0D,
+    0xFFF4: 0xF0,
+    0xFFF8: 0x05,
+    0xFFFC: 0xB1,
+}
+#: Of GITS_BASER0 (devices, type 1) and GITS_BASER1 (collections, type 4): read-only fields, entries of 8 bytes.
+_TABLES = (1 << 56 | 7 << 48, 4 << 56 | 7 << 48)
+_BASER_READ_ONLY = mask(58, 56) | mask(52, 48)
+_BASER_RESET = 3 << 59 | 1 << 10 | 2 << 8
+
+_TRANSLATION_PAGE = 0x1_0000
+
+
+class CommandFault(NamedTuple):
+    """A command that had no effect, or not all of it. The guest is not told: GITS_CREADR moves on, as in KVM."""
+
+    #: Where it was in the command queue, in bytes.
+    offset: int
+    #: The command; None if the queue could not be read there.
+    command: ItsCommand | None
+    #: The architecture's error code (Arm IHI 0069, 5.3); 0 if it has none for this.
+    code: int
+    #: The code's name (``E_ITS_MAPD_DEVICE_OOR``), or ``UNKNOWN_COMMAND``, ``EFAULT``, ``EBUSY``, ``ENOMEM``.
+    name: str
+
+    def __str__(self) -> str:
+        return f"command at {self.offset:#x}: {self.command or 'unreadable'}: {self.name}"
+
+
+class ItsFrame:
+    """The registers of one ITS; take it from ``vm.its[n].frame``.
+
+    >>> import vgic
+    >>> ram = bytearray(1 << 20)
+    >>> vm = vgic.Vm(vcpus=1, memory=vgic.GuestMemory({0x4000_0000: ram}))
+    >>> frame = vm.its[0].frame
+    >>> hex(frame.read(0x8, 8))  # GITS_TYPER
+    '0x1ef71'
+    """
+
+    #: Bytes of the frame: the control page and the translation page.
+    SIZE = 0x2_0000
+
+    def __init__(self, vm: "_core.Vm", index: int, memory: "GuestMemory", vcpus: int) -> None:
+        """Made by :class:`vgic.Vm`."""
+        self._vm = vm
+        self._index = index
+        self._memory = memory
+        self._vcpus = vcpus
+        self._lock = threading.RLock()
+        self._cbaser = 0
+        self._cwriter = 0
+        self._creadr = 0
+        self._baser = [table | _BASER_RESET for table in _TABLES]
+        #: Guest physical address of the frame.
+        self.base = vm.its_base(index)
+        #: The translation page as a device sees it: ``translater.write(0x40, event_id, device_id)``.
+        self.translater = vm.translater(index)
+        #: Called with a :class:`CommandFault` for each command that fails, after GITS_CREADR has moved on.
+        self.on_error: Callable[[CommandFault], object] | None = None
+        #: Commands that failed, by the name of the error.
+        self.errors: Counter[str] = Counter()
+        #: Most commands that one register write executes, or None: all. The others wait for the next write that starts
+        #: the queue, or for :meth:`process`; a guest sees an ITS that takes its time.
+        self.commands_per_write: int | None = None
+        self._registers = (
+            Register(0x0000, 4, (4,), self._read_ctlr, self._write_ctlr),
+            Register(0x0004, 4, (4,), self._read_iidr, self._ignore),
+            Register(0x0008, 8, (4, 8), lambda offset, size: part(_TYPER, offset, size), self._ignore),
+            Register(0x0080, 8, (4, 8), lambda offset, size: part(self._cbaser, offset, size), self._write_cbaser),
+            Register(0x0088, 8, (4, 8), lambda offset, size: part(self._cwriter, offset, size), self._write_cwriter),
+            Register(0x0090, 8, (4, 8), lambda offset, size: part(self._creadr, offset, size), self._ignore),
+            Register(0x0100, 64, (4, 8), self._read_baser, self._write_baser),
+            Register(0xFFD0, 48, (4,), lambda offset, size: _ID_REGISTERS.get(0xFFD0 + offset, 0), self._ignore),
+        )
+        self._vmm_writes = {0x0004: self._set_iidr, 0x0090: self._set_creadr}
+        self._handlers: dict[int, Callable[[int, int, int, int], None]] = {
+            0x01: self._movi,
+            0x03: self._int,
+            0x04: self._clear,
+            0x05: self._sync,
+            0x08: self._mapd,
+            0x09: self._mapc,
+            0x0A: self._mapti,
+            0x0B: self._mapi,
+            0x0C: self._inv,
+            0x0D: self._invall,
+            0x0E: self._movall,
+            0x0F: self._discard,
+        }
+
+    def __repr__(self) -> str:
+        state = "enabled" if self._vm.its_enabled(self._index) else "disabled"
+        return (
+            f"<ItsFrame {self._index} at {self.base:#x}: {state}, creadr {self._creadr:#x}, cwriter {self._cwriter:#x}>"
+        )
+
+    # The guest's view.
+
+    def read(self, offset: int, size: int) -> int:
+        """What the guest reads: ``size`` bytes (1, 2, 4, 8) at ``offset``; zero where no register allows it."""
+        register = find(self._registers, offset)
+        if register is None or size not in register.sizes or offset % size:
+            return 0
+        with self._lock:
+            return register.read(offset - register.offset, size)
+
+    def write(self, offset: int, size: int, value: int, *, device_id: int | None = None) -> None:
+        """What the guest writes: ``size`` bytes (1, 2, 4, 8) at ``offset``; ignored where no register allows it.
+
+        A write to GITS_TRANSLATER (0x10040) is an MSI of the device ``device_id``, which the bus must say. Without one
+        it does nothing: KVM ignores a CPU's own write, too. Raises nothing but what :attr:`on_error` raises.
+        """
+        if offset >= _TRANSLATION_PAGE:
+            if device_id is not None and size in (2, 4):
+                self.translater.write(offset - _TRANSLATION_PAGE, value & ((1 << (8 * size)) - 1), device_id & _LOW)
+            return
+        register = find(self._registers, offset)
+        if register is None or size not in register.sizes or offset % size:
+            return
+        with self._lock:
+            register.write(offset - register.offset, size, value & ((1 << (8 * size)) - 1))
+
+    # The VMM's view.
+
+    def get(self, offset: int) -> int:
+        """Read a whole register, as ``KVM_DEV_ARM_VGIC_GRP_ITS_REGS`` does.
+
+        Raises ``OSError``: EINVAL (misaligned: 8 bytes, but 4 below 0x8 and from 0xffd0 on), ENXIO (no register there).
+        """
+        register = self._vmm_register(offset)
+        with self._lock:
+            return register.read(offset - register.offset, register.sizes[-1])
+
+    def set(self, offset: int, value: int) -> None:
+        """Write a whole register, as ``KVM_DEV_ARM_VGIC_GRP_ITS_REGS`` does. Registers that are read-only stay.
+
+        Raises ``OSError``: EINVAL and ENXIO as :meth:`get`; EINVAL also for GITS_CREADR beyond the queue and for an
+        unknown table format in GITS_IIDR; EBUSY for GITS_CREADR of an enabled ITS.
+
+        A VMM restores GITS_CBASER first (it resets the other two), then GITS_CREADR, GITS_CWRITER and GITS_BASER<n>,
+        then the tables, and GITS_CTLR last (``arm-vgic-its.rst``, "ITS Restore Sequence"): :meth:`vgic.Vm.restore`.
+        """
+        register = self._vmm_register(offset)
+        size = register.sizes[-1]
+        value &= (1 << (8 * size)) - 1
+        with self._lock:
+            other = self._vmm_writes.get(register.offset)
+            if other is not None:
+                other(value)
+            else:
+                register.write(offset - register.offset, size, value)
+
+    def _vmm_register(self, offset: int) -> Register:
+        alignment = 4 if offset < 0x8 or offset >= 0xFFD0 else 8
+        if offset % alignment:
+            raise OSError(errno.EINVAL, f"offset {offset:#x} of an ITS register is not a multiple of {alignment}")
+        register = find(self._registers, offset)
+        if register is None:
+            raise OSError(errno.ENXIO, f"an ITS has no register at {offset:#x}")
+        return register
+
+    def save_tables(self) -> None:
+        """Write the devices, events and collections to the tables in guest memory (``KVM_DEV_ARM_ITS_SAVE_TABLES``).
+
+        A table whose GITS_BASER<n> is not valid is left out. Devices that the table has no room for any more are
+        skipped, as in KVM. Raises :class:`vgic.TableError` (an ``OSError``, EFAULT) that names the entry if its address
+        is not in guest memory; then nothing has been written.
+        """
+        with self._lock:
+            save_tables(self._vm, self._index, self._memory, *self._baser)
+
+    def restore_tables(self) -> None:
+        """Rebuild devices, events and collections from guest memory (``KVM_DEV_ARM_ITS_RESTORE_TABLES``).
+
+        The registers must have been restored, except GITS_CTLR. Raises :class:`vgic.TableError`, an ``OSError`` whose
+        message names the entry and whose errno is KVM's: EINVAL (bad entry), EEXIST (a collection twice), EFAULT (not
+        in guest memory), EBUSY (the ITS is enabled or has tables already: wrong order). On an error the ITS has no
+        devices and no collections, except after EBUSY, which changes nothing.
+        """
+        with self._lock:
+            restore_tables(self._vm, self._index, self._memory, *self._baser, vcpus=self._vcpus)
+
+    def reset(self) -> None:
+        """Forget everything but the addresses (``KVM_DEV_ARM_ITS_CTRL_RESET``): disabled, no tables, an empty queue."""
+        with self._lock:
+            self._vm.set_its_enabled(self._index, False)
+            self._cbaser = self._creadr = self._cwriter = 0
+            for index, baser in enumerate(self._baser):
+                self._set_baser(index, baser & ~_VALID)
+            self._vm.free_tables(self._index, True, True)
+
+    # Registers.
+
+    def _ignore(self, offset: int, size: int, value: int) -> None:
+        """Do nothing: the register is read-only."""
+
+    def _read_ctlr(self, offset: int, size: int) -> int:
+        enabled = _ENABLED if self._vm.its_enabled(self._index) else 0
+        return enabled | (_QUIESCENT if self._creadr == self._cwriter else 0)
+
+    def _write_ctlr(self, offset: int, size: int, value: int) -> None:
+        was_enabled = self._vm.its_enabled(self._index)
+        enable = bool(value & _ENABLED)
+        # To enable an ITS without its tables is unpredictable: refused.
+        if enable and not was_enabled and not (self._cbaser & self._baser[0] & self._baser[1] & _VALID):
+            return
+        self._vm.set_its_enabled(self._index, enable)
+        self.process(self.commands_per_write)
+
+    def _read_iidr(self, offset: int, size: int) -> int:
+        return _IIDR
+
+    def _set_iidr(self, value: int) -> None:
+        if value >> 12 & 0xF:
+            raise OSError(errno.EINVAL, f"ITS table format {value >> 12 & 0xF} is unknown; only 0 exists")
+
+    def _write_cbaser(self, offset: int, size: int, value: int) -> None:
+        if self._vm.its_enabled(self._index):
+            return
+        cbaser = merge(self._cbaser, offset, size, value)
+        # The queue begins at a multiple of 64 KiB.
+        self._cbaser = sanitise(cbaser, inner=59, outer=53, shareability=10) & ~mask(15, 12)
+        self._creadr = self._cwriter = 0
+
+    @property
+    def _queue_size(self) -> int:
+        return ((self._cbaser & 0xFF) + 1) << 12
+
+    def _write_cwriter(self, offset: int, size: int, value: int) -> None:
+        cwriter = merge(self._cwriter, offset, size, value) & _OFFSET
+        if cwriter >= self._queue_size:
+            return
+        self._cwriter = cwriter
+        self.process(self.commands_per_write)
+
+    def _set_creadr(self, value: int) -> None:
+        if self._vm.its_enabled(self._index):
+            raise OSError(errno.EBUSY, "GITS_CREADR cannot be set while the ITS is enabled: restore GITS_CTLR last")
+        creadr = value & _OFFSET
+        if creadr >= self._queue_size:
+            raise OSError(errno.EINVAL, f"GITS_CREADR {creadr:#x} is beyond the queue: restore GITS_CBASER before")
+        self._creadr = creadr
+
+    def _read_baser(self, offset: int, size: int) -> int:
+        index = offset // 8
+        return part(self._baser[index], offset % 8, size) if index < len(self._baser) else 0
+
+    def _write_baser(self, offset: int, size: int, value: int) -> None:
+        index = offset // 8
+        if index >= len(self._baser) or self._vm.its_enabled(self._index):
+            return
+        baser = merge(self._baser[index], offset % 8, size, value) & ~_BASER_READ_ONLY | _TABLES[index]
+        if index == 1:  # The collection table is flat.
+            baser &= ~_INDIRECT
+        # Pages of 64 KiB only.
+        baser = sanitise(baser, inner=59, outer=53, shareability=10) & ~mask(9, 8) | 2 << 8
+        if baser != self._baser[index]:
+            self._set_baser(index, baser)
+            self._vm.free_tables(self._index, index == 0, index == 1)
+
+    def _set_baser(self, index: int, value: int) -> None:
+        self._baser[index] = value
+        self._vm.set_baser(self._index, index, value)
+
+    # The command queue.
+
+    def process(self, limit: int | None = None) -> int:
+        """Execute commands that wait in the queue, at most ``limit``; returns how many. None of a disabled ITS.
+
+        A guest need not ask for it: the write of GITS_CWRITER does (see :attr:`commands_per_write`).
+        """
+        done = 0
+        with self._lock:
+            queue = self._cbaser & mask(51, 12)
+            size = self._queue_size
+            while self._creadr != self._cwriter and done != limit and self._vm.its_enabled(self._index):
+                offset = self._creadr
+                fault = self._execute(offset, queue + offset)
+                # As in KVM, also past a command that failed or that could not be read.
+                self._creadr = (offset + COMMAND_SIZE) % size
+                done += 1
+                if fault is not None:
+                    self.errors[fault.name] += 1
+                    if self.on_error is not None:
+                        self.on_error(fault)
+        return done
+
+    def _execute(self, offset: int, address: int) -> CommandFault | None:
+        try:
+            entry = self._memory.read(address, COMMAND_SIZE)
+        except OSError:
+            return CommandFault(offset, None, 0, "EFAULT")
+        words = WORDS.unpack(entry)
+        handler = self._handlers.get(words[0] & 0xFF)
+        if handler is None:
+            return CommandFault(offset, decode(entry), 0, "UNKNOWN_COMMAND")
+        try:
+            handler(*words)
+        except CommandError as error:
+            return CommandFault(offset, decode(entry), error.code, error.name)
+        except OSError as error:
+            return CommandFault(offset, decode(entry), 0, errno.errorcode[error.errno or errno.EIO])
+        except MemoryError:
+            return CommandFault(offset, decode(entry), 0, "ENOMEM")
+        return None
+
+    # Fields: DeviceID w0[63:32]; EventID w1[31:0]; pINTID w1[63:32]; Size w1[4:0]; ICID w2[15:0]; RDbase w2[47:16].
+
+    def _mapd(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        device_id, valid = w0 >> 32, bool(w2 >> 63)
+        self._vm.mapd(self._index, device_id, (w1 & 0x1F) + 1, w2 & mask(51, 8), valid)
+        if not valid:
+            # Otherwise a restore would find what a save has left there.
+            entry = self._vm.table_entry(self._index, 0, device_id)
+            if entry is None:
+                raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+            self._memory.write_u64(entry, 0)
+
+    def _mapc(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.mapc(self._index, w2 & 0xFFFF, w2 >> 16 & _LOW, bool(w2 >> 63))
+
+    def _mapti(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.mapti(self._index, w0 >> 32, w1 & _LOW, w1 >> 32, w2 & 0xFFFF)
+
+    def _mapi(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.mapi(self._index, w0 >> 32, w1 & _LOW, w2 & 0xFFFF)
+
+    def _movi(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.movi(self._index, w0 >> 32, w1 & _LOW, w2 & 0xFFFF)
+
+    def _movall(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.movall(self._index, w2 >> 16 & _LOW, w3 >> 16 & _LOW)
+
+    def _discard(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        device_id, event_id = w0 >> 32, w1 & _LOW
+        device = self._vm.device(self._index, device_id)
+        self._vm.discard(self._index, device_id, event_id)
+        if device is not None:
+            self._memory.write_u64(device[1] + 8 * event_id, 0)
+
+    def _clear(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.clear(self._index, w0 >> 32, w1 & _LOW)
+
+    def _int(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.int(self._index, w0 >> 32, w1 & _LOW)
+
+    def _inv(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.inv(self._index, w0 >> 32, w1 & _LOW)
+
+    def _invall(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.invall(self._index, w2 & 0xFFFF)
+
+    def _sync(self, w0: int, w1: int, w2: int, w3: int) -> None:
+        self._vm.sync(self._index, w2 >> 16 & _LOW)

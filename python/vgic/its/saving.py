@@ -1,0 +1,237 @@
+"""Devices, events and collections to the tables in guest memory, and back (KVM's table format revision 0).
+
+A VMM saves before it migrates a guest and restores on the other side. What a guest's memory holds is not to be
+trusted: every entry is checked before the engine is told of any, so that a bad one leaves nothing half-restored, and
+the work is bounded: a table has at most 65,536 entries, a VM at most 1,048,576 mapped events.
+"""
+
+import errno
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from vgic.errors import TableError
+from vgic.its.tables import ENTRY_SIZE, PAGE_SIZE, CollectionEntry, DeviceEntry, IttEntry, Level1Entry
+from vgic.registers import mask
+
+if TYPE_CHECKING:
+    from vgic import _core
+    from vgic.memory import GuestMemory
+
+__all__ = ["restore_tables", "save_tables", "table_address", "table_size"]
+
+_VALID = 1 << 63
+_INDIRECT = 1 << 62
+_DEVICES, _COLLECTIONS = 0, 1
+_MOST_IDS = 1 << 16
+_MOST_EVENT_BITS = 16
+_INTIDS = range(8192, 65536)
+#: Mapped events that a VM may have.
+_MOST_EVENTS = 1 << 20
+#: Entries that a restore looks at one by one; zeroes are skipped a page at a time and do not count.
+_MOST_STEPS = 1 << 24
+_CHUNK = 1 << 12
+
+
+def table_address(baser: int) -> int:
+    """Guest physical address that a GITS_BASER<n> with pages of 64 KiB names: bits 47:16, and bits 51:48 in 15:12."""
+    return baser & mask(47, 16) | (baser & mask(15, 12)) << 36
+
+
+def table_size(baser: int) -> int:
+    """Bytes of the table that a GITS_BASER<n> names: pages of 64 KiB."""
+    return ((baser & 0xFF) + 1) * PAGE_SIZE
+
+
+def save_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: int, collections_baser: int) -> None:
+    """Write the tables; see :meth:`vgic.ItsFrame.save_tables`."""
+    tables = vm.tables(its)
+    entries: list[tuple[int, int, str]] = []
+    if devices_baser & _VALID:
+        devices = []
+        for device in sorted(tables["devices"], key=lambda device: device["device_id"]):
+            address = vm.table_entry(its, _DEVICES, device["device_id"])
+            if address is not None:
+                devices.append((address, device))
+        for n, (address, device) in enumerate(devices):
+            device_id, itt = device["device_id"], device["itt_address"]
+            events = sorted(device["events"])
+            for m, (event_id, intid, collection_id) in enumerate(events):
+                following = events[m + 1][0] - event_id if m + 1 < len(events) else 0
+                # An event whose collection was unmapped is dead: it is not saved.
+                word = 0 if collection_id is None else IttEntry(following, intid, collection_id).encode()
+                entries.append((itt + ENTRY_SIZE * event_id, word, f"ITE of device {device_id}, event {event_id}"))
+            following = devices[n + 1][1]["device_id"] - device_id if n + 1 < len(devices) else 0
+            word = DeviceEntry(True, following, itt, device["event_bits"]).encode()
+            entries.append((address, word, f"DTE of device {device_id}"))
+    if collections_baser & _VALID:
+        address = table_address(collections_baser)
+        room = table_size(collections_baser) // ENTRY_SIZE
+        for collection_id, vcpu in tables["collections"][:room]:
+            word = CollectionEntry(True, vcpu, collection_id).encode()
+            entries.append((address, word, f"CTE of collection {collection_id}"))
+            address += ENTRY_SIZE
+        if len(tables["collections"]) < room:
+            entries.append((address, 0, "end of the collection table"))
+    for address, _, what in entries:
+        if not memory.contains(address, ENTRY_SIZE):
+            raise TableError(errno.EFAULT, f"{what}: {address:#x} is not in guest memory")
+    for address, word, _ in entries:
+        memory.write_u64(address, word)
+
+
+class _Steps:
+    """Counts what a restore looks at, and says when it is too much."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.events = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise TableError(errno.EINVAL, f"more than {_MOST_STEPS} entries that are neither valid nor zero")
+
+    def event(self, what: str) -> None:
+        self.events += 1
+        if self.events > _MOST_EVENTS:
+            raise TableError(errno.ENOMEM, f"{what}: more than {_MOST_EVENTS} mapped events")
+
+
+def _scan(
+    memory: "GuestMemory",
+    base: int,
+    count: int,
+    valid: int,
+    distance: Callable[[int], int],
+    steps: _Steps,
+    what: str,
+) -> Generator[tuple[int, int, int], None, bool]:
+    """Yield (index, address, word) of the valid entries of a table; whether one said that it is the last.
+
+    From a valid entry it goes on by the entry's distance, from another one by one. Only what is looked at is read:
+    a table may be larger than its memory.
+    """
+    index = 0
+    while index < count:
+        # To the end of the page that holds the entry.
+        address = base + ENTRY_SIZE * index
+        room = min(_CHUNK - address % _CHUNK, ENTRY_SIZE * (count - index))
+        try:
+            chunk = memory.read(address, room)
+        except OSError:
+            raise TableError(errno.EFAULT, f"{what}, entry {index}: {address:#x} is not in guest memory") from None
+        if chunk == bytes(room):
+            index += room // ENTRY_SIZE
+            continue
+        words = memoryview(chunk).cast("Q")
+        first = index
+        while index - first < len(words):
+            word = words[index - first]
+            if word & valid:
+                yield index, base + ENTRY_SIZE * index, word
+                step = distance(word)
+                if step == 0:
+                    return True
+                index += step
+            else:
+                if word:
+                    steps.step()
+                index += 1
+    return False
+
+
+def _device_entries(memory: "GuestMemory", baser: int, steps: _Steps) -> Generator[tuple[int, int, int], None, None]:
+    """Yield (DeviceID, address, word) of the valid entries of the device table."""
+    base, size = table_address(baser), table_size(baser)
+    if not baser & _INDIRECT:
+        count = min(size // ENTRY_SIZE, _MOST_IDS)
+        yield from _scan(memory, base, count, _VALID, _device_distance, steps, "device table")
+        return
+    per_page = PAGE_SIZE // ENTRY_SIZE
+    pages = min(size // ENTRY_SIZE, _MOST_IDS // per_page)
+    for page, _, word in _scan(memory, base, pages, _VALID, lambda _: 1, steps, "level 1 device table"):
+        what = f"device table page {page}"
+        entries = _scan(memory, Level1Entry.decode(word).address, per_page, _VALID, _device_distance, steps, what)
+        last = yield from _numbered(entries, page * per_page)
+        if last:
+            return
+
+
+def _numbered(
+    entries: Generator[tuple[int, int, int], None, bool], first: int
+) -> Generator[tuple[int, int, int], None, bool]:
+    """``entries`` with ``first`` added to each index."""
+    while True:
+        try:
+            index, address, word = next(entries)
+        except StopIteration as end:
+            return bool(end.value)
+        yield first + index, address, word
+
+
+def _device_distance(word: int) -> int:
+    return word >> 49 & 0x3FFF
+
+
+def _event_distance(word: int) -> int:
+    return word >> 48
+
+
+def restore_tables(
+    vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: int, collections_baser: int, *, vcpus: int
+) -> None:
+    """Read the tables; see :meth:`vgic.ItsFrame.restore_tables`."""
+    if vm.its_enabled(its):
+        raise TableError(errno.EBUSY, "the ITS is enabled: restore the tables before GITS_CTLR")
+    present = vm.tables(its)
+    if present["devices"] or present["collections"]:
+        raise TableError(errno.EBUSY, "the ITS has devices or collections: reset it before the tables are restored")
+    steps = _Steps()
+    collections: dict[int, int | None] = {}
+    if collections_baser & _VALID:
+        for index in range(table_size(collections_baser) // ENTRY_SIZE):
+            address = table_address(collections_baser) + ENTRY_SIZE * index
+            what = f"collection table, entry {index} at {address:#x}"
+            try:
+                entry = CollectionEntry.decode(memory.read_u64(address))
+            except OSError:
+                raise TableError(errno.EFAULT, f"{what}: not in guest memory") from None
+            if not entry.valid:
+                break
+            what += f" ({entry})"
+            if entry.vcpu is not None and entry.vcpu >= vcpus:
+                raise TableError(errno.EINVAL, f"{what}: the VM has {vcpus} vCPUs")
+            if entry.collection_id in collections:
+                raise TableError(errno.EEXIST, f"{what}: the collection is there already")
+            if vm.table_entry(its, _COLLECTIONS, entry.collection_id) is None:
+                raise TableError(errno.EINVAL, f"{what}: the table has no entry for that collection")
+            collections[entry.collection_id] = entry.vcpu
+    devices: list[tuple[int, int, int, list[tuple[int, int, int]]]] = []
+    if devices_baser & _VALID:
+        for device_id, address, word in _device_entries(memory, devices_baser, steps):
+            device = DeviceEntry.decode(word)
+            what = f"device {device_id} at {address:#x} ({device})"
+            if device.event_bits > _MOST_EVENT_BITS:
+                raise TableError(errno.EINVAL, f"{what}: more than {_MOST_EVENT_BITS} EventID bits")
+            events = []
+            room = 1 << device.event_bits
+            scan = _scan(memory, device.itt_address, room, mask(47, 16), _event_distance, steps, what)
+            for event_id, ite_address, ite_word in scan:
+                ite = IttEntry.decode(ite_word)
+                name = f"device {device_id}, event {event_id} at {ite_address:#x} ({ite})"
+                if ite.intid not in _INTIDS:
+                    raise TableError(errno.EINVAL, f"{name}: INTID {ite.intid} is not an LPI")
+                if event_id + ite.next >= room:
+                    raise TableError(errno.EINVAL, f"{name}: the next event is beyond the device's {room} events")
+                if ite.collection_id not in collections:
+                    raise TableError(errno.EINVAL, f"{name}: collection {ite.collection_id} is unknown")
+                steps.event(name)
+                events.append((event_id, ite.intid, ite.collection_id))
+            devices.append((device_id, device.event_bits, device.itt_address, events))
+    failed = vm.restore(its, list(collections.items()), devices)
+    if failed is not None:
+        device_id, event_id, number = failed
+        why = "out of memory"
+        if number == errno.EFAULT:
+            why = "the LPI tables are not in guest memory (are GICR_PROPBASER and GICR_PENDBASER restored?)"
+        raise TableError(number, f"device {device_id}, event {event_id}: {why}")

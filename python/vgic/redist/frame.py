@@ -1,0 +1,173 @@
+"""The register frame of a redistributor, as far as LPIs go (Arm IHI 0069, 12.10 "The GIC Redistributor register map").
+
+A redistributor has two pages of 64 KiB: RD_base, which is here, and SGI_base, which reads as zero: SGIs and PPIs are
+the emulator's own business. GICR_PROPBASER is one register for all vCPUs (GICR_TYPER.CommonLPIAff = 0), as in KVM.
+"""
+
+import errno
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vgic.registers import Register, find, mask, merge, part, sanitise
+
+if TYPE_CHECKING:
+    from vgic import _core
+
+__all__ = ["LpiRegisters", "RedistributorFrame"]
+
+_ENABLE_LPIS = 1
+#: GICR_INVLPIR and its companions exist (IR), and EnableLPIs may be cleared again (CES).
+_CTLR_CAPABILITIES = 1 << 2 | 1 << 1
+_IIDR = 0x4B << 24 | 0x43B
+_PTZ = 1 << 62
+_PIDR2 = 0xFFE8
+_ATTRIBUTES_RESET = 3 << 7 | 1 << 10
+_PROPBASER_RES0 = mask(63, 59) | mask(55, 52) | mask(6, 5)
+_PENDBASER_RES0 = mask(63, 63) | mask(61, 59) | mask(55, 52) | mask(15, 12) | mask(6, 0)
+_FIRST_LPI = 8192
+
+
+class LpiRegisters:
+    """What the redistributors of a VM share: GICR_PROPBASER, and a lock for their registers."""
+
+    def __init__(self) -> None:
+        """Make the registers as they are after reset."""
+        self.lock = threading.RLock()
+        self.propbaser = _ATTRIBUTES_RESET
+
+
+class RedistributorFrame:
+    """The LPI registers of one vCPU; take it from ``vm.vcpu[n].frame``.
+
+    The guest's view is :meth:`read` and :meth:`write`, in which nothing raises; the VMM's is :meth:`get` and
+    :meth:`set`.
+    """
+
+    #: Bytes of the frame: RD_base and SGI_base.
+    SIZE = 0x2_0000
+
+    def __init__(self, vm: "_core.Vm", vcpu: int, shared: LpiRegisters, base: int) -> None:
+        """Made by :class:`vgic.Vm`."""
+        self._vm = vm
+        self._vcpu = vcpu
+        self._shared = shared
+        self._pendbaser = _ATTRIBUTES_RESET
+        self._busy = 0
+        #: Guest physical address of the frame.
+        self.base = base
+        self._registers = (
+            Register(0x0000, 4, (4,), self._read_ctlr, self._write_ctlr),
+            Register(0x0004, 4, (4,), lambda offset, size: _IIDR, self._ignore),
+            Register(0x0008, 8, (4, 8), lambda offset, size: part(self._typer, offset, size), self._ignore),
+            Register(0x0014, 4, (4,), lambda offset, size: 0, self._ignore),  # GICR_WAKER: always awake
+            Register(0x0070, 8, (4, 8), self._read_propbaser, self._write_propbaser),
+            Register(0x0078, 8, (4, 8), self._read_pendbaser, self._write_pendbaser),
+            Register(0x00A0, 8, (4, 8), lambda offset, size: 0, self._write_invlpir),
+            Register(0x00B0, 8, (4, 8), lambda offset, size: 0, self._write_invallr),
+            Register(0x00C0, 4, (4,), lambda offset, size: int(self._busy > 0), self._ignore),  # GICR_SYNCR
+            Register(0xFFD0, 48, (4,), lambda offset, size: 0x3B if 0xFFD0 + offset == _PIDR2 else 0, self._ignore),
+        )
+        last, mpidr = vm.vcpus - 1, vcpu & 0xF | (vcpu >> 4 & 0xFF) << 8 | (vcpu >> 12) << 16
+        #: Affinity 63:32, processor number 23:8, Last 4, PLPIS 0.
+        self._typer = mpidr << 32 | vcpu << 8 | (vcpu == last) << 4 | (vm.its_count > 0)
+
+    def __repr__(self) -> str:
+        state = "enabled" if self._vm.lpis_enabled(self._vcpu) else "disabled"
+        return f"<RedistributorFrame {self._vcpu} at {self.base:#x}: LPIs {state}>"
+
+    def read(self, offset: int, size: int) -> int:
+        """What the guest reads: ``size`` bytes (1, 2, 4, 8) at ``offset``; zero where no register allows it."""
+        register = find(self._registers, offset)
+        if register is None or size not in register.sizes or offset % size:
+            return 0
+        return register.read(offset - register.offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """What the guest writes: ``size`` bytes (1, 2, 4, 8) at ``offset``; ignored where no register allows it."""
+        register = find(self._registers, offset)
+        if register is None or size not in register.sizes or offset % size:
+            return
+        register.write(offset - register.offset, size, value & ((1 << (8 * size)) - 1))
+
+    def get(self, offset: int) -> int:
+        """Read a whole register for the VMM.
+
+        Raises ``OSError``: EINVAL (not the first byte of a register), ENXIO (no register there).
+        """
+        register = self._vmm_register(offset)
+        return register.read(0, register.sizes[-1])
+
+    def set(self, offset: int, value: int) -> None:
+        """Write a whole register for the VMM; raises as :meth:`get`. Restore GICR_CTLR after the other two."""
+        register = self._vmm_register(offset)
+        register.write(0, register.sizes[-1], value & ((1 << (8 * register.sizes[-1])) - 1))
+
+    def _vmm_register(self, offset: int) -> Register:
+        register = find(self._registers, offset)
+        if register is None:
+            raise OSError(errno.ENXIO, f"a redistributor has no LPI register at {offset:#x}")
+        if offset != register.offset:
+            raise OSError(errno.EINVAL, f"offset {offset:#x} is not the first byte of a register")
+        return register
+
+    def _ignore(self, offset: int, size: int, value: int) -> None:
+        """Do nothing: the register is read-only."""
+
+    def _read_ctlr(self, offset: int, size: int) -> int:
+        return self._vm.redistributor_ctlr(self._vcpu) | _CTLR_CAPABILITIES
+
+    def _write_ctlr(self, offset: int, size: int, value: int) -> None:
+        if self._vm.its_count == 0:
+            return
+        try:
+            # Without the lock: disabling may take long, and others see RWP meanwhile.
+            load_pending = not self._pendbaser & _PTZ
+            self._vm.set_lpis_enabled(self._vcpu, bool(value & _ENABLE_LPIS), load_pending)
+        except OSError:
+            pass  # The pending table is not in guest memory: LPIs are enabled, with what could be read (as in KVM).
+
+    def _read_propbaser(self, offset: int, size: int) -> int:
+        return part(self._shared.propbaser, offset, size)
+
+    def _write_propbaser(self, offset: int, size: int, value: int) -> None:
+        with self._shared.lock:
+            if self._vm.lpis_enabled(self._vcpu):
+                return
+            merged = merge(self._shared.propbaser, offset, size, value)
+            self._shared.propbaser = sanitise(merged, inner=7, outer=56, shareability=10) & ~_PROPBASER_RES0
+            self._vm.set_propbaser(self._shared.propbaser)
+
+    def _read_pendbaser(self, offset: int, size: int) -> int:
+        # PTZ is write-only.
+        return part(self._pendbaser & ~_PTZ, offset, size)
+
+    def _write_pendbaser(self, offset: int, size: int, value: int) -> None:
+        with self._shared.lock:
+            if self._vm.lpis_enabled(self._vcpu):
+                return
+            merged = merge(self._pendbaser, offset, size, value)
+            self._pendbaser = sanitise(merged, inner=7, outer=56, shareability=10) & ~_PENDBASER_RES0
+            self._vm.set_pendbaser(self._vcpu, self._pendbaser)
+
+    def _write_invlpir(self, offset: int, size: int, value: int) -> None:
+        # The upper half is for virtual LPIs.
+        intid = value & 0xFFFF_FFFF
+        if offset or not self._vm.lpis_enabled(self._vcpu) or not _FIRST_LPI <= intid < 1 << 16:
+            return
+        self._invalidate(lambda: self._vm.reload_lpi_config(intid))
+
+    def _write_invallr(self, offset: int, size: int, value: int) -> None:
+        if offset or not self._vm.lpis_enabled(self._vcpu):
+            return
+        self._invalidate(lambda: self._vm.reload_lpi_configs(self._vcpu))
+
+    def _invalidate(self, work: Callable[[], None]) -> None:
+        """Do it, with GICR_SYNCR.Busy for whoever looks meanwhile."""
+        with self._shared.lock:
+            self._busy += 1
+        try:
+            work()
+        finally:
+            with self._shared.lock:
+                self._busy -= 1

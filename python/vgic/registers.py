@@ -1,0 +1,63 @@
+"""What the register frames share: partial accesses, and the cacheability and shareability that KVM settles for.
+
+A 64-bit register may be read and written whole or in halves (Arm IHI 0069, 12.1.3 "GIC memory-mapped register access");
+KVM gives the guest back what it will really use: inner shareable, inner cacheable, outer attributes as inner
+(``vgic_sanitise_field`` and its callers in ``vgic-mmio.c``).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+__all__ = ["Register", "find", "mask", "merge", "part", "sanitise"]
+
+
+def mask(high: int, low: int) -> int:
+    """Bits ``high`` down to ``low``, as register descriptions give them."""
+    return (1 << (high + 1)) - (1 << low)
+
+
+def part(value: int, offset: int, size: int) -> int:
+    """``size`` bytes of a 64-bit value, from byte ``offset`` on."""
+    return value >> (8 * offset) & ((1 << (8 * size)) - 1)
+
+
+def merge(old: int, offset: int, size: int, value: int) -> int:
+    """``old`` with ``size`` bytes from byte ``offset`` on replaced by ``value``."""
+    bits = ((1 << (8 * size)) - 1) << (8 * offset)
+    return old & ~bits | value << (8 * offset) & bits
+
+
+def sanitise(value: int, *, inner: int, outer: int, shareability: int) -> int:
+    """Replace memory attributes that KVM does not take; the arguments are the lowest bits of the three fields.
+
+    Inner cacheability (3 bits): device and non-cacheable become read-allocate write-back. Outer cacheability (3 bits):
+    "as inner" and non-cacheable stay, anything else becomes "as inner". Shareability (2 bits): outer becomes inner.
+    """
+    if value >> inner & 7 in (0, 1):
+        value = value & ~(7 << inner) | 3 << inner
+    if value >> outer & 7 not in (0, 1):
+        value &= ~(7 << outer)
+    if value >> shareability & 3 == 2:
+        value = value & ~(3 << shareability) | 1 << shareability
+    return value
+
+
+class Register(NamedTuple):
+    """A register, or several in a row, of a frame."""
+
+    offset: int
+    length: int
+    #: Sizes of access in bytes; an access of another size reads as zero and writes nothing.
+    sizes: tuple[int, ...]
+    #: read(offset from the start, size) -> value
+    read: Callable[[int, int], int]
+    #: write(offset from the start, size, value)
+    write: Callable[[int, int, int], None]
+
+
+def find(registers: Iterable[Register], offset: int) -> Register | None:
+    """The register at ``offset``."""
+    for register in registers:
+        if 0 <= offset - register.offset < register.length:
+            return register
+    return None

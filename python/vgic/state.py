@@ -1,0 +1,116 @@
+"""The state of a VM's interrupt controller: what a VMM sends along when it migrates a guest.
+
+The registers are here; devices, events, collections and pending LPIs are in the guest's memory, where a save puts them.
+"""
+
+import errno
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vgic.errors import TableError
+
+if TYPE_CHECKING:
+    from vgic.frames import Frames
+
+__all__ = ["SavedState", "restore_frames", "save_frames"]
+
+_SCHEMA = 1
+#: In the order of restoring; GITS_CTLR comes after the tables.
+_ITS = {"GITS_IIDR": 0x04, "GITS_CBASER": 0x80, "GITS_CREADR": 0x90, "GITS_CWRITER": 0x88}
+_ITS |= {"GITS_BASER0": 0x100, "GITS_BASER1": 0x108, "GITS_CTLR": 0x00}
+_REDISTRIBUTOR = {"GICR_PROPBASER": 0x70, "GICR_PENDBASER": 0x78, "GICR_CTLR": 0x00}
+_ENABLED = 1
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """Registers of a VM's frames; made by :meth:`vgic.Vm.save`."""
+
+    #: GICD_CTLR.EnableGrp1.
+    distributor_enabled: bool
+    #: One for each vCPU: register -> value.
+    redistributors: tuple[dict[str, int], ...]
+    #: One for each ITS: register -> value.
+    its: tuple[dict[str, int], ...]
+
+    def to_json(self) -> str:
+        """Return the state as JSON, numbers in hexadecimal."""
+
+        def text(frames: tuple[dict[str, int], ...]) -> list[dict[str, str]]:
+            return [{name: f"{value:#x}" for name, value in registers.items()} for registers in frames]
+
+        data = {"schema": _SCHEMA, "distributor_enabled": self.distributor_enabled}
+        return json.dumps({**data, "redistributors": text(self.redistributors), "its": text(self.its)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "SavedState":
+        """Read what :meth:`to_json` wrote. Raises ``ValueError`` for anything else."""
+        try:
+            data = json.loads(text)
+            if data["schema"] != _SCHEMA:
+                raise ValueError(f"schema {data['schema']!r}, expected {_SCHEMA}")
+            return cls(
+                bool(data["distributor_enabled"]),
+                tuple(_registers(frame, _REDISTRIBUTOR) for frame in data["redistributors"]),
+                tuple(_registers(frame, _ITS) for frame in data["its"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise ValueError(f"not a saved state of vgic: {str(error) or type(error).__name__}") from None
+
+
+def _registers(frame: Mapping[str, Any], names: Mapping[str, int]) -> dict[str, int]:
+    values = {name: int(frame[name], 16) for name in names}
+    for name, value in values.items():
+        if not 0 <= value < 1 << 64:
+            raise ValueError(f"{name} {value:#x} is out of range")
+    return values
+
+
+def save_frames(distributor_enabled: bool, frames: "Frames") -> SavedState:
+    """Read the registers; the tables have been saved."""
+    return SavedState(
+        distributor_enabled,
+        tuple({name: frame.get(offset) for name, offset in _REDISTRIBUTOR.items()} for frame in frames.redistributors),
+        tuple({name: frame.get(offset) for name, offset in _ITS.items()} for frame in frames.its),
+    )
+
+
+def restore_frames(state: SavedState, frames: "Frames") -> None:
+    """Write the registers and rebuild the tables, in the order that KVM's documentation asks for.
+
+    On an error every frame is as after reset.
+    """
+    its, redistributors = frames.its, frames.redistributors
+    if len(state.redistributors) != len(redistributors) or len(state.its) != len(its):
+        raise ValueError(
+            f"the state is of {len(state.redistributors)} vCPUs and {len(state.its)} ITSes, "
+            f"the VM has {len(redistributors)} and {len(its)}"
+        )
+    for frame in its:
+        if frame.get(_ITS["GITS_CTLR"]) & _ENABLED:
+            raise TableError(errno.EBUSY, f"the ITS at {frame.base:#x} is enabled: restore into a VM that has not run")
+    for n, redistributor in enumerate(redistributors):
+        if redistributor.get(_REDISTRIBUTOR["GICR_CTLR"]) & _ENABLED:
+            raise TableError(errno.EBUSY, f"vCPU {n} has its LPIs enabled: restore into a VM that has not run")
+    try:
+        for redistributor, registers in zip(redistributors, state.redistributors, strict=True):
+            for name in ("GICR_PROPBASER", "GICR_PENDBASER"):
+                redistributor.set(_REDISTRIBUTOR[name], registers[name])
+        for redistributor, registers in zip(redistributors, state.redistributors, strict=True):
+            redistributor.set(_REDISTRIBUTOR["GICR_CTLR"], registers["GICR_CTLR"])
+        for frame, registers in zip(its, state.its, strict=True):
+            for name, offset in _ITS.items():
+                if name != "GITS_CTLR":
+                    frame.set(offset, registers[name])
+        for frame in its:
+            frame.restore_tables()
+        for frame, registers in zip(its, state.its, strict=True):
+            frame.set(_ITS["GITS_CTLR"], registers["GITS_CTLR"])
+    except OSError:
+        for frame in its:
+            frame.reset()
+        for redistributor in redistributors:
+            redistributor.set(_REDISTRIBUTOR["GICR_CTLR"], 0)
+        raise

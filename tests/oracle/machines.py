@@ -1,0 +1,333 @@
+"""One interface to QEMU's emulated GIC and to a vgic VM: registers, guest memory, MSIs, and what can be seen."""
+
+import struct
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from layout import (
+    COLLECTION_IDS,
+    COLLECTIONS,
+    DEVICE_IDS,
+    ENTRIES,
+    EVENT_IDS,
+    FIRST_LPI,
+    GICR,
+    GICR_STRIDE,
+    ITT_ENTRY,
+    PENDING,
+    RAM,
+    RAM_SIZE,
+    REGISTERS,
+    TABLES,
+    TRANSLATER,
+    Setup,
+)
+from qtest import EDU_IDS, VCPUS, Batch, Qemu
+
+import vgic
+
+#: The design that follows the newest kernel.
+DESIGN = "v7.1.8"
+
+
+class State(NamedTuple):
+    """What both machines show of their translations and pending LPIs, each from its own tables."""
+
+    #: (vCPU, INTID) of each pending LPI: of a vCPU whose LPIs are off, what its table in memory holds.
+    pending: set[tuple[int | None, int]]
+    #: Event bits and ITT address of each device.
+    devices: dict[int, tuple[int, int]]
+    #: INTID and collection of each (device, event); None for a collection that is not mapped.
+    events: dict[tuple[int, int], tuple[int, int | None]]
+    #: The vCPU of each mapped collection.
+    collections: dict[int, int]
+    #: Where an LPI goes.
+    targets: dict[int, int | None]
+
+
+def pending_bits(table: bytes) -> set[int]:
+    """INTIDs whose bits are set in a pending table, from the first LPI's byte on."""
+    found = set()
+    bits = int.from_bytes(table, "little")
+    while bits:
+        lowest = bits & -bits
+        found.add(FIRST_LPI + lowest.bit_length() - 1)
+        bits ^= lowest
+    return found
+
+
+class Machine(ABC):
+    """A GIC with an ITS, four vCPUs that do not run, and RAM."""
+
+    name: str
+    setup: Setup
+    #: Whose LPIs are on.
+    on: list[bool]
+
+    def reset(self, setup: Setup) -> None:
+        """All registers as after power-on, RAM empty."""
+        self.setup = setup
+        self.on = [False] * VCPUS
+        self._reset()
+
+    @abstractmethod
+    def _reset(self) -> None: ...
+
+    @abstractmethod
+    def write(self, address: int, size: int, value: int) -> None:
+        """Write a register."""
+
+    @abstractmethod
+    def registers(self, names: list[str]) -> dict[str, int]:
+        """Read registers."""
+
+    def read(self, name: str) -> int:
+        """Read one register."""
+        return self.registers([name])[name]
+
+    @abstractmethod
+    def store(self, address: int, data: bytes) -> None:
+        """Write RAM."""
+
+    @abstractmethod
+    def load(self, address: int, size: int) -> bytes:
+        """Read RAM."""
+
+    @abstractmethod
+    def msi(self, device: int, event: int) -> None:
+        """A device writes to GITS_TRANSLATER."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Translations and pending LPIs."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Every vCPU enters the guest and leaves it; nothing is taken."""
+
+    def switch_lpis(self, vcpu: int, on: bool, save: bool) -> None:
+        """Write GICR_CTLR.EnableLPIs; ``save``: the VMM cares about the pending table in memory."""
+        self.write(GICR + vcpu * GICR_STRIDE, 4, int(on))
+        self.on[vcpu] = on
+
+    def pending_tables(self) -> list[set[int]]:
+        """What the pending tables in memory hold after the VMM had them saved."""
+        lpis = FIRST_LPI // 8
+        return [pending_bits(self.load(table + lpis, self.setup.pending_bytes - lpis)) for table in PENDING]
+
+
+class QemuMachine(Machine):
+    """QEMU: it keeps its state in guest memory, in formats of its own."""
+
+    name = "QEMU"
+
+    #: Where PCIe configuration space and memory space are with highmem=off.
+    ECAM, MMIO = 0x3F00_0000, 0x1000_0000
+
+    def __init__(self, qemu: Qemu) -> None:
+        self.qemu = qemu
+        self._writes = Batch()
+
+    def _reset(self) -> None:
+        self._writes = Batch()
+        self.qemu.reset()
+        self._writes.fill(TABLES, RAM + RAM_SIZE - TABLES)
+        for number, requester in enumerate(EDU_IDS):
+            config = self.ECAM + (requester << 12)
+            bar = self.MMIO + (number << 20)
+            self._writes.write(config + 0x10, 4, bar)
+            # The MSI capability is the only one, at 0x40: address, data (64 bit variant), enable.
+            self._writes.write(config + 0x44, 4, TRANSLATER).write(config + 0x48, 4, 0)
+            self._writes.write(config + 0x42, 2, 1)
+            # Memory space and bus master.
+            self._writes.write(config + 0x04, 2, 6)
+
+    def _run(self, batch: Batch) -> list:
+        """Run reads, behind the writes that wait."""
+        writes, self._writes = self._writes, Batch()
+        writes.lines += batch.lines
+        writes.decoders += batch.decoders
+        return self.qemu.run(writes)
+
+    def write(self, address: int, size: int, value: int) -> None:
+        self._writes.write(address, size, value)
+
+    def registers(self, names: list[str]) -> dict[str, int]:
+        batch = Batch()
+        for name in names:
+            batch.read(REGISTERS[name].address, REGISTERS[name].size)
+        return dict(zip(names, self._run(batch), strict=True))
+
+    def store(self, address: int, data: bytes) -> None:
+        if any(data):
+            self._writes.store(address, data)
+        else:
+            self._writes.fill(address, len(data))
+
+    def load(self, address: int, size: int) -> bytes:
+        return self._run(Batch().load(address, size))[0]
+
+    def msi(self, device: int, event: int) -> None:
+        if device == 0:
+            # A write of the qtest client has no requester id; QEMU takes it as 0.
+            self.write(TRANSLATER, 4, event)
+            return
+        number = EDU_IDS.index(device)
+        self.write(self.ECAM + (device << 12) + 0x4C, 2, event)
+        # A write to its interrupt raise register makes the device send its MSI.
+        self.write(self.MMIO + (number << 20) + 0x60, 4, 1)
+
+    def settle(self) -> None:
+        # An LPI is on no queue here, so nothing depends on a vCPU's exits.
+        pass
+
+    def state(self) -> State:
+        # DTE: valid, event bits - 1, ITT address / 256. CTE: valid, vCPU. Eight bytes each.
+        entries = {device: self.setup.device_entry(device) for device in DEVICE_IDS}
+        batch = Batch()
+        for address in entries.values():
+            if address is not None:
+                batch.load(address, 8)
+        small = [icid for icid in COLLECTION_IDS if icid < ENTRIES]
+        for icid in small:
+            batch.load(COLLECTIONS + 8 * icid, 8)
+        lpis = FIRST_LPI // 8
+        for table in PENDING:
+            batch.load(table + lpis, self.setup.pending_bytes - lpis)
+        found = iter(self._run(batch))
+
+        devices = {}
+        for device, address in entries.items():
+            if address is None:
+                continue
+            (entry,) = struct.unpack("<Q", next(found))
+            if entry & 1:
+                devices[device] = ((entry >> 1 & 0x1F) + 1, (entry >> 6 & (1 << 44) - 1) << 8)
+        collections = {}
+        for icid in small:
+            (entry,) = struct.unpack("<Q", next(found))
+            if entry & 1:
+                collections[icid] = entry >> 1 & 0xFFFF
+        pending: set[tuple[int | None, int]] = set()
+        for vcpu in range(VCPUS):
+            pending |= {(vcpu, intid) for intid in pending_bits(next(found))}
+        events = self._events(devices, collections)
+        targets = {intid: collections[icid] for intid, icid in events.values() if icid is not None}
+        return State(pending, devices, events, collections, targets)
+
+    def _events(
+        self, devices: dict[int, tuple[int, int]], collections: dict[int, int]
+    ) -> dict[tuple[int, int], tuple[int, int | None]]:
+        """ITE: valid, physical, INTID from bit 2, collection from bit 32, and a word for the doorbell of GICv4."""
+        slots = [
+            (device, event, itt + ITT_ENTRY * event)
+            for device, (bits, itt) in devices.items()
+            for event in EVENT_IDS
+            if event < 1 << bits
+        ]
+        if not slots:
+            return {}
+        batch = Batch()
+        for _, _, address in slots:
+            batch.load(address, 8)
+        events = {}
+        for (device, event, _), data in zip(slots, self._run(batch), strict=True):
+            (entry,) = struct.unpack("<Q", data)
+            if entry & 1:
+                icid = entry >> 32 & 0xFFFF
+                events[device, event] = (entry >> 2 & 0xFF_FFFF, icid if icid in collections else None)
+        return events
+
+
+class VgicMachine(Machine):
+    """A vgic VM behind its register frames."""
+
+    name = "vgic"
+
+    def _reset(self) -> None:
+        self.ram = bytearray(RAM_SIZE)
+        self.memory = vgic.GuestMemory()
+        self.memory.map(RAM, self.ram)
+        self.vm = vgic.Vm(vcpus=VCPUS, design=DESIGN, memory=self.memory)
+        self._doorbell = self.vm.its[0].frame.translater
+
+    def write(self, address: int, size: int, value: int) -> None:
+        self.vm.mmio_write(address, size, value)
+
+    def registers(self, names: list[str]) -> dict[str, int]:
+        return {name: self.vm.mmio_read(REGISTERS[name].address, REGISTERS[name].size) for name in names}
+
+    def store(self, address: int, data: bytes) -> None:
+        self.memory.write(address, data)
+
+    def load(self, address: int, size: int) -> bytes:
+        return self.memory.read(address, size)
+
+    def msi(self, device: int, event: int) -> None:
+        self._doorbell.write(0x40, event, device)
+
+    def settle(self) -> None:
+        # The end of an interrupt that nobody took: the vCPU enters, does nothing that matters, and leaves.
+        for vcpu in self.vm.vcpu:
+            vcpu.eoi(1023)
+
+    def state(self) -> State:
+        tables = self.vm.its[0].tables()
+        collections = {icid: vcpu for icid, vcpu in tables["collections"] if vcpu is not None}
+        devices = {}
+        events: dict[tuple[int, int], tuple[int, int | None]] = {}
+        for device in tables["devices"]:
+            devices[device["device_id"]] = (device["event_bits"], device["itt_address"])
+            for event, intid, icid in device["events"]:
+                events[device["device_id"], event] = (intid, icid if icid in collections else None)
+        alive = {intid for intid, icid in events.values() if icid is not None}
+        targets: dict[int, int | None] = {}
+        pending: set[tuple[int | None, int]] = set()
+        for lpi in self.vm.lpis():
+            vcpu = lpi["target_vcpu"]
+            if lpi["intid"] in alive:
+                targets[lpi["intid"]] = vcpu
+            if lpi["pending"] and (vcpu is None or self.on[vcpu]):
+                pending.add((vcpu, lpi["intid"]))
+        for vcpu, on in enumerate(self.on):
+            if not on:
+                lpis = FIRST_LPI // 8
+                table = self.load(PENDING[vcpu] + lpis, self.setup.pending_bytes - lpis)
+                pending |= {(vcpu, intid) for intid in pending_bits(table)}
+        return State(pending, devices, events, collections, targets)
+
+    # QEMU's pending tables are alive: a bit changes in memory as the LPI does. KVM only writes them when the VMM asks
+    # for it. So here the VMM asks whenever a difference would show, and wipes what would be stale afterwards.
+
+    def _saved(self) -> list[bytes]:
+        """The pending tables as KVM saves them; memory stays as it was."""
+        before = [self.load(table, self.setup.pending_bytes) for table in PENDING]
+        self.vm.save_pending_tables()
+        saved = [self.load(table, self.setup.pending_bytes) for table in PENDING]
+        for table, content in zip(PENDING, before, strict=True):
+            self.store(table, content)
+        return saved
+
+    def switch_lpis(self, vcpu: int, on: bool, save: bool) -> None:
+        if save and not on and self.on[vcpu]:
+            self.store(PENDING[vcpu], self._saved()[vcpu])
+        super().switch_lpis(vcpu, on, save)
+        if save and on:
+            self.store(PENDING[vcpu], bytes(self.setup.pending_bytes))
+
+    def pending_tables(self) -> list[set[int]]:
+        saved = self._saved()
+        lpis = FIRST_LPI // 8
+        in_memory = super().pending_tables()
+        return [pending_bits(saved[n][lpis:]) if on else in_memory[n] for n, on in enumerate(self.on)]
+
+    # What vCPUs take.
+
+    def has_pending(self) -> list[bool]:
+        return [vcpu.has_pending for vcpu in self.vm.vcpu]
+
+    def acknowledge(self, vcpu: int) -> int | None:
+        return self.vm.vcpu[vcpu].acknowledge()
+
+    def eoi(self, vcpu: int, intid: int) -> None:
+        self.vm.vcpu[vcpu].eoi(intid)

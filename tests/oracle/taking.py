@@ -1,0 +1,125 @@
+"""A guest whose vCPUs also take their LPIs: order and priorities. QEMU runs the agent for that, see `agent.py`."""
+
+from typing import Protocol, TypeVar, cast
+
+import commands
+import layout
+import masks
+from chance import Chance
+from guest import Difference, Guest
+from machines import State
+from masks import Masked
+from operations import Config, Operation, SwitchIts, Take
+from qtest import VCPUS
+
+T = TypeVar("T")
+
+
+class Taker(Protocol):
+    """What a machine needs beyond its registers."""
+
+    name: str
+
+    def has_pending(self) -> list[bool]:
+        """Of each vCPU, whether there is an LPI that it could take."""
+
+    def acknowledge(self, vcpu: int) -> int | None:
+        """Read ICC_IAR1_EL1."""
+
+    def eoi(self, vcpu: int, intid: int) -> None:
+        """Write ICC_EOIR1_EL1."""
+
+
+#: A configuration byte's priority has 5 bits that count.
+LEVELS = [level << 3 for level in range(32)]
+
+
+class TakingGuest(Guest):
+    """All LPIs have different priorities: those in front of the list are taken first."""
+
+    def _boot(self) -> None:
+        super()._boot()
+        self.bytes = {intid: LEVELS[n] | 1 for n, intid in enumerate(layout.LPIS)}
+        for intid, byte in self.bytes.items():
+            self._store(layout.CONFIG + intid - layout.FIRST_LPI, bytes([byte]))
+
+    @property
+    def takers(self) -> list[Taker]:
+        return [cast(Taker, machine) for machine in self.machines]
+
+    def _do_config(self, intid: int, byte: int) -> None:
+        others = {other & 0xF8 for each, other in self.bytes.items() if each != intid}
+        if byte & 0xF8 in others and masks.TIES.use():
+            raise Masked
+        self.bytes[intid] = byte
+        super()._do_config(intid, byte)
+        mapped = self._mapped(lambda event: event.intid == intid)
+        if mapped and masks.CONFIG_CACHED.use():
+            device, number, _ = mapped[0]
+            self._send(commands.inv(device, number))
+            self._announce()
+            if not self.its_on:
+                self.do(SwitchIts(True))
+
+    def _do_take(self, vcpu: int, steps: tuple[str | tuple[int, int], ...]) -> None:
+        """Acknowledge, end the last one, let devices send in between; at last end all that is active."""
+        active: list[int] = []
+        for step in steps:
+            if isinstance(step, tuple):
+                self._do_msi(*step)
+            elif step == "eoi":
+                if active:
+                    self._end(vcpu, active.pop())
+            else:
+                taken = self._both("acknowledge", [taker.acknowledge(vcpu) for taker in self.takers])
+                self.counts["taken" if taken is not None else "spurious"] += 1
+                if taken is not None:
+                    active.append(taken)
+                    self.counts["nested"] += len(active) > 1
+        while active:
+            self._end(vcpu, active.pop())
+
+    def _end(self, vcpu: int, intid: int) -> None:
+        for taker in self.takers:
+            taker.eoi(vcpu, intid)
+
+    def _both(self, what: str, results: list[T]) -> T:
+        if any(result != results[0] for result in results):
+            seen = ", ".join(f"{taker.name} {result}" for taker, result in zip(self.takers, results, strict=True))
+            raise Difference(f"{what}: {seen}")
+        return results[0]
+
+    def compare(self) -> State | None:
+        state = super().compare()
+        self._both("has a pending LPI", [taker.has_pending() for taker in self.takers])
+        return state
+
+
+class TakingChance(Chance):
+    """Operations at random, many of them taking LPIs."""
+
+    def _take(self) -> Take:
+        """First devices send a few MSIs to that vCPU, then it takes some, and more arrive meanwhile."""
+        rng = self.rng
+        guest = self.guest
+        vcpu = rng.randrange(VCPUS)
+        here = [
+            (device, number)
+            for device, number, event in guest._mapped(lambda event: guest._target(event) == vcpu)
+            if device in layout.SENDERS
+        ]
+        steps: list[str | tuple[int, int]] = []
+        if here:
+            steps += [rng.choice(here) for _ in range(rng.randrange(4))]
+        for _ in range(rng.randrange(1, 7)):
+            steps.append("acknowledge")
+            steps.append(rng.choice(["eoi", "eoi", *here]) if here else "eoi")
+        return Take(vcpu, tuple(steps))
+
+    def operation(self) -> Operation:
+        if self.rng.random() < 0.3:
+            return self._take()
+        if self.rng.random() < 0.1:
+            byte = self.rng.choice(LEVELS) | self.rng.choice([0, 1, 1])
+            return Config(self.rng.choice(layout.LPIS[:14]), byte)
+        return super().operation()

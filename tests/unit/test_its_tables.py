@@ -1,0 +1,262 @@
+"""Saved tables of a fixed VM, entry by entry, against the format written out by hand."""
+
+import errno
+
+import pytest
+
+import vgic
+from vgic.its import CollectionEntry, DeviceEntry, IttEntry, Level1Entry, encode
+
+RAM = 0x4000_0000
+DEVICES, COLLECTIONS, CONFIG, PENDING = 0x4001_0000, 0x4002_0000, 0x4003_0000, 0x4004_0000
+PAGE = 0x1_0000
+VALID, INDIRECT = 1 << 63, 1 << 62
+
+
+def machine(design: str = vgic.DEFAULT_DESIGN, *, indirect: bool = False, ram: bytearray | None = None) -> vgic.Vm:
+    """A VM with 2 vCPUs, its tables where the constants say, everything enabled, LPIs of priority 0xa0."""
+    vm = vgic.Vm(2, design, memory=vgic.GuestMemory({RAM: bytearray(2 << 20) if ram is None else ram}))
+    vm.memory.write(CONFIG, b"\xa1" * PAGE)
+    for n, vcpu in enumerate(vm.vcpu):
+        vcpu.frame.set(0x70, CONFIG | 15)
+        vcpu.frame.set(0x78, PENDING + n * PAGE)
+        vcpu.frame.set(0x00, 1)
+    frame = vm.its[0].frame
+    frame.set(0x80, VALID | RAM | 15)
+    frame.set(0x100, VALID | (INDIRECT if indirect else 0) | DEVICES)
+    frame.set(0x108, VALID | COLLECTIONS)
+    frame.set(0x00, 1)
+    return vm
+
+
+def run(vm: vgic.Vm, *commands: bytes) -> None:
+    """Put commands into the queue and start them; all must succeed."""
+    frame = vm.its[0].frame
+    position = frame.get(0x88)
+    for command in commands:
+        vm.memory.write(RAM + position, command)
+        position = (position + 32) % PAGE
+    frame.write(0x88, 8, position)
+    assert frame.errors == {}
+
+
+def fixed_vm() -> vgic.Vm:
+    vm = machine()
+    run(
+        vm,
+        encode("MAPC", collection_id=7, vcpu=1, valid=True),
+        encode("MAPC", collection_id=0, vcpu=0, valid=True),
+        encode("MAPD", device_id=0x18, event_bits=5, itt_address=0x4010_0100, valid=True),
+        encode("MAPD", device_id=2, event_bits=16, itt_address=0x4011_0000, valid=True),
+        encode("MAPTI", device_id=0x18, event_id=31, intid=65535, collection_id=7),
+        encode("MAPTI", device_id=0x18, event_id=3, intid=8193, collection_id=0),
+        encode("MAPTI", device_id=2, event_id=0xFFFF, intid=8192, collection_id=7),
+        encode("MAPTI", device_id=2, event_id=4, intid=9000, collection_id=0x1FFF),  # known, not mapped
+    )
+    return vm
+
+
+def test_golden_bytes():
+    vm = fixed_vm()
+    vm.its[0].frame.save_tables()
+    words = {
+        # Collection table: in the order of mapping, ended by zero. V | RDbase << 16 | collection.
+        COLLECTIONS: 0x8000_0000_0001_0007,
+        COLLECTIONS + 8: 0x8000_0000_0000_0000,
+        COLLECTIONS + 16: 0x8000_FFFF_FFFF_1FFF,
+        COLLECTIONS + 24: 0,
+        # Device table: V | next << 49 | ITT address >> 8 << 5 | event bits - 1.
+        # Device 2: next 0x16 -> 0x002c...; ITT 0x40110000 -> 0x401100 << 5 = 0x8022000; 16 bits -> 0xf.
+        DEVICES + 8 * 2: 0x802C_0000_0802_200F,
+        # Device 0x18: the last; ITT 0x40100100 -> 0x401001 << 5 = 0x8020020; 5 bits -> 4.
+        DEVICES + 8 * 0x18: 0x8000_0000_0802_0024,
+        # ITT of device 0x18: next << 48 | INTID << 16 | collection. From event 3 to 31: 0x1c.
+        0x4010_0100 + 8 * 3: 0x001C_0000_2001_0000,
+        0x4010_0100 + 8 * 31: 0x0000_0000_FFFF_0007,
+        # ITT of device 2: from event 4 to 65535: 0xfffb.
+        0x4011_0000 + 8 * 4: 0xFFFB_0000_2328_1FFF,
+        0x4011_0000 + 8 * 0xFFFF: 0x0000_0000_2000_0007,
+    }
+    for address, word in words.items():
+        assert vm.memory.read_u64(address) == word, hex(address)
+    # And nothing else.
+    written = {a for a in range(DEVICES, CONFIG, 8) if vm.memory.read_u64(a)}
+    written |= {a for a in range(0x4010_0000, RAM + (2 << 20), 8) if vm.memory.read_u64(a)}
+    assert written == {address for address, word in words.items() if word}
+
+
+def test_golden_pending_bits():
+    vm = fixed_vm()
+    for device_id, event_id in ((0x18, 31), (0x18, 3), (2, 0xFFFF)):
+        assert vm.signal_msi(device_id, event_id) == 1
+    vm.save_pending_tables()
+    pending = {a: vm.memory.read(a, 1)[0] for a in range(PENDING, PENDING + 2 * PAGE) if vm.memory.read(a, 1) != b"\0"}
+    # LPI 8193: byte 1024, bit 1, vCPU 0. LPI 8192: byte 1024, bit 0; LPI 65535: byte 8191, bit 7; vCPU 1.
+    assert pending == {PENDING + 1024: 0b10, PENDING + PAGE + 1024: 0b1} | ({PENDING + PAGE + 8191: 0x80})
+
+
+def test_distances_that_are_too_far_are_capped():
+    vm = machine()
+    run(
+        vm,
+        encode("MAPD", device_id=0, event_bits=1, itt_address=0x4010_0000, valid=True),
+        encode("MAPD", device_id=8191, event_bits=1, itt_address=0x4010_0100, valid=True),
+    )
+    vm.its[0].frame.save_tables()
+    assert DeviceEntry.decode(vm.memory.read_u64(DEVICES)).next == 8191
+    assert DeviceEntry(True, 20000, 0, 1).encode() >> 49 & 0x3FFF == 16383
+
+
+def test_device_beyond_16383_of_the_last_is_found_again():
+    vm = machine(indirect=True)
+    pages = {0: 0x4018_0000, 3: 0x4019_0000}
+    for page, address in pages.items():
+        vm.memory.write_u64(DEVICES + 8 * page, VALID | address)
+    run(
+        vm,
+        encode("MAPC", collection_id=0, vcpu=0, valid=True),
+        encode("MAPD", device_id=1, event_bits=1, itt_address=0x4010_0000, valid=True),
+        encode("MAPD", device_id=3 * 8192 + 5, event_bits=1, itt_address=0x4010_0100, valid=True),
+        encode("MAPTI", device_id=3 * 8192 + 5, event_id=1, intid=8192, collection_id=0),
+    )
+    frame = vm.its[0].frame
+    frame.save_tables()
+    before = vm.its[0].tables()
+    assert vm.memory.read_u64(0x4019_0000 + 8 * 5) == VALID | 0x4010_0100 >> 8 << 5
+    state = vm.save()
+    frame.reset()
+    assert vm.its[0].tables() == {"devices": [], "collections": []}
+    frame.set(0x80, state.its[0]["GITS_CBASER"])
+    frame.set(0x100, state.its[0]["GITS_BASER0"])
+    frame.set(0x108, state.its[0]["GITS_BASER1"])
+    frame.restore_tables()
+    assert vm.its[0].tables() == before
+
+
+def test_entries_survive_a_round_trip():
+    for entry in (DeviceEntry(True, 5, 0x8_1234_5600, 16), DeviceEntry(False, 0, 0, 1)):
+        assert DeviceEntry.decode(entry.encode()) == entry
+    for collection in (CollectionEntry(True, 511, 65535), CollectionEntry(True, None, 0)):
+        assert CollectionEntry.decode(collection.encode()) == collection
+    assert IttEntry.decode(IttEntry(65535, 65535, 65535).encode()) == IttEntry(65535, 65535, 65535)
+    assert Level1Entry.decode(VALID | 0x1234_0000) == Level1Entry(True, 0x1234_0000)
+
+
+GOOD = {
+    COLLECTIONS: CollectionEntry(True, 1, 3).encode(),
+    DEVICES + 8: DeviceEntry(True, 0, 0x4010_0000, 4).encode(),
+    0x4010_0000 + 8 * 2: IttEntry(3, 8200, 3).encode(),
+    0x4010_0000 + 8 * 5: IttEntry(0, 8201, 3).encode(),
+}
+
+
+def restorable(entries: dict[int, int]) -> vgic.Vm:
+    """A VM that is off, with entries in its memory."""
+    vm = machine()
+    frame = vm.its[0].frame
+    frame.set(0x00, 0)
+    for address, word in entries.items():
+        vm.memory.write_u64(address, word)
+    return vm
+
+
+def test_good_entries_are_restored():
+    vm = restorable(GOOD)
+    vm.its[0].frame.restore_tables()
+    assert vm.its[0].tables()["collections"] == [(3, 1)]
+    (device,) = vm.its[0].tables()["devices"]
+    assert device["events"] == [(2, 8200, 3), (5, 8201, 3)]
+
+
+BAD = {
+    "unknown vCPU": ({COLLECTIONS: CollectionEntry(True, 2, 3).encode()}, errno.EINVAL, "entry 0 at 0x40020000"),
+    "collection twice": (
+        {COLLECTIONS + 8: CollectionEntry(True, 0, 3).encode()},
+        errno.EEXIST,
+        "entry 1 at 0x40020008",
+    ),
+    "collection without an entry": (
+        {COLLECTIONS: CollectionEntry(True, 0, 8192).encode()},
+        errno.EINVAL,
+        "the table has no entry",
+    ),
+    "too many EventID bits": (
+        {DEVICES + 8: DeviceEntry(True, 0, 0x4010_0000, 17).encode()},
+        errno.EINVAL,
+        "device 1 at",
+    ),
+    "not an LPI": ({0x4010_0010: IttEntry(3, 8191, 3).encode()}, errno.EINVAL, "device 1, event 2 at 0x40100010"),
+    "INTID too large": ({0x4010_0010: IttEntry(3, 65536, 3).encode()}, errno.EINVAL, "INTID 65536 is not an LPI"),
+    "next event too far": (
+        {0x4010_0028: IttEntry(11, 8201, 3).encode()},
+        errno.EINVAL,
+        "beyond the device's 16 events",
+    ),
+    "unknown collection": ({0x4010_0028: IttEntry(0, 8201, 4).encode()}, errno.EINVAL, "collection 4 is unknown"),
+    "ITT not in memory": ({DEVICES + 8: DeviceEntry(True, 0, 0x9000_0000, 4).encode()}, errno.EFAULT, "0x90000000"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_entries_are_named_and_leave_nothing(name):
+    entries, number, text = BAD[name]
+    vm = restorable({**GOOD, **entries})
+    frame = vm.its[0].frame
+    with pytest.raises(vgic.TableError, match=text) as error:
+        frame.restore_tables()
+    assert error.value.errno == number
+    assert "\n" not in str(error.value)
+    assert vm.its[0].tables() == {"devices": [], "collections": []}
+    assert vm.lpis() == []
+    for address, word in GOOD.items():
+        vm.memory.write_u64(address, word)
+    vm.memory.write_u64(COLLECTIONS + 8, 0)
+    frame.restore_tables()
+    assert len(vm.lpis()) == 2
+
+
+def test_lpi_tables_that_are_missing_are_named():
+    vm = vgic.Vm(2, memory=vgic.GuestMemory({RAM: bytearray(2 << 20)}))
+    frame = vm.its[0].frame
+    frame.set(0x100, VALID | DEVICES)
+    frame.set(0x108, VALID | COLLECTIONS)
+    for address, word in GOOD.items():
+        vm.memory.write_u64(address, word)
+    with pytest.raises(vgic.TableError, match=r"device 1, event 2.*GICR_PROPBASER") as error:
+        frame.restore_tables()
+    assert error.value.errno == errno.EFAULT
+    assert vm.its[0].tables() == {"devices": [], "collections": []}
+
+
+def test_wrong_order_is_told():
+    vm = restorable(GOOD)
+    frame = vm.its[0].frame
+    frame.set(0x00, 1)
+    with pytest.raises(vgic.TableError, match="before GITS_CTLR"):
+        frame.restore_tables()
+    frame.set(0x00, 0)
+    frame.restore_tables()
+    before = vm.its[0].tables()
+    with pytest.raises(vgic.TableError, match="reset it"):
+        frame.restore_tables()
+    assert vm.its[0].tables() == before
+
+
+def test_saving_beyond_memory_writes_nothing():
+    vm = fixed_vm()
+    run(vm, encode("MAPD", device_id=3, event_bits=4, itt_address=0x9000_0000, valid=True))
+    run(vm, encode("MAPTI", device_id=3, event_id=1, intid=8300, collection_id=0))
+    ram = vm.memory.read(RAM, 2 << 20)
+    with pytest.raises(vgic.TableError, match="ITE of device 3, event 1: 0x90000008") as error:
+        vm.its[0].frame.save_tables()
+    assert error.value.errno == errno.EFAULT
+    assert vm.memory.read(RAM, 2 << 20) == ram
+
+
+def test_discard_and_unmap_clear_what_a_save_left():
+    vm = fixed_vm()
+    vm.its[0].frame.save_tables()
+    run(vm, encode("DISCARD", device_id=2, event_id=0xFFFF))
+    assert vm.memory.read_u64(0x4011_0000 + 8 * 0xFFFF) == 0
+    run(vm, encode("MAPD", device_id=2, event_bits=1, itt_address=0, valid=False))
+    assert vm.memory.read_u64(DEVICES + 8 * 2) == 0
