@@ -196,13 +196,27 @@ class Vcpu:
         """The registers of its redistributor, for a VM with guest memory (``Vm(memory=...)``)."""
         return _needed(self._frames).redistributors[self.index]
 
+    def highest_pending(self, *, lowest_intid: bool = False) -> tuple[int, int] | None:
+        """INTID and priority of the LPI that :meth:`acknowledge` would take now, or None: the CPU's IRQ line.
+
+        It counts what is active: an LPI that cannot preempt the running priority is not signalled. An emulator compares
+        the priority with its PMR and with its own SGIs, PPIs and SPIs.
+        """
+        return self._vm.highest_pending(self.index, lowest_intid)
+
     def eoi(self, intid: int) -> None:
-        """Write ICC_EOIR1_EL1: end the interrupt that :meth:`acknowledge` returned."""
-        self._vm.eoi(self.index, intid)
+        """Write ICC_EOIR1_EL1: end the interrupt that :meth:`acknowledge` returned.
+
+        ``intid``: what the guest wrote; bits 63:24 are reserved and ignored, as is an INTID that is not active.
+        """
+        self._vm.eoi(self.index, intid & 0xFF_FFFF)
 
     @property
     def has_pending(self) -> bool:
-        """Whether an LPI is deliverable here: what decides if a blocked vCPU wakes (``kvm_vgic_vcpu_pending_irq``)."""
+        """Whether an LPI is deliverable here: what decides if a blocked vCPU wakes (``kvm_vgic_vcpu_pending_irq``).
+
+        It does not count the running priority: see :meth:`highest_pending` for the IRQ line.
+        """
         return self._vm.has_pending(self.index)
 
     @property

@@ -1,8 +1,8 @@
 """Every contract holds for every design that real threads may run."""
 
 import pytest
-from memory import objects
-from quirks import SOUND
+from memory import left_since, objects
+from quirks import SOUND, quirks
 
 import vgic
 
@@ -17,6 +17,17 @@ def design(request) -> str:
 def live_objects():
     """Count the objects that are alive."""
     return objects
+
+
+@pytest.fixture
+def returns_memory(design, live_objects):
+    """Check after the test that all memory came back, unless the design is known to lose some."""
+    before = live_objects()
+    yield
+    left = left_since(before)
+    if quirks(design).leak:
+        left.pop("vgic_irq", None)
+    assert left == {}
 
 
 class Guest:

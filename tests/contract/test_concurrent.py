@@ -5,23 +5,10 @@ import threading
 from contextlib import suppress
 
 import pytest
-from memory import left_since
-from quirks import quirks
 
 import vgic
 
 SECONDS = 0.15
-
-
-@pytest.fixture
-def returns_memory(design, live_objects):
-    """Check after the test that all memory came back, unless the design is known to lose some."""
-    before = live_objects()
-    yield
-    left = left_since(before)
-    if quirks(design).leak:
-        left.pop("vgic_irq", None)
-    assert left == {}
 
 
 def adds_up(counts) -> bool:

@@ -11,6 +11,7 @@ from operations import (
     Command,
     Config,
     Inspect,
+    Migrate,
     MoveQueue,
     Msi,
     Operation,
@@ -24,9 +25,10 @@ from qtest import VCPUS
 
 #: Registers that a guest may write without effect, and some that the masks leave out.
 WRITABLE = [
-    *[f"GITS_{name}" for name in ("IIDR", "TYPER", "CBASER", "CWRITER", "CREADR", "PIDR2")],
+    *[f"GITS_{name}" for name in ("CTLR", "IIDR", "TYPER", "CBASER", "CWRITER", "CREADR", "PIDR2")],
     *[f"GITS_BASER{n}" for n in range(8)],
-    *[f"GICR{n}_{name}" for n in range(VCPUS) for name in ("IIDR", "TYPER", "PROPBASER", "PENDBASER", "PIDR2")],
+    *[f"GICR{n}_{name}" for n in range(VCPUS) for name in ("CTLR", "IIDR", "TYPER", "WAKER", "PROPBASER", "PENDBASER")],
+    *[f"GICR{n}_{name}" for n in range(VCPUS) for name in ("INVLPIR", "INVALLR", "SYNCR", "PIDR2")],
 ]
 #: Priorities with and without enable, and bits that mean nothing.
 BYTES = (0x00, 0x01, 0x81, 0xA0, 0xA1, 0xA3, 0xFD, 0xFF)
@@ -36,7 +38,13 @@ OPCODES = (0x00, 0x02, 0x06, 0x07, 0x10, 0x21, 0x22, 0x25, 0x29, 0x2A, 0x2D, 0x2
 
 
 def setup(rng: random.Random) -> Setup:
-    return Setup(rng.random() < 0.5, rng.choice([13, 13, 14]), rng.choice([1, 1, 2]), rng.random() < 0.5)
+    return Setup(
+        indirect=rng.random() < 0.5,
+        id_bits=rng.choice([13, 13, 14]),
+        queue_pages=rng.choice([1, 1, 2]),
+        ptz=rng.random() < 0.5,
+        halves=rng.random() < 0.3,
+    )
 
 
 def start() -> Batch:
@@ -134,5 +142,6 @@ class Chance:
             (0.5, Renew),
             (3, lambda: Write(rng.choice(WRITABLE), rng.choice([0, 1, rng.getrandbits(64), (1 << 64) - 1]))),
             (1, Inspect),
+            (1, Migrate),
         ]
         return rng.choices([make for _, make in makers], [weight for weight, _ in makers])[0]()

@@ -81,7 +81,11 @@ class Guest:
 
     def _write(self, address: int, size: int, value: int) -> None:
         for machine in self.machines:
-            machine.write(address, size, value)
+            if size == 8 and self.setup.halves:
+                machine.write(address, 4, value & 0xFFFF_FFFF)
+                machine.write(address + 4, 4, value >> 32)
+            else:
+                machine.write(address, size, value)
 
     def _store(self, address: int, data: bytes) -> None:
         for machine in self.machines:
@@ -251,6 +255,10 @@ class Guest:
         self._send(commands.movall(old, new))
         moved = [icid for icid, vcpu in self.collections.items() if exist and vcpu == old != new]
         if moved and masks.MOVALL_ALONE.use():
+            if self.its_on:
+                # What is pending has moved already: MAPC would hide it if it had not.
+                self._announce()
+                self.compare(targets=False)
             for icid in moved:
                 self.collections[icid] = new
                 self._send(commands.mapc(icid, new, True))
@@ -331,7 +339,7 @@ class Guest:
             machine.msi(device, number)
         self.counts["msis"] += 1
 
-    def _do_config(self, intid: int, byte: int) -> None:
+    def _do_config(self, intid: int, byte: int, every: bool) -> None:
         self._store(layout.CONFIG + intid - layout.FIRST_LPI, bytes([byte]))
 
     def _do_switchits(self, on: bool) -> None:
@@ -428,16 +436,22 @@ class Guest:
                 return
             if masks.ENABLE_INVALID.use():
                 raise Masked
+        if name.endswith("_CTLR"):
+            # Only what is not Enabled or EnableLPIs.
+            on = self.its_on if name == "GITS_CTLR" else self.lpis_on[int(name[4])]
+            value = value & 0xFFFF_FFFE | on
         self._write(REGISTERS[name].address, REGISTERS[name].size, value)
 
     # Comparison.
 
-    def compare(self) -> State | None:
-        """Status registers, translations and pending LPIs."""
+    def compare(self, targets: bool = True) -> State | None:
+        """Status registers, translations and pending LPIs; ``targets``: where LPIs will go, too."""
         for machine in self.machines:
             machine.settle()
         self._compare_registers(layout.STATUS)
         states = [machine.state() for machine in self.machines]
+        if not targets:
+            states = [state._replace(targets={}) for state in states]
         for machine, state in zip(self.machines, states, strict=True):
             if state != states[0]:
                 raise Difference(explain(self.machines[0].name, states[0], machine.name, state))
@@ -468,6 +482,18 @@ class Guest:
                 values = ", ".join(f"{m.name} {r[name]:#x}" for m, r in zip(self.machines, read, strict=True))
                 raise Difference(f"{name} differs in bits {bits:#x}: {values}")
 
+    def _do_migrate(self) -> None:
+        if any(self.frozen) and masks.SAVE_WHILE_OFF.use():
+            raise Masked
+        # While commands wait, the guest's memory is ahead of the machines.
+        events = self.machines[0].state().events.values() if self.waiting else ()
+        dead = self._mapped(lambda event: event.dead) or any(icid is None for _, icid in events)
+        if dead and masks.SAVE_DEAD.use():
+            raise Masked
+        for machine in self.machines:
+            machine.migrate()
+        self.counts["migrations"] += 1
+
     def _do_inspect(self) -> None:
         self._compare_registers(list(REGISTERS))
         tables = [machine.pending_tables() for machine in self.machines]
@@ -479,9 +505,8 @@ class Guest:
 def explain(name: str, state: State, other_name: str, other: State) -> str:
     """What differs between two states, field by field."""
     lines = ["the states differ"]
-    for what, one, two in zip(State._fields, state, other, strict=True):
-        if isinstance(one, dict):
-            one, two = set(one.items()), set(two.items())
+    for what, *both in zip(State._fields, state, other, strict=True):
+        one, two = (set(each.items()) if isinstance(each, dict) else each for each in both)
         if one != two:
             lines += [f"  {what}: only {name} {sorted(one - two, key=repr)}"]
             lines += [f"  {what}: only {other_name} {sorted(two - one, key=repr)}"]

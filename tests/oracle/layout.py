@@ -54,6 +54,8 @@ class Setup(NamedTuple):
     id_bits: int = 13
     queue_pages: int = 1
     ptz: bool = True
+    #: Whether 64 bit registers are written in halves, as a 32 bit guest does.
+    halves: bool = False
 
     @property
     def pending_bytes(self) -> int:
@@ -86,7 +88,7 @@ _IDS = [(f"PIDR{n}", 0xFFD0 + 4 * (n - 4)) for n in range(4, 8)]
 _IDS += [(f"PIDR{n}", 0xFFE0 + 4 * n) for n in range(4)]
 _IDS += [(f"CIDR{n}", 0xFFF0 + 4 * n) for n in range(4)]
 
-REGISTERS: dict[str, Register] = {
+_WHOLE: dict[str, Register] = {
     register.name: register
     for register in [
         _its("CTLR", 0x0, 4),
@@ -103,9 +105,20 @@ REGISTERS: dict[str, Register] = {
         *_redistributors("WAKER", 0x14, 4),
         *_redistributors("PROPBASER", 0x70, 8),
         *_redistributors("PENDBASER", 0x78, 8),
+        *_redistributors("INVLPIR", 0xA0, 8),
+        *_redistributors("INVALLR", 0xB0, 8),
         *_redistributors("SYNCR", 0xC0, 4),
         *[each for name, offset in _IDS for each in _redistributors(name, offset, 4)],
     ]
+}
+
+#: Registers by name; of those with 64 bits also the halves, by the names of which a mask's bits are shifted.
+HALVES = {"[31:0]": 0, "[63:32]": 32}
+REGISTERS: dict[str, Register] = _WHOLE | {
+    half.name: half
+    for name, address, size in _WHOLE.values()
+    for half in [Register(name + suffix, address + shift // 8, 4) for suffix, shift in HALVES.items()]
+    if size == 8
 }
 
 #: What is compared after each step; the others rarely change.

@@ -10,18 +10,23 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import agent
 import masks
 from chance import Chance, setup, start
 from guest import Difference, Guest
 from layout import Setup
 from machines import Machine, QemuMachine, VgicMachine
 from operations import Batch, Operation
-from qtest import MISSING, Qemu
+from qtest import MISSING, Qemu, QemuError
+from taking import TakingChance, TakingGuest
 
 #: Operations from one power-on to the next.
 EPISODE = 200
+
+#: Told how many commands and episodes have been run.
+Progress = Callable[[int, int], None]
 
 
 class Found(Exception):
@@ -36,7 +41,12 @@ class Found(Exception):
 
 
 def run(
-    machines: Sequence[Machine], seed: int, commands: int, progress=lambda commands, episodes: None
+    machines: Sequence[Machine],
+    seed: int,
+    commands: int,
+    progress: Progress = lambda commands, episodes: None,
+    kind: type[Guest] = Guest,
+    chance_kind: type[Chance] = Chance,
 ) -> Counter[str]:
     """Drive the machines with at least that many commands; what was done, by name."""
     total: Counter[str] = Counter()
@@ -44,8 +54,8 @@ def run(
     while total["commands"] < commands:
         rng = random.Random(f"{seed}/{episode}")
         chosen = setup(rng)
-        guest = Guest(machines, chosen)
-        chance = Chance(rng, guest)
+        guest = kind(machines, chosen)
+        chance = chance_kind(rng, guest)
         done: list[Operation] = [start()]
         try:
             guest.do(done[0])
@@ -62,10 +72,12 @@ def run(
     return total
 
 
-def replay(machines: Sequence[Machine], chosen: Setup, operations: Sequence[Operation]) -> Difference | None:
+def replay(
+    machines: Sequence[Machine], chosen: Setup, operations: Sequence[Operation], kind: type[Guest] = Guest
+) -> Difference | None:
     """Run a sequence from power-on; the difference that it shows, if it does."""
     try:
-        guest = Guest(machines, chosen)
+        guest = kind(machines, chosen)
         for operation in operations:
             guest.do(operation)
     except Difference as difference:
@@ -73,11 +85,13 @@ def replay(machines: Sequence[Machine], chosen: Setup, operations: Sequence[Oper
     return None
 
 
-def shrink(machines: Sequence[Machine], chosen: Setup, operations: list[Operation]) -> list[Operation]:
+def shrink(
+    machines: Sequence[Machine], chosen: Setup, operations: list[Operation], kind: type[Guest] = Guest
+) -> list[Operation]:
     """Leave out operations, and then commands, as long as there is a difference."""
 
     def fails(some: list) -> bool:
-        return replay(machines, chosen, some) is not None
+        return replay(machines, chosen, some, kind) is not None
 
     def reduced(items: list, fails) -> list:
         size = len(items) // 2
@@ -104,10 +118,10 @@ def shrink(machines: Sequence[Machine], chosen: Setup, operations: list[Operatio
     return operations
 
 
-def report(found: Found, machines: Sequence[Machine], log: str) -> str:
+def report(found: Found, machines: Sequence[Machine], log: str, kind: type[Guest] = Guest) -> str:
     """What a person needs to look into it."""
-    shortest = shrink(machines, found.setup, found.operations)
-    difference = replay(machines, found.setup, shortest)
+    shortest = shrink(machines, found.setup, found.operations, kind)
+    difference = replay(machines, found.setup, shortest, kind)
     states = [f"{machine.name}: {machine.state()}" for machine in machines]
     return "\n".join(
         [
@@ -129,10 +143,24 @@ def report(found: Found, machines: Sequence[Machine], log: str) -> str:
     )
 
 
+def compare(seed: int, commands: int, take: bool, progress: Progress) -> Counter[str] | None:
+    """Run, and report a difference (and return nothing) if there is one."""
+    guest, chance = (TakingGuest, TakingChance) if take else (Guest, Chance)
+    with agent.start() if take else Qemu() as qemu:
+        machines = [agent.AgentMachine(qemu) if take else QemuMachine(qemu), VgicMachine()]
+        try:
+            return run(machines, seed, commands, progress, guest, chance)
+        except Found as found:
+            print("\noracle: a difference; looking for the shortest sequence", file=sys.stderr)
+            print(report(found, machines, qemu.log(), guest))
+            return None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Compare vgic's ITS with QEMU's, at random.")
     parser.add_argument("--commands", type=int, default=100_000, help="at least so many ITS commands (%(default)s)")
     parser.add_argument("--seed", type=int, help="repeat a run (default: another one each time)")
+    parser.add_argument("--take", action="store_true", help="vCPUs take their LPIs, too (slower)")
     options = parser.parse_args(arguments)
     if MISSING:
         print(f"oracle: {MISSING}", file=sys.stderr)
@@ -147,17 +175,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rate = commands / (time.monotonic() - started)
             print(f"\r  {commands} commands, {episodes} episodes, {rate:.0f} per second ", end="", file=sys.stderr)
 
-    with Qemu() as qemu:
-        machines = [QemuMachine(qemu), VgicMachine()]
-        try:
-            total = run(machines, seed, options.commands, progress)
-        except Found as found:
-            print(file=sys.stderr)
-            print(report(found, machines, qemu.log()))
-            return 1
-        except KeyboardInterrupt:
-            print(f"\noracle: interrupted (seed {seed})", file=sys.stderr)
-            return 130
+    try:
+        total = compare(seed, options.commands, options.take, progress)
+    except KeyboardInterrupt:
+        print(f"\noracle: interrupted (seed {seed})", file=sys.stderr)
+        return 130
+    except QemuError as error:
+        print(f"\noracle: {error} (seed {seed})", file=sys.stderr)
+        return 2
+    if total is None:
+        return 1
     if terminal:
         print(file=sys.stderr)
     commands, operations, msis = total.pop("commands"), total.pop("operations"), total.pop("msis")

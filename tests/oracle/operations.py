@@ -27,10 +27,11 @@ class Msi(NamedTuple):
 
 
 class Config(NamedTuple):
-    """The guest writes an LPI's configuration byte, and nothing more."""
+    """The guest writes an LPI's configuration byte; if its vCPUs take LPIs, INV follows, or INVALL if ``every``."""
 
     intid: int
     byte: int
+    every: bool = False
 
 
 class SwitchIts(NamedTuple):
@@ -76,6 +77,10 @@ class Inspect(NamedTuple):
     """Compare every register, and the pending tables as a VMM saves them."""
 
 
+class Migrate(NamedTuple):
+    """The VMM saves the guest and restores it into another VM (of QEMU, nothing happens: it is the reference)."""
+
+
 class Take(NamedTuple):
     """A vCPU acknowledges and ends LPIs ("acknowledge", "eoi": the last one), while devices send MSIs."""
 
@@ -83,4 +88,6 @@ class Take(NamedTuple):
     steps: tuple[str | tuple[int, int], ...]
 
 
-Operation = Batch | Msi | Config | SwitchIts | SwitchLpis | PendingBit | MoveQueue | Renew | Write | Inspect | Take
+Operation = (
+    Batch | Msi | Config | SwitchIts | SwitchLpis | PendingBit | MoveQueue | Renew | Write | Inspect | Migrate | Take
+)

@@ -94,8 +94,14 @@ class Qemu:
             command += ["-device", f"edu,addr={requester >> 3:x}.{requester & 7},multifunction=on"]
         command += arguments
         try:
+            # A session of its own: Ctrl-C is for the tests, which then end QEMU.
             self._process = subprocess.Popen(
-                command, pass_fds=ends, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors
+                command,
+                pass_fds=ends,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
             )
         except OSError:
             self._drop()

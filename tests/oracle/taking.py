@@ -47,16 +47,20 @@ class TakingGuest(Guest):
     def takers(self) -> list[Taker]:
         return [cast(Taker, machine) for machine in self.machines]
 
-    def _do_config(self, intid: int, byte: int) -> None:
+    def _do_config(self, intid: int, byte: int, every: bool) -> None:
         others = {other & 0xF8 for each, other in self.bytes.items() if each != intid}
         if byte & 0xF8 in others and masks.TIES.use():
             raise Masked
+        if byte & 0xF8 == LEVELS[-1] and masks.LOWEST_PRIORITY.use():
+            raise Masked
         self.bytes[intid] = byte
-        super()._do_config(intid, byte)
+        super()._do_config(intid, byte, every)
         mapped = self._mapped(lambda event: event.intid == intid)
         if mapped and masks.CONFIG_CACHED.use():
-            device, number, _ = mapped[0]
-            self._send(commands.inv(device, number))
+            device, number, event = mapped[0]
+            # INVALL is for the LPIs of a vCPU: of an event whose collection is not mapped it knows nothing.
+            every = every and self._target(event) is not None
+            self._send(commands.invall(event.icid) if every else commands.inv(device, number))
             self._announce()
             if not self.its_on:
                 self.do(SwitchIts(True))
@@ -89,8 +93,8 @@ class TakingGuest(Guest):
             raise Difference(f"{what}: {seen}")
         return results[0]
 
-    def compare(self) -> State | None:
-        state = super().compare()
+    def compare(self, targets: bool = True) -> State | None:
+        state = super().compare(targets)
         self._both("has a pending LPI", [taker.has_pending() for taker in self.takers])
         return state
 
@@ -102,15 +106,17 @@ class TakingChance(Chance):
         """First devices send a few MSIs to that vCPU, then it takes some, and more arrive meanwhile."""
         rng = self.rng
         guest = self.guest
-        vcpu = rng.randrange(VCPUS)
-        here = [
-            (device, number)
-            for device, number, event in guest._mapped(lambda event: guest._target(event) == vcpu)
+        senders = [
+            (guest._target(event), (device, number))
+            for device, number, event in guest._mapped()
             if device in layout.SENDERS
         ]
+        targets = [vcpu for vcpu, _ in senders if vcpu is not None and guest.lpis_on[vcpu]]
+        vcpu = rng.choice(targets or range(VCPUS))
+        here = [sender for target, sender in senders if target == vcpu]
         steps: list[str | tuple[int, int]] = []
         if here:
-            steps += [rng.choice(here) for _ in range(rng.randrange(4))]
+            steps += [rng.choice(here) for _ in range(rng.randrange(1, 5))]
         for _ in range(rng.randrange(1, 7)):
             steps.append("acknowledge")
             steps.append(rng.choice(["eoi", "eoi", *here]) if here else "eoi")
@@ -121,5 +127,5 @@ class TakingChance(Chance):
             return self._take()
         if self.rng.random() < 0.1:
             byte = self.rng.choice(LEVELS) | self.rng.choice([0, 1, 1])
-            return Config(self.rng.choice(layout.LPIS[:14]), byte)
+            return Config(self.rng.choice(layout.LPIS[:14]), byte, self.rng.random() < 0.3)
         return super().operation()

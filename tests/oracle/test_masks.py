@@ -13,6 +13,7 @@ from operations import (
     Command,
     Config,
     Inspect,
+    Migrate,
     MoveQueue,
     Msi,
     Operation,
@@ -90,8 +91,8 @@ CASES = {
     ),
     masks.MAPC_CACHED: Case(
         # The first MSI puts the translation into the cache; CLEAR and MAPC leave it there.
-        (Msi(0, 0), SwitchLpis(3, False), do(("mapc", 0, 3, 1)), Msi(0, 0), SwitchLpis(3, True)),
-        ("pending: only QEMU []", "pending: only vgic [(3, 8192)]"),
+        (SwitchLpis(3, False), Msi(0, 0), do(("mapc", 0, 3, 1)), Msi(0, 0), do(("mapc", 0, 2, 1))),
+        ("pending: only QEMU []", "pending: only vgic [(2, 8192)]"),
     ),
     masks.MOVALL_ALONE: Case(
         (do(("movall", 0, 1)),),
@@ -108,6 +109,14 @@ CASES = {
     masks.PENDING_ELSEWHERE: Case(
         (SwitchLpis(0, False), PendingBit(0, 8200), do(("mapti", 0, 31, 8200, 0)), SwitchLpis(0, True)),
         ("pending: only QEMU [(0, 8200)]", "pending: only vgic []"),
+    ),
+    masks.SAVE_DEAD: Case(
+        (do(("mapc", 0, 0, 0)), Migrate()),
+        ("events: only QEMU [((0, 0), (8192, None)), ((24, 0), (8196, None))]", "events: only vgic []"),
+    ),
+    masks.SAVE_WHILE_OFF: Case(
+        (SwitchLpis(0, False), PendingBit(0, 8192), Migrate()),
+        ("pending: only QEMU [(0, 8192)]", "pending: only vgic []"),
     ),
     masks.PTZ: Case(
         (INT, SwitchLpis(0, False), SwitchLpis(0, True, ptz=True)),
@@ -151,6 +160,10 @@ CASES = {
         (Config(8192, 0x00), INT),
         ("has a pending LPI: QEMU [False, False, False, False], vgic [True, False, False, False]",),
     ),
+    masks.LOWEST_PRIORITY: Case(
+        (Config(8192, 0xF9), INT, Take(0, ("acknowledge",))),
+        ("acknowledge: QEMU None, vgic 8192",),
+    ),
     masks.TIES: Case(
         # The one with the higher INTID is first.
         (Config(8196, 0x01), do(("int", 0x18, 0), ("int", 0, 0)), Take(0, ("acknowledge",))),
@@ -163,7 +176,7 @@ CASES = {
     masks.DIRECT_INV: Case((Inspect(),), ("GICR0_CTLR differs in bits 0x4: QEMU 0x3, vgic 0x7",)),
     masks.WAKER: Case((Inspect(),), ("GICR0_WAKER differs in bits 0x6: QEMU 0x6, vgic 0x0",)),
 }  # fmt: skip
-TAKING = {masks.CONFIG_CACHED, masks.TIES}
+TAKING = {masks.CONFIG_CACHED, masks.LOWEST_PRIORITY, masks.TIES}
 EVERY = [pytest.param(mask, CASES.get(mask), id=name) for name, mask in masks.MASKS.items()]
 
 

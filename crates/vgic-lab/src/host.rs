@@ -216,6 +216,8 @@ pub trait Host: Send + Sync {
     fn save_pending_tables(&self, ctx: &NativeCtx) -> Result<(), Fault>;
     /// Enters the guest, reads `ICC_IAR1_EL1`, leaves.
     fn acknowledge(&self, ctx: &NativeCtx, vcpu: u32, tie: Tie) -> Option<u32>;
+    /// Enters the guest, looks which LPI an acknowledge would take, and at its priority, leaves.
+    fn highest_pending(&self, ctx: &NativeCtx, vcpu: u32, tie: Tie) -> Option<(u32, u8)>;
     /// Enters the guest, writes `ICC_EOIR1_EL1`, leaves.
     fn eoi(&self, ctx: &NativeCtx, vcpu: u32, intid: u32);
     /// Whether something is pending for a vCPU.
@@ -425,6 +427,12 @@ impl<D: Design> Host for Owned<D> {
         let mut running = self.vm.run_vcpu(ctx, vcpu);
         running.enter_always();
         running.acknowledge_with(tie)
+    }
+
+    fn highest_pending(&self, ctx: &NativeCtx, vcpu: u32, tie: Tie) -> Option<(u32, u8)> {
+        let mut running = self.vm.run_vcpu(ctx, vcpu);
+        running.enter_always();
+        running.highest_pending(tie)
     }
 
     fn eoi(&self, ctx: &NativeCtx, vcpu: u32, intid: u32) {

@@ -204,7 +204,7 @@ fn left() -> BTreeMap<&'static str, i64> {
     Native::rcu_barrier(&NativeCtx::new("test"));
     let classes = ["its_device", "its_ite", "its_collection", "vgic_irq"];
     let live = live_objects();
-    classes.into_iter().map(|class| (class, live.get(class).map_or(0, |count| *count as i64))).collect()
+    classes.into_iter().map(|class| (class, live.get(class).map_or(0, |count| *count))).collect()
 }
 
 /// A VM that is switched on, with its tables in guest memory.
@@ -455,6 +455,6 @@ fn frames_are_where_they_are_put() {
     assert_eq!(host(frames, &[0x30_0000, 0x31_0000]), overlap("its", 0x30_0000, "its", 0x31_0000));
     assert_eq!(host(frames, &[0x30_1000]), Err(Refused::Unaligned("its", 0x30_1000)));
     assert_eq!(host(frames, &[ADDRESS_LIMIT - 0x1_0000]), Err(Refused::TooHigh("its", ADDRESS_LIMIT - 0x1_0000)));
-    let high = Frames { distributor: u64::MAX & !0xffff, ..frames };
-    assert_eq!(host(high, &[]), Err(Refused::TooHigh("distributor", u64::MAX & !0xffff)));
+    let high = Frames { distributor: !0xffff, ..frames };
+    assert_eq!(host(high, &[]), Err(Refused::TooHigh("distributor", !0xffff)));
 }

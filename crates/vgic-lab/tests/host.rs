@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vgic_core::designs::ROWS;
+use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Msi, Platform};
 use vgic_lab::host::{Host, new_host};
 use vgic_native::{Native, NativeCtx, live_objects};
@@ -127,7 +128,7 @@ fn torture(design: &str, change: fn(&NativeCtx, &dyn Host, &mut Random), time: D
             scope.spawn(move || {
                 let ctx = NativeCtx::new("vcpu");
                 while !stop.load(Ordering::Relaxed) {
-                    if let Some(intid) = host.acknowledge(&ctx, vcpu) {
+                    if let Some(intid) = host.acknowledge(&ctx, vcpu, Tie::Register) {
                         host.eoi(&ctx, vcpu, intid);
                         delivered.store(true, Ordering::Relaxed);
                     }

@@ -391,6 +391,13 @@ impl Vm {
         Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu, tie))))
     }
 
+    #[pyo3(signature = (vcpu, lowest_intid = false))]
+    fn highest_pending(&self, py: Python<'_>, vcpu: u32, lowest_intid: bool) -> PyResult<Option<(u32, u8)>> {
+        self.check_vcpu(vcpu)?;
+        let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.highest_pending(ctx, vcpu, tie))))
+    }
+
     fn eoi(&self, py: Python<'_>, vcpu: u32, intid: u32) -> PyResult<()> {
         self.check_vcpu(vcpu)?;
         py.detach(|| self.pool.with(|ctx| self.host.eoi(ctx, vcpu, intid)));

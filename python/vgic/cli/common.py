@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -81,17 +81,19 @@ def check_writable(path: Path) -> None:
         raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
+    """Write a file, in one piece or in several, so that it is there whole or not at all."""
+    parts = [text] if isinstance(text, str) else text
     if _is_special(path):
-        path.write_text(text)
+        with path.open("w", encoding="utf-8") as special:
+            special.writelines(parts)
         return
     try:
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, prefix=".vgic-", suffix=path.suffix, delete=False, encoding="utf-8"
         ) as file:
             try:
-                file.write(text)
+                file.writelines(parts)
                 file.flush()
                 mask = os.umask(0)
                 os.umask(mask)
@@ -119,10 +121,10 @@ def check_json(json_path: str | None) -> None:
         check_writable(Path(json_path))
 
 
-def write_json(json_path: str | None, text: str) -> None:
+def write_json(json_path: str | None, text: str | Iterable[str]) -> None:
     """Write JSON where ``--json`` says."""
     if json_path == "-":
-        sys.stdout.write(text)
+        sys.stdout.writelines([text] if isinstance(text, str) else text)
     elif json_path is not None:
         write_whole(Path(json_path), text)
 

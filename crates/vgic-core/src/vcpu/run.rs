@@ -118,27 +118,37 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
     /// The same with a choice of what decides a tie.
     pub fn acknowledge_with(&mut self, tie: Tie) -> Option<u32> {
         let (ctx, vcpu) = (self.ctx, self.vcpu);
-        let used = vcpu.used_list_registers.get(ctx) as usize;
-        let rank = |lr: u64| (lr_priority(lr), if tie == Tie::Intid { lr_intid(lr) } else { 0 });
-        let mut best: Option<(u8, usize, u64)> = None;
-        for (index, register) in vcpu.list_registers[..used].iter().enumerate() {
-            let lr = register.get(ctx);
-            let takes = lr & LR_PENDING != 0 && lr & LR_ACTIVE == 0;
-            if takes && best.is_none_or(|(.., before)| rank(lr) < rank(before)) {
-                best = Some((lr_priority(lr), index, lr));
-            }
-        }
-        let (priority, index, lr) = best?;
-        // It must preempt what is active: 32 levels, the lower value wins.
-        let level = 1 << (priority >> 3);
+        let (index, lr) = self.highest(tie)?;
         let active = vcpu.active_priorities.get(ctx);
-        if active & (level | (level - 1)) != 0 {
-            return None;
-        }
-        vcpu.active_priorities.set(ctx, active | level);
+        vcpu.active_priorities.set(ctx, active | level(lr));
         vcpu.list_registers[index].set(ctx, lr & !LR_PENDING | LR_ACTIVE);
         P::count(ctx, Event::Delivered);
         Some(lr_intid(lr))
+    }
+
+    /// INTID and priority of the LPI that [`Self::acknowledge_with`] would take: while there is one, the CPU interface
+    /// signals an interrupt.
+    pub fn highest_pending(&self, tie: Tie) -> Option<(u32, u8)> {
+        self.highest(tie).map(|(_, lr)| (lr_intid(lr), lr_priority(lr)))
+    }
+
+    /// The list register that an acknowledge would take, and its value.
+    #[inline]
+    fn highest(&self, tie: Tie) -> Option<(usize, u64)> {
+        let (ctx, vcpu) = (self.ctx, self.vcpu);
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        let rank = |lr: u64| (lr_priority(lr), if tie == Tie::Intid { lr_intid(lr) } else { 0 });
+        let mut best: Option<(usize, u64)> = None;
+        for (index, register) in vcpu.list_registers[..used].iter().enumerate() {
+            let lr = register.get(ctx);
+            let takes = lr & LR_PENDING != 0 && lr & LR_ACTIVE == 0;
+            if takes && best.is_none_or(|(_, before)| rank(lr) < rank(before)) {
+                best = Some((index, lr));
+            }
+        }
+        // It must preempt what is active: the lower value wins.
+        let active = vcpu.active_priorities.get(ctx);
+        best.filter(|(_, lr)| active & (level(*lr) | (level(*lr) - 1)) == 0)
     }
 
     /// Writes `ICC_EOIR1_EL1`: drops the running priority and deactivates.
@@ -169,6 +179,11 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         P::count(ctx, Event::GuestExit);
         P::rcu_throttle(ctx);
     }
+}
+
+/// The bit of an LPI's priority among the 32 preemption levels.
+fn level(lr: u64) -> u32 {
+    1 << (lr_priority(lr) >> 3)
 }
 
 impl<P: Platform, D: Design> Drop for Running<'_, P, D> {
