@@ -15,7 +15,7 @@ quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: help run build test test-rust test-python lint bench clean
+.PHONY: help run build test test-rust test-python lint oracle bench clean
 
 help: ## Show this list.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,10 @@ test-python: $(VENV)/.built $(VENV)/.dev
 
 lint: $(VENV)/.built $(VENV)/.dev ## Run every check of ci/.
 	for check in ci/*.sh; do echo "  lint   $$check"; bash "$$check" || exit 1; done
+
+oracle: $(VENV)/.built $(VENV)/.dev ## Send 100,000 random commands to this ITS and to QEMU's (needs qemu-system-arm).
+	echo "  oracle qemu-system-aarch64"
+	$(BIN)/python tests/oracle/long.py --commands 100000 --seed 1
 
 bench: $(VENV)/.built $(VENV)/.dev ## Measure, and write BENCHMARKS.md.
 	echo "  bench  BENCHMARKS.md"

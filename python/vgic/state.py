@@ -22,6 +22,8 @@ _ITS = {"GITS_IIDR": 0x04, "GITS_CBASER": 0x80, "GITS_CREADR": 0x90, "GITS_CWRIT
 _ITS |= {"GITS_BASER0": 0x100, "GITS_BASER1": 0x108, "GITS_CTLR": 0x00}
 _REDISTRIBUTOR = {"GICR_PROPBASER": 0x70, "GICR_PENDBASER": 0x78, "GICR_CTLR": 0x00}
 _ENABLED = 1
+#: Characters of an error that are shown.
+_MOST_TEXT = 160
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ class SavedState:
                 tuple(_registers(frame, _ITS) for frame in data["its"]),
             )
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-            raise ValueError(f"not a saved state of vgic: {str(error) or type(error).__name__}") from None
+            # One line that can be read, whatever was in the place of a number.
+            why = str(error) or type(error).__name__
+            why = why if len(why) <= _MOST_TEXT else f"{why[:_MOST_TEXT]}..."
+            raise ValueError(f"not a saved state of vgic: {why}") from None
 
 
 def _registers(frame: Mapping[str, Any], names: Mapping[str, int]) -> dict[str, int]:
@@ -80,7 +85,7 @@ def save_frames(distributor_enabled: bool, frames: "Frames") -> SavedState:
 def restore_frames(state: SavedState, frames: "Frames") -> None:
     """Write the registers and rebuild the tables, in the order that KVM's documentation asks for.
 
-    On an error every frame is as after reset.
+    On an error every ITS is as after reset, and the redistributors are as before.
     """
     its, redistributors = frames.its, frames.redistributors
     if len(state.redistributors) != len(redistributors) or len(state.its) != len(its):
@@ -94,9 +99,11 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
     for n, redistributor in enumerate(redistributors):
         if redistributor.get(_REDISTRIBUTOR["GICR_CTLR"]) & _ENABLED:
             raise TableError(errno.EBUSY, f"vCPU {n} has its LPIs enabled: restore into a VM that has not run")
+    tables = ("GICR_PROPBASER", "GICR_PENDBASER")
+    before = [{name: frame.get(_REDISTRIBUTOR[name]) for name in tables} for frame in redistributors]
     try:
         for redistributor, registers in zip(redistributors, state.redistributors, strict=True):
-            for name in ("GICR_PROPBASER", "GICR_PENDBASER"):
+            for name in tables:
                 redistributor.set(_REDISTRIBUTOR[name], registers[name])
         for redistributor, registers in zip(redistributors, state.redistributors, strict=True):
             redistributor.set(_REDISTRIBUTOR["GICR_CTLR"], registers["GICR_CTLR"])
@@ -113,4 +120,7 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
             frame.reset()
         for redistributor in redistributors:
             redistributor.set(_REDISTRIBUTOR["GICR_CTLR"], 0)
+        for redistributor, registers in zip(redistributors, before, strict=True):
+            for name in tables:
+                redistributor.set(_REDISTRIBUTOR[name], registers[name])
         raise

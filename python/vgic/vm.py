@@ -207,7 +207,9 @@ class Vcpu:
     def eoi(self, intid: int) -> None:
         """Write ICC_EOIR1_EL1: end the interrupt that :meth:`acknowledge` returned.
 
-        ``intid``: what the guest wrote; bits 63:24 are reserved and ignored, as is an INTID that is not active.
+        ``intid``: what the guest wrote; bits 63:24 are reserved and ignored, as are the special INTIDs 1020 to 1023.
+        Another INTID than that of the running priority drops the priority all the same (the architecture leaves it
+        open), so pass on only what the guest acknowledged here.
         """
         self._vm.eoi(self.index, intid & 0xFF_FFFF)
 
@@ -410,8 +412,8 @@ class Vm:
         """Restore what :meth:`save` saved, here or in another VM, of this design or another: registers and tables.
 
         The guest memory must be the saved one, the VM as built: as many vCPUs and ITSes, nothing enabled. Raises
-        ``ValueError`` for another shape, and :class:`vgic.TableError` for wrong content or a wrong order; then
-        everything is as after reset.
+        ``ValueError`` for another shape, and :class:`vgic.TableError` for wrong content or a wrong order; then the
+        ITSes are as after reset, no LPIs are enabled, and the redistributors' registers are as before.
         """
         restore_frames(state, _needed(self._frames))
         self.distributor_enabled = state.distributor_enabled

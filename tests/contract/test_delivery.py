@@ -38,6 +38,26 @@ def test_a_higher_priority_preempts_and_an_equal_one_waits(guest):
     assert vcpu.acknowledge() == 8194
 
 
+def test_the_irq_line_counts_the_running_priority(guest):
+    g = guest(events=3)
+    vcpu = g.vm.vcpu[0]
+    assert vcpu.highest_pending() is None
+    g.send(2, 1)
+    assert vcpu.highest_pending() == (8194, 0xA0)
+    assert vcpu.highest_pending(lowest_intid=True) == (8193, 0xA0)
+    assert vcpu.acknowledge(lowest_intid=True) == 8193
+    assert vcpu.has_pending
+    assert vcpu.highest_pending() is None
+    for special in range(1020, 1024):
+        vcpu.eoi(special)
+    assert vcpu.highest_pending() is None
+    g.configure(0, 0x41)
+    g.send(0)
+    assert vcpu.highest_pending() == (8192, 0x40)
+    vcpu.eoi(8193 | 1 << 40)
+    assert g.take() == [0, 2]
+
+
 @pytest.mark.parametrize("list_registers", [1, 2, 4, 16])
 def test_more_pending_than_registers_are_all_taken_by_priority(guest, list_registers):
     g = guest(events=40, list_registers=list_registers)

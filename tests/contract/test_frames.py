@@ -113,6 +113,7 @@ def test_a_failed_restore_leaves_a_vm_that_can_be_restored(design):
     with pytest.raises(vgic.TableError, match="device 0, event 3"):
         target.vm.restore(state)
     assert target.vm.lpis() == []
+    assert [vcpu.frame.read(0x70, 8) for vcpu in target.vm.vcpu] == [0x580] * 2
     assert target.vm.its[0].tables() == {"devices": [], "collections": []}
     target.vm.memory.write_u64(entry, good)
     target.vm.restore(state)

@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable
 
 import layout
-from guest import Guest
 from layout import Setup
 from operations import (
     Batch,
@@ -21,6 +20,7 @@ from operations import (
     SwitchLpis,
     Write,
 )
+from oracle_guest import Guest
 from qtest import VCPUS
 
 #: Registers that a guest may write without effect, and some that the masks leave out.

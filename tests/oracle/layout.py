@@ -42,8 +42,8 @@ DEVICE_IDS = (*SENDERS, 7, ENTRIES - 1, ENTRIES, 2 * ENTRIES, 0xFFFF)
 EVENT_IDS = (0, 1, 2, 3, 31, 255, 8192, 8193, 16383)
 COLLECTION_IDS = (0, 1, 2, 3, 4, 9, ENTRIES - 1, ENTRIES, 0xFFFF)
 #: The last one with 14 and with 15 INTID bits, and the first behind each.
-LPIS = (*range(8192, 8204), 8255, 16383, 16384, 32767)
-INTIDS = (*LPIS, 32768, 8191, 31, 0, 65536, 0xFFFF_FFFF)
+LPIS: tuple[int, ...] = (*range(8192, 8204), 8255, 16383, 16384, 32767)
+INTIDS: tuple[int, ...] = (*LPIS, 32768, 8191, 31, 0, 65536, 0xFFFF_FFFF)
 
 
 class Setup(NamedTuple):

@@ -11,16 +11,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import agent
 import masks
 from chance import Chance, setup, start
-from guest import Difference, Guest
 from layout import Setup
-from machines import Machine, QemuMachine, VgicMachine
+from machines import DESIGN, Machine, QemuMachine, VgicMachine
 from operations import Batch, Operation
+from oracle_guest import Difference, Guest
 from qtest import MISSING, Qemu, QemuError
 from taking import TakingChance, TakingGuest
+
+import vgic
 
 #: Operations from one power-on to the next.
 EPISODE = 200
@@ -90,10 +93,10 @@ def shrink(
 ) -> list[Operation]:
     """Leave out operations, and then commands, as long as there is a difference."""
 
-    def fails(some: list) -> bool:
+    def fails(some: list[Any]) -> bool:
         return replay(machines, chosen, some, kind) is not None
 
-    def reduced(items: list, fails) -> list:
+    def reduced(items: list[Any], fails: Callable[[list[Any]], bool]) -> list[Any]:
         size = len(items) // 2
         while size:
             position = 0
@@ -143,11 +146,11 @@ def report(found: Found, machines: Sequence[Machine], log: str, kind: type[Guest
     )
 
 
-def compare(seed: int, commands: int, take: bool, progress: Progress) -> Counter[str] | None:
+def compare(seed: int, commands: int, design: str, take: bool, progress: Progress) -> Counter[str] | None:
     """Run, and report a difference (and return nothing) if there is one."""
     guest, chance = (TakingGuest, TakingChance) if take else (Guest, Chance)
     with agent.start() if take else Qemu() as qemu:
-        machines = [agent.AgentMachine(qemu) if take else QemuMachine(qemu), VgicMachine()]
+        machines = [agent.AgentMachine(qemu) if take else QemuMachine(qemu), VgicMachine(design)]
         try:
             return run(machines, seed, commands, progress, guest, chance)
         except Found as found:
@@ -157,9 +160,11 @@ def compare(seed: int, commands: int, take: bool, progress: Progress) -> Counter
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    designs = [design.name for design in vgic.designs() if not design.unsound]
     parser = argparse.ArgumentParser(description="Compare vgic's ITS with QEMU's, at random.")
     parser.add_argument("--commands", type=int, default=100_000, help="at least so many ITS commands (%(default)s)")
     parser.add_argument("--seed", type=int, help="repeat a run (default: another one each time)")
+    parser.add_argument("--design", choices=designs, default=DESIGN, help="a design of vgic (%(default)s)")
     parser.add_argument("--take", action="store_true", help="vCPUs take their LPIs, too (slower)")
     options = parser.parse_args(arguments)
     if MISSING:
@@ -176,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\r  {commands} commands, {episodes} episodes, {rate:.0f} per second ", end="", file=sys.stderr)
 
     try:
-        total = compare(seed, options.commands, options.take, progress)
+        total = compare(seed, options.commands, options.design, options.take, progress)
     except KeyboardInterrupt:
         print(f"\noracle: interrupted (seed {seed})", file=sys.stderr)
         return 130

@@ -14,6 +14,7 @@ from layout import (
     FIRST_LPI,
     GICR,
     GICR_STRIDE,
+    GITS,
     ITT_ENTRY,
     PAGE,
     PENDING,
@@ -31,6 +32,10 @@ import vgic
 
 #: The design that follows the newest kernel.
 DESIGN = "v7.1.8"
+#: Designs of 6.10 and later.
+NEW = ("v6.10", "v6.17", "v7.1.8")
+#: These two have a defect that no kernel had: a walk of all LPIs finds none, so MOVALL and INVALL do nothing.
+WITHOUT_WALK = ("v2", "call-rcu")
 
 
 class State(NamedTuple):
@@ -59,11 +64,18 @@ def pending_bits(table: bytes) -> set[int]:
     return found
 
 
+def doorbell_size(event: int) -> int:
+    """GITS_TRANSLATER takes 16 and 32 bits: device 0 uses both."""
+    return 2 if event & 1 else 4
+
+
 class Machine(ABC):
     """A GIC with an ITS, four vCPUs that do not run, and RAM."""
 
     name: str
     setup: Setup
+    #: Whether it follows a kernel before 6.10.
+    old_kernel = False
     #: Whose LPIs are on.
     on: list[bool]
 
@@ -178,7 +190,7 @@ class QemuMachine(Machine):
     def msi(self, device: int, event: int) -> None:
         if device == 0:
             # A write of the qtest client has no requester id; QEMU takes it as 0.
-            self.write(TRANSLATER, 4, event)
+            self.write(TRANSLATER, doorbell_size(event), event)
             return
         number = EDU_IDS.index(device)
         self.write(self.ECAM + (device << 12) + 0x4C, 2, event)
@@ -258,6 +270,7 @@ class VgicMachine(Machine):
 
     def __init__(self, design: str = DESIGN) -> None:
         self.design = design
+        self.old_kernel = design not in NEW
 
     def _reset(self) -> None:
         self.ram = bytearray(RAM_SIZE)
@@ -287,7 +300,11 @@ class VgicMachine(Machine):
         return self.memory.read(address, size)
 
     def msi(self, device: int, event: int) -> None:
-        self._doorbell.write(0x40, event, device)
+        if device == 0:
+            # The way of an emulator whose bus says who writes.
+            self.vm.its[0].frame.write(TRANSLATER - GITS, doorbell_size(event), event, device_id=device)
+        else:
+            self._doorbell.write(0x40, event, device)
 
     def settle(self) -> None:
         # The end of an interrupt that nobody took: the vCPU enters, does nothing that matters, and leaves.

@@ -158,6 +158,13 @@ MAPC_REVIVES = _mask(
     kvm="events have lost their collection and are dead until they are mapped anew",
     remedy="a collection is not mapped again while events from before are left",
 )
+MAPC_RANGE = _mask(
+    "unmapping-with-a-vcpu-that-does-not-exist",
+    How.PREPARE,
+    qemu="MAPC with V=0 ignores its vCPU",
+    kvm="kernels before 6.10 reject it",
+    remedy="on designs of such kernels, MAPC with V=0 names vCPU 0 instead",
+)
 MAPC_CACHED = _mask(
     "mapc-to-a-vcpu-whose-lpis-are-off",
     How.PREPARE,

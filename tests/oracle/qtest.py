@@ -114,7 +114,10 @@ class Qemu:
         self._replies = self._requests.makefile("r", encoding="ascii", newline="\n")
         self._events = self._monitor.makefile("r", encoding="utf-8", newline="\n")
         try:
-            self._message()  # the greeting
+            greeting = self._message()
+            version = greeting["QMP"]["version"]["qemu"]
+            #: Major and minor.
+            self.version: tuple[int, int] = (version["major"], version["minor"])
             self._ask("qmp_capabilities")
         except BaseException:
             self.close()
@@ -151,7 +154,7 @@ class Qemu:
             line = ""
         if not line:
             raise self._died()
-        message = json.loads(line)
+        message: dict[str, Any] = json.loads(line)
         if "error" in message:
             raise QemuError(message["error"]["desc"])
         return message

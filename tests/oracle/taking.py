@@ -6,10 +6,10 @@ import commands
 import layout
 import masks
 from chance import Chance
-from guest import Difference, Guest
 from machines import State
 from masks import Masked
 from operations import Config, Operation, SwitchIts, Take
+from oracle_guest import Difference, Guest
 from qtest import VCPUS
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class TakingChance(Chance):
             steps += [rng.choice(here) for _ in range(rng.randrange(1, 5))]
         for _ in range(rng.randrange(1, 7)):
             steps.append("acknowledge")
-            steps.append(rng.choice(["eoi", "eoi", *here]) if here else "eoi")
+            steps.append(rng.choice(here) if here and rng.random() < 0.5 else "eoi")
         return Take(vcpu, tuple(steps))
 
     def operation(self) -> Operation:

@@ -7,11 +7,10 @@ import chance
 import layout
 import long
 import pytest
-from guest import Difference, Guest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from layout import Setup
-from machines import DeafMachine, QemuMachine
+from machines import DESIGN, WITHOUT_WALK, DeafMachine, QemuMachine, VgicMachine
 from operations import (
     Batch,
     Command,
@@ -26,7 +25,12 @@ from operations import (
     SwitchLpis,
     Write,
 )
+from oracle_guest import Difference, Guest
 from qtest import VCPUS
+
+import vgic
+
+DESIGNS = [design.name for design in vgic.designs() if not design.unsound]
 
 # Few ids, of which most are in use from the start, and some of every kind that is refused.
 DEVICE = st.sampled_from([0, 0, 0x18, 0x18, *layout.DEVICE_IDS])
@@ -133,6 +137,8 @@ class OracleMachine(RuleBasedStateMachine):
         self.guest.do(Inspect())
 
 
+# The thorough profile takes minutes.
+@pytest.mark.timeout(600)
 def test_legal_sequences_do_the_same_on_both(machines, examples):
     run_state_machine_as_test(type("OracleMachine", (OracleMachine,), {"machines": machines}), settings=examples)
 
@@ -142,6 +148,18 @@ def test_a_random_guest_sees_no_difference(machines):
     assert total["commands"] >= 2500
     # It did what it is there for.
     assert all(total[name] for name in ("msis", "wraps", "movall", "mapd", "discard", "mapi", "migrations"))
+
+
+@pytest.mark.parametrize("design", [name for name in DESIGNS if name not in (DESIGN, *WITHOUT_WALK)])
+def test_other_designs_do_not_differ_either(qemu, design):
+    long.run([QemuMachine(qemu), VgicMachine(design)], seed=2, commands=300)
+
+
+@pytest.mark.parametrize("design", WITHOUT_WALK)
+def test_the_defect_of_a_walk_that_finds_nothing_shows(qemu, design):
+    operations = [chance.start(), Batch((Command("int", (0, 0)), Command("movall", (0, 1))))]
+    difference = long.replay([QemuMachine(qemu), VgicMachine(design)], Setup(), operations)
+    assert "pending: only QEMU [(1, 8192)]" in str(difference)
 
 
 OPCODES = {
@@ -177,7 +195,7 @@ def test_the_long_run_says_what_it_did(capsys):
 
 
 def test_the_long_run_reports_a_difference(capsys, monkeypatch):
-    monkeypatch.setattr(long, "VgicMachine", lambda: DeafMachine(OPCODES["MOVI"]))
+    monkeypatch.setattr(long, "VgicMachine", lambda design: DeafMachine(OPCODES["MOVI"]))
     assert long.main(["--commands", "2000", "--seed", "3"]) == 1
     report = capsys.readouterr().out
     for part in (

@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -285,9 +285,9 @@ def json_parts(sections: Iterable[Section], dump: Dump) -> Iterator[str]:
     yield '],\n "remarks": ' + json_module.dumps(list(dump.remarks)) + "}\n"
 
 
-def _number(text: str) -> int:
+def _number(text: str | int) -> int:  # A default comes as it is.
     try:
-        value = int(text, 0)
+        value = int(str(text), 0)
     except ValueError:
         value = -1
     if not 0 <= value < 1 << 64:
@@ -298,7 +298,7 @@ def _number(text: str) -> int:
 def _open(file: str, base: int, stack: ExitStack) -> Dump:
     """The dump: a file is read where it is needed, a pipe is held."""
     name = "standard input" if file == "-" else file
-    stream = stack.enter_context(nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb"))
+    stream = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))  # noqa: SIM115
     status = os.fstat(stream.fileno())
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(21, "Is a directory", name)

@@ -5,6 +5,7 @@
 - :mod:`~vgic.its.saving`: the tables to guest memory and back
 """
 
+from vgic._core import Translater
 from vgic.its.commands import COMMAND_SIZE, COMMANDS, ItsCommand, decode, encode
 from vgic.its.frame import CommandFault, ItsFrame
 from vgic.its.tables import CollectionEntry, DeviceEntry, IttEntry, Level1Entry
@@ -19,6 +20,7 @@ __all__ = [
     "ItsFrame",
     "IttEntry",
     "Level1Entry",
+    "Translater",
     "decode",
     "encode",
 ]

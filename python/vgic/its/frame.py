@@ -64,12 +64,17 @@ class CommandFault(NamedTuple):
 
     #: Where it was in the command queue, in bytes.
     offset: int
-    #: The command; None if the queue could not be read there.
-    command: ItsCommand | None
+    #: Its 32 bytes; None if the queue could not be read there.
+    entry: bytes | None
     #: The architecture's error code (Arm IHI 0069, 5.3); 0 if it has none for this.
     code: int
     #: The code's name (``E_ITS_MAPD_DEVICE_OOR``), or ``UNKNOWN_COMMAND``, ``EFAULT``, ``EBUSY``, ``ENOMEM``.
     name: str
+
+    @property
+    def command(self) -> ItsCommand | None:
+        """The command, decoded; None if the queue could not be read there."""
+        return None if self.entry is None else decode(self.entry)
 
     def __str__(self) -> str:
         return f"command at {self.offset:#x}: {self.command or 'unreadable'}: {self.name}"
@@ -342,15 +347,15 @@ class ItsFrame:
         words = WORDS.unpack(entry)
         handler = self._handlers.get(words[0] & 0xFF)
         if handler is None:
-            return CommandFault(offset, decode(entry), 0, "UNKNOWN_COMMAND")
+            return CommandFault(offset, entry, 0, "UNKNOWN_COMMAND")
         try:
             handler(*words)
         except CommandError as error:
-            return CommandFault(offset, decode(entry), error.code, error.name)
+            return CommandFault(offset, entry, error.code, error.name)
         except OSError as error:
-            return CommandFault(offset, decode(entry), 0, errno.errorcode[error.errno or errno.EIO])
+            return CommandFault(offset, entry, 0, errno.errorcode[error.errno or errno.EIO])
         except MemoryError:
-            return CommandFault(offset, decode(entry), 0, "ENOMEM")
+            return CommandFault(offset, entry, 0, "ENOMEM")
         return None
 
     # Fields: DeviceID w0[63:32]; EventID w1[31:0]; pINTID w1[63:32]; Size w1[4:0]; ICID w2[15:0]; RDbase w2[47:16].

@@ -151,8 +151,11 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         best.filter(|(_, lr)| active & (level(*lr) | (level(*lr) - 1)) == 0)
     }
 
-    /// Writes `ICC_EOIR1_EL1`: drops the running priority and deactivates.
+    /// Writes `ICC_EOIR1_EL1`: drops the running priority and deactivates. Special INTIDs (1020 to 1023) end nothing.
     pub fn eoi(&mut self, intid: u32) {
+        if (1020..1024).contains(&intid) {
+            return;
+        }
         let (ctx, vcpu) = (self.ctx, self.vcpu);
         let active = vcpu.active_priorities.get(ctx);
         vcpu.active_priorities.set(ctx, active & active.wrapping_sub(1));

@@ -54,6 +54,7 @@ class Guest:
     def __init__(self, machines: Sequence[Machine], setup: Setup = Setup()) -> None:  # noqa: B008 (immutable)
         self.machines = machines
         self.setup = setup
+        self.old_kernel = any(machine.old_kernel for machine in machines)
         self.commands = 0
         self.counts: Counter[str] = Counter()
         self.its_on = False
@@ -187,6 +188,8 @@ class Guest:
         self._send(commands.mapd(device, bits - 1, itt if valid else 0, bool(valid)))
 
     def command_mapc(self, icid: int, vcpu: int, valid: int) -> None:
+        if not valid and vcpu >= VCPUS and self.old_kernel and masks.MAPC_RANGE.use():
+            vcpu = 0
         attached = self._mapped(lambda event: event.icid == icid)
         cached = False
         if icid < layout.ENTRIES and (vcpu < VCPUS or not valid):
@@ -505,8 +508,8 @@ class Guest:
 def explain(name: str, state: State, other_name: str, other: State) -> str:
     """What differs between two states, field by field."""
     lines = ["the states differ"]
-    for what, *both in zip(State._fields, state, other, strict=True):
-        one, two = (set(each.items()) if isinstance(each, dict) else each for each in both)
+    for what in State._fields:
+        one, two = (set(getattr(each, what).items() if what != "pending" else each.pending) for each in (state, other))
         if one != two:
             lines += [f"  {what}: only {name} {sorted(one - two, key=repr)}"]
             lines += [f"  {what}: only {other_name} {sorted(two - one, key=repr)}"]
