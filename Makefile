@@ -15,7 +15,7 @@ quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: help run build test test-rust test-python lint oracle bench clean
+.PHONY: help run build test test-rust test-python lint oracle fuzz bench clean
 
 help: ## Show this list.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,13 @@ lint: $(VENV)/.built $(VENV)/.dev ## Run every check of ci/.
 oracle: $(VENV)/.built $(VENV)/.dev ## Send 100,000 random commands to this ITS and to QEMU's (needs qemu-system-arm).
 	echo "  oracle qemu-system-aarch64"
 	$(BIN)/python tests/oracle/long.py --commands 100000 --seed 1
+
+fuzz: $(VENV)/.built ## Let a hostile guest execute 1,000,000 commands, then a fuzzer look for ten minutes.
+	$(call quietly,$(BIN)/python -m pip install --quiet "atheris>=2.3")
+	echo "  fuzz   seeded runs"
+	$(BIN)/python tests/hostile/fuzz.py --commands 1000000
+	echo "  fuzz   atheris"
+	$(BIN)/python tests/hostile/fuzz.py --seconds 600 --corpus target/fuzz
 
 bench: $(VENV)/.built $(VENV)/.dev ## Measure, and write BENCHMARKS.md.
 	echo "  bench  BENCHMARKS.md"

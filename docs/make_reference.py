@@ -22,6 +22,9 @@ PACKAGE = ROOT / "python" / "vgic"
 MODULES = {
     "vm": ["vm"],
     "memory": ["memory"],
+    "its": ["its", "its.frame", "its.commands", "its.tables"],
+    "redist": ["redist.frame"],
+    "state": ["state"],
     "designs": ["designs"],
     "workload": ["workload"],
     "run": ["run", "measure"],
@@ -30,16 +33,19 @@ MODULES = {
     "report": ["report.page", "report.svg"],
     "errors": ["errors"],
 }
+#: Public for other modules of the package only.
+INTERNAL = {"LpiRegisters", "save_frames", "restore_frames"}
 #: Types of the stub that the public API returns.
 TYPES = ("LpiState", "Tables", "DeviceTable", "Counts", "PathStep", "PathCounts")
-COMMANDS = ("", "compare", "stress", "replay", "designs")
+COMMANDS = ("", "compare", "stress", "replay", "designs", "its", "its decode")
 NOTE = "<!-- Made by docs/make_reference.py. Do not edit: change the docstrings, and run it again. -->\n"
 
 
 def markdown(text: str) -> str:
-    """A docstring as Markdown: roles and double backquotes become code, doctests become blocks."""
+    """A docstring as Markdown: roles and double backquotes become code, doctests and tables become blocks."""
     text = re.sub(r":\w+:`~?(?:vgic\.)?([^`]+)`", r"`\1`", text)
-    text = text.replace("``", "`")
+    text = text.replace("``", "`").replace("<n>", r"\<n\>")
+    text = re.sub(r"^(=+(?: +=+)+)\n(.*?)\n\1$", r"```text\n\2\n```", text, flags=re.MULTILINE | re.DOTALL)
     lines: list[str] = []
     inside = False
     for line in text.splitlines():
@@ -113,12 +119,14 @@ def describe_class(lines: list[str], node: ast.ClassDef) -> Iterator[str]:
             if not any(field.startswith(f"- `{name}`") for field in fields):  # not among the slots
                 kind = ast.unparse(child.annotation).strip("'")
                 fields.append(f"- `{name}: {kind}{default}`" + (f": {text}" if text else ""))
+        elif name is not None and public(name) and isinstance(child, ast.Assign) and remark(lines, child):
+            fields.append(f"- `{name}`: {remark(lines, child)}")
         elif isinstance(child, ast.FunctionDef):
             if child.name == "__init__":
                 for inner in ast.walk(child):
                     text = remark(lines, inner) if isinstance(inner, ast.Assign | ast.AnnAssign) else ""
                     target = getattr(inner, "target", None) or (getattr(inner, "targets", None) or [None])[0]
-                    if text and isinstance(target, ast.Attribute):
+                    if text and isinstance(target, ast.Attribute) and public(target.attr):
                         fields.append(f"- `{target.attr}`: {text}")
             elif public(child.name):
                 methods.append(child)
@@ -140,6 +148,7 @@ def describe_class(lines: list[str], node: ast.ClassDef) -> Iterator[str]:
 def describe(module: str) -> Iterator[str]:
     """A module: its text, and whatever ``__all__`` names, in the order of the source."""
     path = PACKAGE / (module.replace(".", "/") + ".py")
+    path = path if path.exists() else path.with_suffix("") / "__init__.py"
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     tree = ast.parse(text)
@@ -157,7 +166,7 @@ def describe(module: str) -> Iterator[str]:
                 if alias.name in names:
                     yield from describe_class(source.splitlines(), classes[alias.name])
         name = getattr(node, "name", None) or assigned(node)
-        if name not in names:
+        if name not in names or name in INTERNAL:
             continue
         if isinstance(node, ast.ClassDef):
             yield from describe_class(lines, node)
@@ -255,7 +264,6 @@ def pages() -> dict[str, str]:
     for page, modules in MODULES.items():
         title = f"# {page}\n"
         found[page] = "\n".join([title, *(part for module in modules for part in describe(module))])
-    found["errors"] += "\n" + "\n".join(stub(("CommandError",)))
     found["types"] = "# Types\n\nDictionaries that the API returns.\n\n" + "\n".join(stub(TYPES))
     index = ["# Reference\n", "- [Command line](cli.md)", "- [Table of designs](design-table.md)"]
     index += [f"- [{', '.join(f'`vgic.{m}`' for m in modules)}]({page}.md)" for page, modules in MODULES.items()]

@@ -154,14 +154,23 @@ class GuestMemory:
     def write_u64(self, address: int, value: int) -> None:
         """Write eight bytes, little-endian."""
 
-#: The 64 KiB frame of GITS_TRANSLATER, as a device sees it; keeps its Vm alive.
 @final
 class Translater:
+    """The translation page of an ITS, as a device sees it; take it from ``vm.its[n].frame.translater``.
+
+    It keeps its VM alive, and takes none of the frame's locks.
+    """
+
     @property
-    def address(self) -> int: ...  # guest physical, of the frame
-    #: Offset 0x40: the MSI with EventID `value` (its low 32 bits) from `device_id`; 1 if an LPI was taken, else 0.
-    #: Other offsets: 0. A device's write has no answer, so an MSI that is refused raises nothing.
-    def write(self, offset: int, value: int, device_id: int) -> int: ...
+    def address(self) -> int:
+        """Guest physical address of the page; GITS_TRANSLATER is at 0x40 in it."""
+
+    def write(self, offset: int, value: int, device_id: int) -> int:
+        """Write as a device: at ``offset`` 0x40, the MSI with EventID ``value`` (its low 32 bits) of ``device_id``.
+
+        Returns 1 if an LPI was taken, else 0, and 0 at other offsets. A device's write has no answer, so an MSI that is
+        refused raises nothing.
+        """
 
 @final
 class Vm:

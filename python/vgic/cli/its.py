@@ -258,14 +258,14 @@ def lines(section: Section, width: int, *, words: bool) -> Iterator[str]:
     for row in section.rows:
         if not shown:
             yield section.title
-            yield f"  {'address':{width}}  " + "  ".join(f"{head:>{wide}}" for head, wide in columns)
+            yield f"{'address':{width}}  " + "  ".join(f"{head:>{wide}}" for head, wide in columns)
             shown = True
         raw = " ".join(f"{word:016x}" for word in row.words)
         cells = row.cells if queue else (raw, *row.cells)
         text = "  ".join(f"{cell!s:>{wide}}" for (_, wide), cell in zip(columns, cells, strict=False))
-        yield f"  {row.address:#0{width}x}  {text}"
+        yield f"{row.address:#0{width}x}  {text}"
         if queue and (words or row.unknown):
-            yield f"  {'':{width}}  {raw}"
+            yield f"{'':{width}}  {raw}"
     if not shown:
         yield f"{section.title}: no entry"
 
@@ -366,9 +366,10 @@ def decode_dump(
 ) -> None:
     """Print ITS commands and table entries readably.
 
-    Tables are in the format that KVM saves (revision 0). Without register values the whole dump is one queue or one
-    table (--as); with them, what they name is printed, and --base says where the dump begins. Entries of zeroes are
-    left out.
+    Tables are in the format that KVM saves (revision 0). Without register
+    values the whole dump is one queue or one table (--as); with them, what
+    they name is printed, and --base says where the dump begins. Entries of
+    zeroes are left out.
     """
     check_json(json)
     registers = (cbaser, baser0, baser1)
@@ -390,7 +391,7 @@ def decode_dump(
 
 def _print(sections: Iterable[Section], dump: Dump, *, words: bool) -> None:
     """For people: not by way of Rich, as there may be millions of lines."""
-    width = len(f"{dump.end - 1:#x}")
+    width = max(len("address"), len(f"{dump.end - 1:#x}"))
     for number, section in enumerate(sections):
         if number:
             sys.stdout.write("\n")

@@ -84,17 +84,11 @@ class _Steps:
 
     def __init__(self) -> None:
         self.steps = 0
-        self.events = 0
 
     def step(self) -> None:
         self.steps += 1
         if self.steps > _MOST_STEPS:
             raise TableError(errno.EINVAL, f"more than {_MOST_STEPS} entries that are neither valid nor zero")
-
-    def event(self, what: str) -> None:
-        self.events += 1
-        if self.events > _MOST_EVENTS:
-            raise TableError(errno.ENOMEM, f"{what}: more than {_MOST_EVENTS} mapped events")
 
 
 def _scan(
@@ -207,6 +201,7 @@ def restore_tables(
                 raise TableError(errno.EINVAL, f"{what}: the table has no entry for that collection")
             collections[entry.collection_id] = entry.vcpu
     devices: list[tuple[int, int, int, list[tuple[int, int, int]]]] = []
+    mapped = 0
     if devices_baser & _VALID:
         for device_id, address, word in _device_entries(memory, devices_baser, steps):
             device = DeviceEntry.decode(word)
@@ -217,16 +212,21 @@ def restore_tables(
             room = 1 << device.event_bits
             scan = _scan(memory, device.itt_address, room, mask(47, 16), _event_distance, steps, what)
             for event_id, ite_address, ite_word in scan:
-                ite = IttEntry.decode(ite_word)
-                name = f"device {device_id}, event {event_id} at {ite_address:#x} ({ite})"
-                if ite.intid not in _INTIDS:
-                    raise TableError(errno.EINVAL, f"{name}: INTID {ite.intid} is not an LPI")
-                if event_id + ite.next >= room:
-                    raise TableError(errno.EINVAL, f"{name}: the next event is beyond the device's {room} events")
-                if ite.collection_id not in collections:
-                    raise TableError(errno.EINVAL, f"{name}: collection {ite.collection_id} is unknown")
-                steps.event(name)
-                events.append((event_id, ite.intid, ite.collection_id))
+                intid, following, collection_id = ite_word >> 16 & 0xFFFF_FFFF, ite_word >> 48, ite_word & 0xFFFF
+                number, why = 0, ""
+                if intid not in _INTIDS:
+                    number, why = errno.EINVAL, f"INTID {intid} is not an LPI"
+                elif event_id + following >= room:
+                    number, why = errno.EINVAL, f"the next event is beyond the device's {room} events"
+                elif collection_id not in collections:
+                    number, why = errno.EINVAL, f"collection {collection_id} is unknown"
+                elif mapped >= _MOST_EVENTS:
+                    number, why = errno.ENOMEM, f"more than {_MOST_EVENTS} mapped events"
+                if number:
+                    ite = IttEntry.decode(ite_word)
+                    raise TableError(number, f"device {device_id}, event {event_id} at {ite_address:#x} ({ite}): {why}")
+                mapped += 1
+                events.append((event_id, intid, collection_id))
             devices.append((device_id, device.event_bits, device.itt_address, events))
     failed = vm.restore(its, list(collections.items()), devices)
     if failed is not None:

@@ -1,0 +1,140 @@
+"""Hostile guests: seeded runs over every design, inputs that Hypothesis makes, and threads beside them."""
+
+import errno
+import random
+import threading
+
+import pytest
+from guest import CTLR, CWRITER, OPCODES, VALID, Machine, play
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import vgic
+from vgic.its.commands import COMMAND_SIZE, WORDS
+
+SOUND = [design.name for design in vgic.designs() if not design.unsound]
+#: Commands of the seeded runs, over all designs; with the rest some 10 ** 5.
+COMMANDS = 100_000
+BYTES = 6000
+
+
+@pytest.mark.parametrize("design", SOUND)
+def test_seeded_runs(design):
+    done, number = 0, 0
+    while done < COMMANDS // len(SOUND):
+        done += play(design, random.Random(f"{design} {number}").randbytes(BYTES)).commands
+        number += 1
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(design=st.sampled_from(SOUND), data=st.binary(max_size=600))
+def test_any_bytes(design, data):
+    play(design, data)
+
+
+@pytest.mark.parametrize("design", ["v6.8-rc1", "patch-15", "v6.10", "v6.17", "v7.1.8"])
+def test_beside_senders_and_running_vcpus(design):
+    """The guest does its worst while devices send and vCPUs take."""
+    machine = Machine(design)
+    vm = machine.vm
+    stop, failures = threading.Event(), []
+
+    def guarded(work):
+        def run():
+            try:
+                while not stop.is_set():
+                    work()
+            except BaseException as error:
+                failures.append(error)
+
+        return threading.Thread(target=run)
+
+    chances = [random.Random(n) for n in range(3)]
+
+    def send(device):
+        chance = chances[device]
+        for _ in range(20):
+            vm.its[0].frame.translater.write(0x40, chance.randrange(6), device)
+
+    def take(vcpu):
+        for _ in range(8):
+            intid = vcpu.acknowledge()
+            if intid is None:
+                break
+            vcpu.eoi(intid)
+
+    threads = [guarded(lambda n=n: send(n)) for n in range(3)]
+    threads += [guarded(lambda vcpu=vcpu: take(vcpu)) for vcpu in vm.vcpu]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(3):
+            machine.play(random.Random(f"beside {number}").randbytes(2000), check=False)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    assert failures == []
+    machine.finish()
+
+
+def test_a_full_queue_of_the_worst_legal_command_ends():
+    """As many INVALLs as a queue holds: bounded work, and a VMM may have it done bit by bit."""
+    machine = Machine(vgic.DEFAULT_DESIGN, its=1)
+    frame = machine.vm.its[0].frame
+    frame.commands_per_write = 100
+    count = 2047
+    machine.run(0, WORDS.pack(OPCODES["INVALL"], 0, 0, 0) * count)
+    writes = 1
+    while frame.read(0x90, 8) != frame.read(CWRITER, 8):
+        assert frame.process(100) <= 100
+        writes += 1
+    assert writes == -(-count // 100)
+    assert frame.errors == {}
+
+
+def test_mapped_events_are_limited():
+    """Beyond 2 ** 20 mapped events MAPTI fails; nothing is lost."""
+    ram = bytearray(1 << 20)
+    vm = vgic.Vm(1, its=2, memory=vgic.GuestMemory({0x4000_0000: ram}))
+    frame = vm.its[0].frame
+    vm.vcpu[0].frame.set(0x70, 0x4000_0000 | 15)
+    frame.set(0x100, VALID | 0x4004_0000)
+    frame.set(0x108, VALID | 0x4005_0000)
+    per_device = 1 << 9
+    events = [(event, 8192 + event % 57344, 0) for event in range(per_device)]
+    devices = [(device, 9, 0x4006_0000, events) for device in range((1 << 20) // per_device)]
+    assert vm._core.restore(0, [(0, None)], devices) is None
+    frame.set(0x80, VALID | 0x4008_0000)
+    frame.set(CTLR, 1)
+    commands = [
+        (OPCODES["MAPD"] | 4000 << 32, 1, VALID, 0),
+        (OPCODES["MAPTI"] | 4000 << 32, 8192 << 32, 0, 0),
+        (OPCODES["DISCARD"] | 4000 << 32, 0, 0, 0),
+    ]
+    vm.memory.write(0x4008_0000, b"".join(WORDS.pack(*words) for words in commands))
+    frame.write(CWRITER, 8, COMMAND_SIZE * len(commands))
+    assert frame.errors == {"ENOMEM": 1, "E_ITS_DISCARD_UNMAPPED_INTERRUPT": 1}
+    frame.reset()
+    assert vm.lpis() == []
+
+
+def test_overlapping_tables_are_bounded():
+    """65,536 devices whose translation tables are one and the same: too many events, and nothing is restored."""
+    ram = bytearray(2 << 20)
+    memory = vgic.GuestMemory({0x4000_0000: ram})
+    vm = vgic.Vm(1, memory=memory)
+    frame = vm.its[0].frame
+    vm.vcpu[0].frame.set(0x70, 0x4000_0000 | 15)
+    frame.set(0x108, VALID | 0x4001_0000)
+    frame.set(0x100, VALID | 0x4010_0000 | 7)
+    memory.write_u64(0x4001_0000, VALID)
+    itt = 0x4002_0000
+    for event in range(64):
+        memory.write_u64(itt + 8 * event, 1 << 48 | (8192 + event) << 16)
+    entry = (VALID | 1 << 49 | itt >> 8 << 5 | 15).to_bytes(8, "little")
+    memory.write(0x4010_0000, entry * 65536)
+    with pytest.raises(vgic.TableError, match="more than 1048576 mapped events") as error:
+        frame.restore_tables()
+    assert error.value.errno == errno.ENOMEM
+    assert vm.its[0].tables() == {"devices": [], "collections": []}
