@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import random
 import subprocess
 import sys
@@ -194,9 +195,9 @@ def test_entries_that_are_wrong_are_shown(vgic_command, tmp_path):
     assert vgic_command("its", "decode", "x").stdout == (
         "Command queue at 0x0\n"
         "address  command\n"
-        "0x00     opcode 0x77\n"
+        "0x00000  opcode 0x77\n"
         "         0000000000000077 0000000000000100 0000000000000002 0000000000000003\n"
-        "0x20     VMAPP (GICv4)\n"
+        "0x00020  VMAPP (GICv4)\n"
         "         0000000000000029 0000000000000000 0000000000000000 0000000000000000\n"
     )
     (tmp_path / "x").write_bytes((1 << 20).to_bytes(8, "little"))
@@ -329,5 +330,34 @@ def test_a_large_dump_is_not_held(tmp_path):
         check=False,
     )
     assert done.returncode == 0
-    assert "0x0c800000  MAPD    device_id=24 " in done.stdout
+    assert "0xc800000  MAPD    device_id=24 " in done.stdout
     assert int(done.stderr) < 128 << 10
+
+
+def test_a_progress_bar_leaves_the_output_alone(dump, tmp_path):
+    terminal, other = pty.openpty()
+    script = (
+        "import sys; import vgic.cli.its; vgic.cli.its._PATIENCE = -1; from vgic.cli import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    try:
+        for arguments in (dump, [*dump, "--json", "-"]):
+            done = subprocess.run(
+                [sys.executable, "-c", script, *arguments],
+                cwd=tmp_path,
+                env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+                stdout=subprocess.PIPE,
+                stderr=other,
+                text=True,
+                timeout=50,
+                check=False,
+            )
+            assert done.returncode == 0
+            assert "decoding" in os.read(terminal, 1 << 16).decode(errors="replace")
+            if arguments == dump:
+                assert done.stdout == FLAT
+            else:
+                assert len(json.loads(done.stdout)["entries"]) == 13
+    finally:
+        os.close(terminal)
+        os.close(other)

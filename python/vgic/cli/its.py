@@ -391,13 +391,14 @@ def decode_dump(
 
 def _print(sections: Iterable[Section], dump: Dump, *, words: bool) -> None:
     """For people: not by way of Rich, as there may be millions of lines."""
+    out = sys.stdout  # which a progress bar replaces
     width = max(len("address"), len(f"{dump.end - 1:#x}"))
     for number, section in enumerate(sections):
         if number:
-            sys.stdout.write("\n")
+            out.write("\n")
         for line in lines(section, width, words=words):
-            sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+            out.write(line + "\n")
+    out.flush()
     remarks = list(dump.remarks)
     for remark in remarks[:_MOST_REMARKS]:
         warn(f"note: {remark}")

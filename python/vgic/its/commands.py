@@ -1,5 +1,6 @@
 """ITS commands as the guest writes them: 32 bytes each, four little-endian words (Arm IHI 0069, 5.3 "ITS commands").
 
+>>> from vgic.its import decode, encode
 >>> command = decode(encode("MAPTI", device_id=3, event_id=1, intid=8193, collection_id=0))
 >>> print(command)
 MAPTI device_id=3 event_id=1 intid=8193 collection_id=0
@@ -105,6 +106,7 @@ def encode(name: str, **operands: int) -> bytes:
     ``event_bits``: 1 to 32. ``itt_address``: a multiple of 256 below 2**52. ``valid``: a bool. Raises ``ValueError``
     for an unknown command, an operand that is missing, unknown or out of range.
 
+    >>> from vgic.its import encode
     >>> encode("SYNC", vcpu=0).hex()
     '0500000000000000000000000000000000000000000000000000000000000000'
     """
