@@ -22,7 +22,7 @@ PACKAGE = ROOT / "python" / "vgic"
 MODULES = {
     "vm": ["vm"],
     "memory": ["memory"],
-    "its": ["its", "its.frame", "its.commands", "its.tables"],
+    "its": ["its", "its.frame", "its.commands", "its.tables", "registers"],
     "redist": ["redist.frame"],
     "state": ["state"],
     "designs": ["designs"],

@@ -36,15 +36,8 @@ DEVICE_ID = 8
 #: Registers by address, for --verbose.
 REGISTERS = {
     GICD: "GICD_CTLR",
-    GITS: "GITS_CTLR",
-    GITS + 0x80: "GITS_CBASER",
-    GITS + 0x88: "GITS_CWRITER",
-    GITS + 0x90: "GITS_CREADR",
-    GITS + 0x100: "GITS_BASER0",
-    GITS + 0x108: "GITS_BASER1",
-    GICR: "GICR_CTLR",
-    GICR + 0x70: "GICR_PROPBASER",
-    GICR + 0x78: "GICR_PENDBASER",
+    **{GITS + register: f"GITS_{register.name}" for register in vgic.GITS},
+    **{GICR + register: f"GICR_{register.name}" for register in vgic.GICR},
     DEVICE: "DOORBELL",
 }
 
@@ -181,18 +174,20 @@ class Machine:
         self.icc[name] = value = system[5]
         self.log(name, "<-", value)
         if name == "ICC_EOIR1_EL1":
-            self.vcpu.eoi(value & 0xFF_FFFF)
+            self.vcpu.eoi(value)
         uc.reg_write(arm64.UC_ARM64_REG_PC, uc.reg_read(arm64.UC_ARM64_REG_PC) + 4)
         return True
 
     def take_interrupt(self, pc: int) -> int:
         """Between two slices: enter the guest's handler if there is an interrupt and it may be taken; the PC then.
 
-        A full CPU interface also compares its priority with ICC_PMR_EL1 and with that of an interrupt not yet ended.
-        This guest lets all priorities through, and ends an interrupt before it unmasks the next.
+        vgic knows the running priority. A full CPU interface also has SGIs, PPIs and SPIs to compare with.
         """
+        highest = self.vcpu.highest_pending()
+        if highest is None or highest[1] >= self.icc["ICC_PMR_EL1"]:
+            return pc
         pstate = self.uc.reg_read(arm64.UC_ARM64_REG_PSTATE)
-        if pstate & PSTATE_I or not self.icc["ICC_IGRPEN1_EL1"] & 1 or not self.vcpu.has_pending:
+        if pstate & PSTATE_I or not self.icc["ICC_IGRPEN1_EL1"] & 1:
             return pc
         self.uc.cpr_write(*ELR_EL1, pc)
         self.uc.cpr_write(*SPSR_EL1, pstate)

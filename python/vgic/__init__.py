@@ -22,6 +22,7 @@ from vgic.its import CommandFault, ItsFrame
 from vgic.measure import Effort
 from vgic.memory import GuestMemory
 from vgic.redist import RedistributorFrame
+from vgic.registers import GICR, GITS
 from vgic.results import Result, ResultFile, Sample
 from vgic.run import COMPARED_DESIGNS, compare, default_workloads, replay_recorded, run, run_in_turn
 from vgic.state import SavedState
@@ -33,6 +34,8 @@ __all__ = [
     "BASELINE_DESIGN",
     "COMPARED_DESIGNS",
     "DEFAULT_DESIGN",
+    "GICR",
+    "GITS",
     "Check",
     "CommandError",
     "CommandFault",

@@ -6,9 +6,40 @@ KVM gives the guest back what it will really use: inner shareable, inner cacheab
 """
 
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["Register", "find", "mask", "merge", "part", "sanitise"]
+__all__ = ["GICR", "GITS"]
+
+
+class GITS(IntEnum):
+    """Registers of an ITS, as offsets in its frame (Arm IHI 0069, 12.18 "The ITS register map")."""
+
+    CTLR = 0x0000
+    IIDR = 0x0004
+    TYPER = 0x0008
+    CBASER = 0x0080
+    CWRITER = 0x0088
+    CREADR = 0x0090
+    BASER0 = 0x0100
+    BASER1 = 0x0108
+    PIDR2 = 0xFFE8
+    TRANSLATER = 0x1_0040
+
+
+class GICR(IntEnum):
+    """Registers of a redistributor's RD_base, LPI part, as offsets (Arm IHI 0069, 12.10)."""
+
+    CTLR = 0x0000
+    IIDR = 0x0004
+    TYPER = 0x0008
+    WAKER = 0x0014
+    PROPBASER = 0x0070
+    PENDBASER = 0x0078
+    INVLPIR = 0x00A0
+    INVALLR = 0x00B0
+    SYNCR = 0x00C0
+    PIDR2 = 0xFFE8
 
 
 def mask(high: int, low: int) -> int:

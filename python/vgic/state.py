@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vgic.errors import TableError
+from vgic.registers import GICR, GITS
 
 if TYPE_CHECKING:
     from vgic.frames import Frames
@@ -18,9 +19,11 @@ __all__ = ["SavedState", "restore_frames", "save_frames"]
 
 _SCHEMA = 1
 #: In the order of restoring; GITS_CTLR comes after the tables.
-_ITS = {"GITS_IIDR": 0x04, "GITS_CBASER": 0x80, "GITS_CREADR": 0x90, "GITS_CWRITER": 0x88}
-_ITS |= {"GITS_BASER0": 0x100, "GITS_BASER1": 0x108, "GITS_CTLR": 0x00}
-_REDISTRIBUTOR = {"GICR_PROPBASER": 0x70, "GICR_PENDBASER": 0x78, "GICR_CTLR": 0x00}
+_ITS = {
+    f"GITS_{register.name}": register
+    for register in (GITS.IIDR, GITS.CBASER, GITS.CREADR, GITS.CWRITER, GITS.BASER0, GITS.BASER1, GITS.CTLR)
+}
+_REDISTRIBUTOR = {f"GICR_{register.name}": register for register in (GICR.PROPBASER, GICR.PENDBASER, GICR.CTLR)}
 _ENABLED = 1
 #: Characters of an error that are shown.
 _MOST_TEXT = 160

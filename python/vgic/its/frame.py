@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vgic._core import CommandError
 from vgic.its.commands import COMMAND_SIZE, WORDS, ItsCommand, decode
 from vgic.its.saving import restore_tables, save_tables
-from vgic.registers import Register, find, mask, merge, part, sanitise
+from vgic.registers import GITS, Register, find, mask, merge, part, sanitise
 
 if TYPE_CHECKING:
     from vgic import _core
@@ -87,7 +87,7 @@ class ItsFrame:
     >>> ram = bytearray(1 << 20)
     >>> vm = vgic.Vm(vcpus=1, memory=vgic.GuestMemory({0x4000_0000: ram}))
     >>> frame = vm.its[0].frame
-    >>> hex(frame.read(0x8, 8))  # GITS_TYPER
+    >>> hex(frame.read(vgic.GITS.TYPER, 8))
     '0x1ef71'
     """
 
@@ -117,16 +117,18 @@ class ItsFrame:
         #: the queue, or for :meth:`process`; a guest sees an ITS that takes its time.
         self.commands_per_write: int | None = None
         self._registers = (
-            Register(0x0000, 4, (4,), self._read_ctlr, self._write_ctlr),
-            Register(0x0004, 4, (4,), self._read_iidr, self._ignore),
-            Register(0x0008, 8, (4, 8), lambda offset, size: part(_TYPER, offset, size), self._ignore),
-            Register(0x0080, 8, (4, 8), lambda offset, size: part(self._cbaser, offset, size), self._write_cbaser),
-            Register(0x0088, 8, (4, 8), lambda offset, size: part(self._cwriter, offset, size), self._write_cwriter),
-            Register(0x0090, 8, (4, 8), lambda offset, size: part(self._creadr, offset, size), self._ignore),
-            Register(0x0100, 64, (4, 8), self._read_baser, self._write_baser),
+            Register(GITS.CTLR, 4, (4,), self._read_ctlr, self._write_ctlr),
+            Register(GITS.IIDR, 4, (4,), self._read_iidr, self._ignore),
+            Register(GITS.TYPER, 8, (4, 8), lambda offset, size: part(_TYPER, offset, size), self._ignore),
+            Register(GITS.CBASER, 8, (4, 8), lambda offset, size: part(self._cbaser, offset, size), self._write_cbaser),
+            Register(
+                GITS.CWRITER, 8, (4, 8), lambda offset, size: part(self._cwriter, offset, size), self._write_cwriter
+            ),
+            Register(GITS.CREADR, 8, (4, 8), lambda offset, size: part(self._creadr, offset, size), self._ignore),
+            Register(GITS.BASER0, 64, (4, 8), self._read_baser, self._write_baser),
             Register(0xFFD0, 48, (4,), lambda offset, size: _ID_REGISTERS.get(0xFFD0 + offset, 0), self._ignore),
         )
-        self._vmm_writes = {0x0004: self._set_iidr, 0x0090: self._set_creadr}
+        self._vmm_writes: dict[int, Callable[[int], None]] = {GITS.IIDR: self._set_iidr, GITS.CREADR: self._set_creadr}
         self._handlers: dict[int, Callable[[int, int, int, int], None]] = {
             0x01: self._movi,
             0x03: self._int,

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vgic.registers import Register, find, mask, merge, part, sanitise
+from vgic.registers import GICR, Register, find, mask, merge, part, sanitise
 
 if TYPE_CHECKING:
     from vgic import _core
@@ -21,7 +21,6 @@ _ENABLE_LPIS = 1
 _CTLR_CAPABILITIES = 1 << 2 | 1 << 1
 _IIDR = 0x4B << 24 | 0x43B
 _PTZ = 1 << 62
-_PIDR2 = 0xFFE8
 _ATTRIBUTES_RESET = 3 << 7 | 1 << 10
 _PROPBASER_RES0 = mask(63, 59) | mask(55, 52) | mask(6, 5)
 _PENDBASER_RES0 = mask(63, 63) | mask(61, 59) | mask(55, 52) | mask(15, 12) | mask(6, 0)
@@ -57,16 +56,16 @@ class RedistributorFrame:
         #: Guest physical address of the frame.
         self.base = base
         self._registers = (
-            Register(0x0000, 4, (4,), self._read_ctlr, self._write_ctlr),
-            Register(0x0004, 4, (4,), lambda offset, size: _IIDR, self._ignore),
-            Register(0x0008, 8, (4, 8), lambda offset, size: part(self._typer, offset, size), self._ignore),
-            Register(0x0014, 4, (4,), lambda offset, size: 0, self._ignore),  # GICR_WAKER: always awake
-            Register(0x0070, 8, (4, 8), self._read_propbaser, self._write_propbaser),
-            Register(0x0078, 8, (4, 8), self._read_pendbaser, self._write_pendbaser),
-            Register(0x00A0, 8, (4, 8), lambda offset, size: 0, self._write_invlpir),
-            Register(0x00B0, 8, (4, 8), lambda offset, size: 0, self._write_invallr),
-            Register(0x00C0, 4, (4,), lambda offset, size: int(self._busy > 0), self._ignore),  # GICR_SYNCR
-            Register(0xFFD0, 48, (4,), lambda offset, size: 0x3B if 0xFFD0 + offset == _PIDR2 else 0, self._ignore),
+            Register(GICR.CTLR, 4, (4,), self._read_ctlr, self._write_ctlr),
+            Register(GICR.IIDR, 4, (4,), lambda offset, size: _IIDR, self._ignore),
+            Register(GICR.TYPER, 8, (4, 8), lambda offset, size: part(self._typer, offset, size), self._ignore),
+            Register(GICR.WAKER, 4, (4,), lambda offset, size: 0, self._ignore),  # GICR_WAKER: always awake
+            Register(GICR.PROPBASER, 8, (4, 8), self._read_propbaser, self._write_propbaser),
+            Register(GICR.PENDBASER, 8, (4, 8), self._read_pendbaser, self._write_pendbaser),
+            Register(GICR.INVLPIR, 8, (4, 8), lambda offset, size: 0, self._write_invlpir),
+            Register(GICR.INVALLR, 8, (4, 8), lambda offset, size: 0, self._write_invallr),
+            Register(GICR.SYNCR, 4, (4,), lambda offset, size: int(self._busy > 0), self._ignore),  # GICR_SYNCR
+            Register(0xFFD0, 48, (4,), lambda offset, size: 0x3B if 0xFFD0 + offset == GICR.PIDR2 else 0, self._ignore),
         )
         last, mpidr = vm.vcpus - 1, vcpu & 0xF | (vcpu >> 4 & 0xFF) << 8 | (vcpu >> 12) << 16
         #: Affinity 63:32, processor number 23:8, Last 4, PLPIS 0.
