@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from vgic import _core
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import TableError
 from vgic.frames import Frames
 from vgic.its.frame import ItsFrame
 from vgic.memory import GuestMemory
@@ -405,7 +406,10 @@ class Vm:
         frames = _needed(self._frames)
         for frame in frames.its:
             frame.save_tables()
-        self.save_pending_tables()
+        try:
+            self.save_pending_tables()
+        except OSError as error:
+            raise TableError(error.errno, "a pending table is not in guest memory (GICR_PENDBASER)") from None
         return save_frames(self.distributor_enabled, frames)
 
     def restore(self, state: SavedState) -> None:

@@ -27,9 +27,11 @@ _MOST_EVENT_BITS = 16
 _INTIDS = range(8192, 65536)
 #: Mapped events that a VM may have.
 _MOST_EVENTS = 1 << 20
-#: Entries that a restore looks at one by one; zeroes are skipped a page at a time and do not count.
-_MOST_STEPS = 1 << 24
+#: Entries that are neither valid nor zero, over which a restore goes one by one. Proper tables have none.
+_MOST_STEPS = 1 << 20
 _CHUNK = 1 << 12
+#: Zeroes to compare with, each a multiple of the next.
+_ZEROES = (bytes(512), bytes(64), bytes(ENTRY_SIZE))
 
 
 def table_address(baser: int) -> int:
@@ -127,11 +129,24 @@ def _scan(
                 if step == 0:
                     return True
                 index += step
-            else:
-                if word:
-                    steps.step()
+            elif word:
+                steps.step()
                 index += 1
+            else:
+                index = first + _behind_zeroes(chunk, ENTRY_SIZE * (index - first)) // ENTRY_SIZE
     return False
+
+
+def _behind_zeroes(chunk: bytes, at: int) -> int:
+    """The first entry from ``at`` on that is not zero, or the end.
+
+    Not one by one: tables of many devices may be the same memory, and one entry at a page's end is enough for a guest
+    to have every other one of the page looked at 65,536 times.
+    """
+    for zeroes in _ZEROES:
+        while chunk.startswith(zeroes, at):
+            at += len(zeroes)
+    return at
 
 
 def _device_entries(memory: "GuestMemory", baser: int, steps: _Steps) -> Generator[tuple[int, int, int], None, None]:
