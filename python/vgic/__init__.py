@@ -26,6 +26,7 @@ from vgic.registers import GICR, GITS
 from vgic.results import Result, ResultFile, Sample
 from vgic.run import COMPARED_DESIGNS, compare, default_workloads, replay_recorded, run, run_in_turn
 from vgic.state import SavedState
+from vgic.torture import TorturePeriod, TorturePlan, TortureResult, torture
 from vgic.trace import Check, Recording, check, read_recording, recordings
 from vgic.vm import Its, Vcpu, Vm
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
@@ -57,6 +58,9 @@ __all__ = [
     "SavedState",
     "StressWorkload",
     "TableError",
+    "TorturePeriod",
+    "TorturePlan",
+    "TortureResult",
     "UnknownDesign",
     "UnsoundDesign",
     "Vcpu",
@@ -74,4 +78,5 @@ __all__ = [
     "replay_recorded",
     "run",
     "run_in_turn",
+    "torture",
 ]

@@ -338,4 +338,47 @@ def replay(
     allow_unsound: bool = False,
     poll: Callable[[float], None] | None = None,
 ) -> ReplayResult: ...
+
+@type_check_only
+class TorturePeriod(TypedDict):
+    number: int
+    elapsed_seconds: float
+    seconds: float  # how long the threads ran
+    counts: dict[str, int]
+    commands: int
+    controls: int
+    lpis: int  # in the audit
+    cached: int  # likewise
+    migrated: bool
+    callbacks: int
+    oldest_callback_seconds: float
+    backlog: int
+    stalls: int
+
+@type_check_only
+class TortureVerdict(TypedDict):
+    broken: list[str]
+    known: dict[str, int]
+    stopped: bool
+
+#: ``report`` is called with each period, and about every 50 ms with None; False stops the run.
+def torture(
+    design: str,
+    *,
+    seed: int,
+    seconds: float,
+    period: float,
+    vcpus: int,
+    its: int,
+    senders: int,
+    devices: int,
+    events: int,
+    list_registers: int,
+    watchdog: float,
+    poison: bool,
+    allow_unsound: bool,
+    strict: bool,
+    report: Callable[[TorturePeriod | None], bool],
+    break_rule: str | None = None,
+) -> TortureVerdict: ...
 def pin_to_cpu(cpu: int) -> None: ...

@@ -7,10 +7,12 @@
 //! - Data structures: [`refcount`], [`list`], [`xarray`]
 //! - The interrupt controller: [`irq`], [`lpi_store`], [`cache`], [`its`], [`vcpu`], [`bus`], [`inject`], [`vm`]
 //! - What the designs are: [`designs`]
+//! - Whether all of it fits together: [`audit`]
 #![no_std]
 
 extern crate alloc;
 
+pub mod audit;
 pub mod bus;
 pub mod cache;
 pub mod designs;

@@ -8,8 +8,9 @@ use crate::guest::{ADDRESS_LIMIT, GuestMemory};
 use crate::guest_tables::GuestLpiTables;
 use crate::tables::{FlatTables, LpiTables, Shared};
 use std::sync::{Arc, PoisonError, RwLock};
+use vgic_core::audit::Audit;
 use vgic_core::bus::{DISTRIBUTOR_SIZE, Frames, ITS_SIZE, MAX_ITS, REDISTRIBUTOR_SIZE};
-use vgic_core::designs::row;
+use vgic_core::designs::{Spec, row};
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::its::Its;
 use vgic_core::its::commands::{DEVICE_BITS, MAX_EVENT_BITS};
@@ -17,7 +18,7 @@ use vgic_core::its::restore::RestoreError;
 use vgic_core::its::snapshot::{CollectionState, DeviceState};
 use vgic_core::tables::{Fault, GuestTables};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
-use vgic_core::vcpu::run::Tie;
+use vgic_core::vcpu::run::{Running, Tie};
 use vgic_core::vm::{LpiState, MAX_VCPUS};
 use vgic_core::{Command, CommandError, Design, Msi, NoMemory, Obj, SendError, Vm, with_design};
 use vgic_native::{Native, NativeCtx};
@@ -170,6 +171,54 @@ pub struct LostEvent {
     pub error: CommandError,
 }
 
+/// A vCPU in the hands of the thread that runs it.
+pub trait Cpu {
+    /// Tries to enter the guest: false if a request came in meanwhile.
+    fn enter(&mut self) -> bool;
+    /// In the guest: reads `ICC_IAR1_EL1`.
+    fn acknowledge(&mut self) -> Option<u32>;
+    /// In the guest: writes `ICC_EOIR1_EL1`.
+    fn eoi(&mut self, intid: u32);
+    /// Whether the guest has to be left.
+    fn must_exit(&self) -> bool;
+    /// Leaves the guest.
+    fn exit(&mut self);
+    /// Outside the guest: sleeps until something is pending, or `stop` is true at an interrupt.
+    fn block(&self, stop: &dyn Fn() -> bool);
+}
+
+struct Runner<'a, D: Design> {
+    vm: &'a Vm<Native, D>,
+    ctx: &'a NativeCtx,
+    running: Running<'a, Native, D>,
+}
+
+impl<D: Design> Cpu for Runner<'_, D> {
+    fn enter(&mut self) -> bool {
+        self.running.enter()
+    }
+
+    fn acknowledge(&mut self) -> Option<u32> {
+        self.running.acknowledge()
+    }
+
+    fn eoi(&mut self, intid: u32) {
+        self.running.eoi(intid);
+    }
+
+    fn must_exit(&self) -> bool {
+        self.running.must_exit()
+    }
+
+    fn exit(&mut self) {
+        self.running.exit();
+    }
+
+    fn block(&self, stop: &dyn Fn() -> bool) {
+        self.vm.block(self.ctx, self.running.vcpu(), stop);
+    }
+}
+
 /// A VM of some design.
 pub trait Host: Send + Sync {
     /// Signals an MSI.
@@ -222,6 +271,12 @@ pub trait Host: Send + Sync {
     fn eoi(&self, ctx: &NativeCtx, vcpu: u32, intid: u32);
     /// Whether something is pending for a vCPU.
     fn has_pending(&self, ctx: &NativeCtx, vcpu: u32) -> bool;
+    /// Takes the right to run a vCPU, and gives it to `run`; waits while another thread has it.
+    fn run(&self, ctx: &NativeCtx, vcpu: u32, run: &mut dyn FnMut(&mut dyn Cpu));
+    /// Makes a vCPU leave the guest or wake up, so that its thread can look around.
+    fn interrupt(&self, ctx: &NativeCtx, vcpu: u32);
+    /// Looks at all LPIs from inside, while nobody uses the VM.
+    fn audit(&self, ctx: &NativeCtx) -> Audit;
     /// The state of an LPI.
     fn lpi(&self, ctx: &NativeCtx, intid: u32) -> Option<LpiState>;
     /// The states of all mapped or queued LPIs.
@@ -232,6 +287,10 @@ pub trait Host: Send + Sync {
     fn cached_translations(&self, ctx: &NativeCtx) -> usize;
     /// How many sends are pending; exact while no other thread uses the VM.
     fn pending_count(&self, ctx: &NativeCtx) -> u64;
+    /// What the design does.
+    fn spec(&self) -> &'static Spec;
+    /// Whether control changes are kept apart from commands and from the vCPU that they are about.
+    fn is_careful(&self) -> bool;
     /// Guest physical base address of an ITS.
     fn its_base(&self, its: usize) -> u64;
     /// Address of the translation register of an ITS.
@@ -294,8 +353,12 @@ pub fn new_host(
 impl Plan<'_> {
     /// Makes the VM, as [`new_host`] does.
     pub fn host(&self, ctx: &NativeCtx) -> Result<Box<dyn Host>, Refused> {
-        let design = self.design;
-        check_design(design, self.allow_unsound)?;
+        let host = with_design!(self.design, D => Box::new(self.owned::<D>(ctx)?) as Box<dyn Host>);
+        host.ok_or_else(|| Refused::UnknownDesign(self.design.to_owned()))
+    }
+
+    fn owned<D: Design>(&self, ctx: &NativeCtx) -> Result<Owned<D>, Refused> {
+        check_design(D::NAME, self.allow_unsound)?;
         in_range("vcpus", u64::from(self.vcpus), 1, u64::from(MAX_VCPUS))?;
         in_range("list_registers", self.list_registers as u64, 1, MAX_LIST_REGISTERS as u64)?;
         in_range("its", self.its.len() as u64, 0, MAX_ITS as u64)?;
@@ -310,17 +373,14 @@ impl Plan<'_> {
                 (Tables::Guest(Arc::clone(&tables)), Box::new(Shared(tables)))
             }
         };
-        let careful = row(design).is_some_and(|row| row.control_races) && !self.allow_unsound;
+        let careful = row(D::NAME).is_some_and(|row| row.control_races) && !self.allow_unsound;
         let control = careful.then(|| RwLock::new(()));
-        let host = with_design!(design, D => {
-            let vm = Vm::<Native, D>::with_frames(ctx, self.vcpus, self.list_registers, self.frames, handle)?;
-            let mut host = Owned { vm, its: Vec::new(), tables, control };
-            for base in self.its {
-                host.its.push(host.vm.add_its(ctx, *base)?);
-            }
-            Box::new(host) as Box<dyn Host>
-        });
-        host.ok_or_else(|| Refused::UnknownDesign(design.to_owned()))
+        let vm = Vm::<Native, D>::with_frames(ctx, self.vcpus, self.list_registers, self.frames, handle)?;
+        let mut host = Owned { vm, its: Vec::new(), tables, control };
+        for base in self.its {
+            host.its.push(host.vm.add_its(ctx, *base)?);
+        }
+        Ok(host)
     }
 }
 
@@ -445,6 +505,18 @@ impl<D: Design> Host for Owned<D> {
         self.vm.vcpu_pending_irq(ctx, &self.vm.vcpus[vcpu as usize])
     }
 
+    fn run(&self, ctx: &NativeCtx, vcpu: u32, run: &mut dyn FnMut(&mut dyn Cpu)) {
+        run(&mut Runner { vm: &self.vm, ctx, running: self.vm.run_vcpu(ctx, vcpu) });
+    }
+
+    fn interrupt(&self, ctx: &NativeCtx, vcpu: u32) {
+        self.vm.vcpus[vcpu as usize].interrupt(ctx);
+    }
+
+    fn audit(&self, ctx: &NativeCtx) -> Audit {
+        self.vm.audit(ctx)
+    }
+
     fn lpi(&self, ctx: &NativeCtx, intid: u32) -> Option<LpiState> {
         self.vm.lpi(ctx, intid)
     }
@@ -463,6 +535,14 @@ impl<D: Design> Host for Owned<D> {
 
     fn pending_count(&self, ctx: &NativeCtx) -> u64 {
         self.vm.pending_count(ctx)
+    }
+
+    fn spec(&self) -> &'static Spec {
+        &D::SPEC
+    }
+
+    fn is_careful(&self) -> bool {
+        self.control.is_some()
     }
 
     fn its_base(&self, its: usize) -> u64 {

@@ -1,4 +1,4 @@
-//! Workloads on the engine: the kernel's stress test, recorded guests, and the VM that Python drives.
+//! Workloads on the engine: the kernel's stress test, recorded guests, torture, and the VM that Python drives.
 
 pub mod clock;
 pub mod company;
@@ -10,3 +10,4 @@ pub mod replay;
 pub mod sample;
 pub mod stress;
 pub mod tables;
+pub mod torture;

@@ -2,20 +2,20 @@
 //!
 //! Each class (`"vgic_irq"`) has one counter of live objects in the process, touched once by an allocation and once
 //! by a release and by nothing else. A context remembers the classes that it used last; the table of classes is
-//! locked only on first use. In debug builds the memory of a freed object is filled with [`POISON`] before it
-//! goes back to the allocator, so that a use after free reads nonsense instead of what was there.
+//! locked only on first use. In debug builds, and while the [quarantine](crate::quarantine) is on, the memory of a freed
+//! object is filled with [`POISON`](crate::POISON) before it goes back to the allocator, so that a use after free reads
+//! nonsense instead of what was there.
 
 use crate::ctx::NativeCtx;
 use crate::layout::NativeLayout;
+use crate::quarantine;
+use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI64, Ordering};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use vgic_core::{NoMemory, Obj};
-
-/// What freed memory is filled with in debug builds.
-pub const POISON: u8 = 0xDE;
 
 /// The live objects of one class, on a cache line of its own.
 #[repr(align(128))]
@@ -113,25 +113,30 @@ pub(crate) unsafe fn free<T>(obj: Obj<T>) {
     release(boxed);
 }
 
-/// Gives the memory back.
-#[cfg(not(debug_assertions))]
+/// Gives the memory back; poisoned in debug builds, and by way of the quarantine if that is on.
 #[inline(always)]
 fn release<T>(boxed: Box<Boxed<T>>) {
-    drop(boxed);
+    if quarantine::is_on() || cfg!(debug_assertions) {
+        release_poisoned(boxed);
+    } else {
+        drop(boxed);
+    }
 }
 
-/// Gives the memory back, poisoned.
-#[cfg(debug_assertions)]
-fn release<T>(boxed: Box<Boxed<T>>) {
+#[cold]
+fn release_poisoned<T>(boxed: Box<Boxed<T>>) {
+    let class = boxed.class.name;
     let ptr = Box::into_raw(boxed);
+    let layout = Layout::new::<Boxed<T>>();
     // SAFETY: N-04: the box was owned, so `ptr` is valid and nobody else uses it; its content is dropped once, and any
-    // bytes are a valid `MaybeUninit`, which drops nothing. The writes are volatile since the compiler may leave out
-    // plain ones to memory that is freed next.
+    // bytes are a valid `MaybeUninit`, which drops nothing.
     unsafe {
         ptr.drop_in_place();
-        for byte in 0..size_of::<Boxed<T>>() {
-            ptr.cast::<u8>().add(byte).write_volatile(POISON);
+        if quarantine::is_on() {
+            quarantine::keep(ptr.cast(), layout, class);
+        } else {
+            quarantine::fill(ptr.cast(), layout.size());
+            drop(Box::from_raw(ptr.cast::<core::mem::MaybeUninit<Boxed<T>>>()));
         }
-        drop(Box::from_raw(ptr.cast::<core::mem::MaybeUninit<Boxed<T>>>()));
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::ctx::NativeCtx;
 use core::sync::atomic::{AtomicU64, Ordering};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -39,6 +41,7 @@ pub(crate) fn relax(spins: u32) {
 }
 
 static WARNINGS: AtomicU64 = AtomicU64::new(0);
+static BY_TEXT: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 
 /// How many warnings there were in the process so far.
 pub fn warnings() -> u64 {
@@ -46,17 +49,20 @@ pub fn warnings() -> u64 {
     WARNINGS.load(Ordering::Relaxed)
 }
 
+/// The same by text.
+pub fn warnings_by_text() -> BTreeMap<&'static str, u64> {
+    BY_TEXT.lock().clone()
+}
+
 /// Counts a warning; debug builds print each message once.
 #[cold]
 pub(crate) fn warn(what: &'static str) {
     // Relaxed: a count that orders nothing.
     WARNINGS.fetch_add(1, Ordering::Relaxed);
-    if cfg!(debug_assertions) {
-        static SEEN: parking_lot::Mutex<Vec<&'static str>> = parking_lot::Mutex::new(Vec::new());
-        let mut seen = SEEN.lock();
-        if !seen.contains(&what) {
-            seen.push(what);
-            eprintln!("vgic: warning: {what}");
-        }
+    let mut by_text = BY_TEXT.lock();
+    let count = by_text.entry(what).or_default();
+    *count += 1;
+    if *count == 1 && cfg!(debug_assertions) {
+        eprintln!("vgic: warning: {what}");
     }
 }

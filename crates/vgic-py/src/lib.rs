@@ -6,6 +6,7 @@ mod errors;
 mod memory;
 mod pool;
 mod runs;
+mod torture;
 mod translater;
 mod vm;
 
@@ -22,5 +23,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<vm::Vm>()?;
     catalogue::add(m)?;
     runs::add(m)?;
+    torture::add(m)?;
     Ok(())
 }

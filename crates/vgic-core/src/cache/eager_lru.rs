@@ -126,8 +126,11 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
         }
     }
 
-    fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        vm.dist.cache.list.iter(ctx).take_while(|entry| entry.irq.get(ctx).is_some()).count()
+        for entry in vm.dist.cache.list.iter(ctx) {
+            let Some(irq) = entry.irq.get(ctx) else { break };
+            f(entry.key.get(ctx), irq);
+        }
     }
 }

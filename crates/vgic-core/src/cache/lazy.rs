@@ -304,8 +304,11 @@ impl<P: Platform> Cache<P> for LazyList<P> {
         }
     }
 
-    fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        vm.dist.cache.list.locked().iter(ctx).take_while(|entry| entry.irq(ctx).is_some()).count()
+        for entry in vm.dist.cache.list.locked().iter(ctx) {
+            let Some(irq) = entry.irq(ctx) else { break };
+            f(entry.key.get(ctx), irq);
+        }
     }
 }

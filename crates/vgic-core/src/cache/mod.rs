@@ -58,8 +58,15 @@ pub trait Cache<P: Platform>: Send + Sync + Sized + 'static {
     /// Frees the entries; the cache was emptied and nobody else uses the VM any more.
     fn destroy<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx);
 
+    /// Calls `f` with each cached translation. `f` takes no lock.
+    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, f: impl FnMut(Key, Obj<Irq<P>>));
+
     /// How many translations are cached now.
-    fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize;
+    fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+        let mut count = 0;
+        Self::for_each(vm, ctx, |_, _| count += 1);
+        count
+    }
 }
 
 /// The three fields that make a cache entry's key.
@@ -88,6 +95,11 @@ impl<P: Platform> KeyFields<P> {
         self.doorbell.get(ctx) == key.doorbell
             && self.device_id.get(ctx) == key.device_id
             && self.event_id.get(ctx) == key.event_id
+    }
+
+    pub(crate) fn get(&self, ctx: &P::Ctx) -> Key {
+        use crate::platform::PlainCell;
+        Key { doorbell: self.doorbell.get(ctx), device_id: self.device_id.get(ctx), event_id: self.event_id.get(ctx) }
     }
 
     pub(crate) fn set(&self, ctx: &P::Ctx, key: Key) {

@@ -80,16 +80,14 @@ impl<P: Platform> Cache<P> for PerIts<P> {
         vm.bus.for_each_its(ctx, |its| its.translation_cache.destroy(ctx));
     }
 
-    fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
-        let mut count = 0;
+    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
         vm.bus.for_each_its(ctx, |its| {
             let mut from = 0;
-            while let Some((at, _)) = its.translation_cache.next(ctx, from, u32::MAX) {
-                count += 1;
+            while let Some((at, irq)) = its.translation_cache.next(ctx, from, u32::MAX) {
+                f(Key { doorbell: its.doorbell(), device_id: at >> 16, event_id: at & 0xffff }, irq);
                 let Some(next) = at.checked_add(1) else { break };
                 from = next;
             }
         });
-        count
     }
 }

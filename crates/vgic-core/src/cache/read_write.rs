@@ -139,8 +139,11 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
         }
     }
 
-    fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
         let _lock = Read::<P>::lock_irqsave(&vm.dist.cache.lock, ctx);
-        vm.dist.cache.list.iter(ctx).take_while(|entry| entry.irq.get(ctx).is_some()).count()
+        for entry in vm.dist.cache.list.iter(ctx) {
+            let Some(irq) = entry.irq.get(ctx) else { break };
+            f(entry.key.get(ctx), irq);
+        }
     }
 }

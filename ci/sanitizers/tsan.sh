@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The Rust tests and two minutes of torture under ThreadSanitizer. Minutes long; not part of lint.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# vgic_tsan: TSan does not see fences; see crates/vgic-native/src/atomics.rs.
+export RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg vgic_tsan"
+target_dir="${CARGO_TARGET_DIR:-target}/tsan"
+. ci/sanitizers/common.sh
+export TSAN_OPTIONS="suppressions=$PWD/ci/sanitizers/tsan.supp:${TSAN_OPTIONS:-}"
+[ "${1:-}" = torture ] || under_sanitizer
+torture

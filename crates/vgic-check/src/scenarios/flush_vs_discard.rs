@@ -1,0 +1,29 @@
+//! A vCPU takes an LPI while its event is unmapped: it may still be delivered once, and goes when it leaves the ap_list.
+
+use crate::guest::Guest;
+use crate::platform::ctx::Ctx;
+use crate::scenario::Scenario;
+use vgic_core::Design;
+
+/// See the module's text.
+pub struct FlushVsDiscard;
+
+impl Scenario for FlushVsDiscard {
+    const NAME: &'static str = "flush_vs_discard";
+    const ABOUT: &'static str = "a vCPU flushes, takes and folds an LPI, against DISCARD of its event";
+    const BOUND: &'static str = "1 vCPU, 2 events (one pending), 1 run, 1 DISCARD";
+
+    fn run<D: Design>(ctx: &Ctx) {
+        let guest = Guest::<D>::new(ctx, 1, 1);
+        guest.map(ctx, 0, 0, 0);
+        guest.map(ctx, 1, 1, 0);
+        let _ = guest.send(ctx, 0);
+        guest.spawn(ctx, "vcpu0", |guest, ctx| {
+            guest.run(ctx, 0);
+        });
+        guest.spawn(ctx, "guest", |guest, ctx| {
+            let _ = guest.discard(ctx, 0);
+        });
+        guest.finish(ctx);
+    }
+}

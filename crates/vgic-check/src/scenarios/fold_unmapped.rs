@@ -1,0 +1,34 @@
+//! An LPI is in a list register when LPIs are turned off and its event is unmapped: the fold finds nothing under its
+//! INTID.
+
+use crate::guest::Guest;
+use crate::platform::ctx::Ctx;
+use crate::scenario::Scenario;
+use vgic_core::Design;
+
+/// See the module's text.
+pub struct FoldUnmapped;
+
+impl Scenario for FoldUnmapped {
+    const NAME: &'static str = "fold_unmapped";
+    const ABOUT: &'static str = "an LPI in a list register loses its mapping and its place on the ap_list";
+    const BOUND: &'static str = "1 vCPU, 2 events (one pending), 1 entry and exit, 1 write to GICR_CTLR, 1 DISCARD";
+
+    fn run<D: Design>(ctx: &Ctx) {
+        let guest = Guest::<D>::new(ctx, 1, 1);
+        guest.map(ctx, 0, 0, 0);
+        guest.map(ctx, 1, 1, 0);
+        let _ = guest.send(ctx, 0);
+        guest.spawn(ctx, "vcpu0", |guest, ctx| {
+            ctx.note(|| "enters and leaves, takes nothing".to_owned());
+            let mut running = guest.vm.run_vcpu(ctx, 0);
+            running.enter();
+            running.exit();
+        });
+        guest.spawn(ctx, "guest", |guest, ctx| {
+            guest.set_lpis(ctx, 0, false);
+            let _ = guest.discard(ctx, 0);
+        });
+        guest.finish(ctx);
+    }
+}

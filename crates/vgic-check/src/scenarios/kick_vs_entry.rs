@@ -1,0 +1,41 @@
+//! A vCPU enters the guest while an MSI is sent to it: it sees the request and stays out, or it is kicked.
+
+use crate::guest::Guest;
+use crate::platform::Shuttle;
+use crate::platform::ctx::Ctx;
+use crate::scenario::Scenario;
+use vgic_core::{Design, Platform};
+
+/// See the module's text.
+pub struct KickVsEntry;
+
+impl Scenario for KickVsEntry {
+    const NAME: &'static str = "kick_vs_entry";
+    const ABOUT: &'static str = "a vCPU that enters the guest, against an MSI to it: no kick may be lost";
+    const BOUND: &'static str = "1 vCPU, 1 cached event, 1 MSI; the vCPU runs until it has taken the LPI";
+
+    fn run<D: Design>(ctx: &Ctx) {
+        let guest = Guest::<D>::new(ctx, 1, 1);
+        guest.map(ctx, 0, 0, 0);
+        guest.warm(ctx, &[0]);
+        guest.spawn(ctx, "vcpu0", |guest, ctx| {
+            ctx.note(|| "runs until it has taken an LPI".to_owned());
+            let mut running = guest.vm.run_vcpu(ctx, 0);
+            loop {
+                running.enter_always();
+                if let Some(intid) = running.acknowledge() {
+                    running.eoi(intid);
+                    return;
+                }
+                while !running.must_exit() {
+                    Shuttle::relax(ctx, 1);
+                }
+                running.exit();
+            }
+        });
+        guest.spawn(ctx, "sender", |guest, ctx| {
+            let _ = guest.send(ctx, 0);
+        });
+        guest.finish(ctx);
+    }
+}

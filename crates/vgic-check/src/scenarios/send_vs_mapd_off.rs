@@ -1,0 +1,30 @@
+//! A cached MSI against MAPD with V = 0, which frees the device and all its events, and empties the cache last.
+
+use crate::guest::Guest;
+use crate::platform::ctx::Ctx;
+use crate::scenario::Scenario;
+use vgic_core::{Command, Design};
+
+/// See the module's text.
+pub struct SendVsMapdOff;
+
+impl Scenario for SendVsMapdOff {
+    const NAME: &'static str = "send_vs_mapd_off";
+    const ABOUT: &'static str = "a cached MSI against MAPD V=0 of its device";
+    const BOUND: &'static str = "1 vCPU, 2 events (one cached), 1 MSI, 1 MAPD";
+
+    fn run<D: Design>(ctx: &Ctx) {
+        let guest = Guest::<D>::new(ctx, 1, 1);
+        guest.map(ctx, 0, 0, 0);
+        guest.map(ctx, 1, 1, 0);
+        guest.warm(ctx, &[0]);
+        guest.spawn(ctx, "sender", |guest, ctx| {
+            let _ = guest.send(ctx, 0);
+        });
+        guest.spawn(ctx, "guest", |guest, ctx| {
+            let off = Command::Mapd { device_id: 0, event_bits: 5, itt_addr: 0, valid: false };
+            let _ = guest.command(ctx, off);
+        });
+        guest.finish(ctx);
+    }
+}

@@ -1,0 +1,68 @@
+//! Every search finds what is there; what it finds can be played again, is short, and is told.
+
+use std::time::Duration;
+use vgic_check::{Failed, Options, Report, Rule, Search, check};
+
+fn searched(design: &str, search: Search) -> Report {
+    let options = Options { search, time: Duration::from_secs(10), ..Options::default() };
+    check("send_vs_discard", design, &options, &|| false).expect("both exist")
+}
+
+#[test]
+fn every_search_finds_it_and_makes_it_short() {
+    for search in [Search::Bounded { preemptions: 2 }, Search::Random, Search::Pct { depth: 3 }] {
+        let report = searched("v6.7", search.clone());
+        let story = report.story().unwrap_or_else(|| panic!("{search:?} finds nothing"));
+        assert_eq!((story.rule, story.preemptions), (Rule::UseAfterFree, 1), "{search:?}");
+        assert!(!report.complete, "a search that found something has not tried everything");
+    }
+}
+
+#[test]
+fn a_schedule_is_played_again() {
+    let first = searched("v6.7", Search::Bounded { preemptions: 1 });
+    let first = first.story().expect("it is there");
+    let again = searched("v6.7", Search::Replay(first.schedule.clone()));
+    let again = again.story().expect("it is there again");
+    assert_eq!(first.text(true), again.text(true));
+    // In a design with the fix, the same schedule does no harm.
+    assert!(searched("v6.8-rc1", Search::Replay(first.schedule.clone())).story().is_none());
+}
+
+#[test]
+fn a_search_is_repeatable() {
+    let schedule = |search: Search| searched("v6.7", search).story().expect("it is there").schedule.clone();
+    for search in [Search::Bounded { preemptions: 1 }, Search::Random] {
+        assert_eq!(schedule(search.clone()), schedule(search));
+    }
+}
+
+#[test]
+fn the_story_names_who_did_what() {
+    let report = searched("v6.7", Search::Bounded { preemptions: 1 });
+    let text = report.story().expect("it is there").text(false);
+    for part in ["use after free", "sends event 0", "DISCARD event 0", "frees vgic_irq#0", "guest goes on", "replay: "]
+    {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+}
+
+#[test]
+fn limits_are_kept_and_told() {
+    let options = Options { executions: 5, ..Options::default() };
+    let report = check("send_vs_discard", "v7.1.8", &options, &|| false).expect("both exist");
+    assert_eq!((report.executions, report.complete, report.stopped), (5, false, false));
+    let report = check("send_vs_discard", "v7.1.8", &Options::default(), &|| true).expect("both exist");
+    assert_eq!((report.executions, report.complete, report.stopped), (0, false, true));
+}
+
+#[test]
+fn what_does_not_exist_is_said() {
+    let options = Options::default();
+    let failed = |scenario, design| check(scenario, design, &options, &|| false).err();
+    assert_eq!(failed("nothing", "v6.7"), Some(Failed::Unknown));
+    assert_eq!(failed("mix", "v0"), Some(Failed::Unknown));
+    let options = Options { search: Search::Replay("nonsense".to_owned()), ..Options::default() };
+    assert_eq!(check("mix", "v6.7", &options, &|| false).err(), Some(Failed::Schedule));
+}

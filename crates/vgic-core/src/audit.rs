@@ -1,0 +1,122 @@
+//! A look at every LPI from inside: who holds references on it, and what lists, index, tables and caches say of it.
+//!
+//! For a VM that nobody uses meanwhile: no lock is held from one step to the next. An LPI is told from another one by
+//! the address of its object, since a design may have two of one INTID, or one that its index has lost.
+
+use crate::cache::{Cache, Key};
+use crate::designs::Design;
+use crate::irq::{Irq, NO_VCPU};
+use crate::obj::Obj;
+use crate::platform::{PlainCell, Platform, PointerCell};
+use crate::vm::Vm;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// One LPI, and everything that leads to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LpiAudit {
+    /// Its INTID.
+    pub intid: u32,
+    /// Its reference count.
+    pub references: u32,
+    /// The index of LPIs has it, under its own INTID.
+    pub indexed: bool,
+    /// How many events are mapped to it.
+    pub mappings: u32,
+    /// How many translations of it are cached.
+    pub cached: u32,
+    /// The vCPUs on whose `ap_list` it is.
+    pub queues: Vec<u32>,
+    /// The vCPU on whose `ap_list` it is by its own account.
+    pub queued_on: Option<u32>,
+    /// The vCPU that it should go to.
+    pub target_vcpu: Option<u32>,
+    /// Pending, outside list registers.
+    pub pending: bool,
+    /// Enabled.
+    pub enabled: bool,
+    /// Active.
+    pub active: bool,
+    /// Its last reference went where it could not be released, and its release is still to come (`v6.17`).
+    pub pending_release: bool,
+}
+
+/// An event that is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MappingAudit {
+    /// What a cached translation of it is found by.
+    pub key: Key,
+    /// The address of its LPI.
+    pub lpi: usize,
+}
+
+/// All of a VM's LPIs.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// By the address of the object.
+    pub lpis: BTreeMap<usize, LpiAudit>,
+    /// Every event that is mapped to an LPI.
+    pub mappings: Vec<MappingAudit>,
+    /// Every cached translation: its key, and the address of the LPI that it leads to.
+    pub cached: Vec<(Key, usize)>,
+}
+
+impl Audit {
+    fn lpi<P: Platform>(&mut self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> (usize, &mut LpiAudit) {
+        let some = |cell: &P::Cell<u32>| Some(cell.get(ctx)).filter(|vcpu| *vcpu != NO_VCPU);
+        let address = irq.as_ptr() as usize;
+        let lpi = self.lpis.entry(address).or_insert_with(|| LpiAudit {
+            intid: irq.intid.get(ctx),
+            references: irq.refcount.read(ctx),
+            queued_on: some(&irq.vcpu),
+            target_vcpu: some(&irq.target_vcpu),
+            pending: irq.is_pending(ctx),
+            enabled: irq.enabled.get(ctx),
+            active: irq.active.get(ctx),
+            pending_release: irq.pending_release.get(ctx),
+            ..LpiAudit::default()
+        });
+        (address, lpi)
+    }
+}
+
+impl<P: Platform, D: Design> Vm<P, D> {
+    /// Looks at every LPI that anything leads to. Nobody else uses the VM meanwhile.
+    pub fn audit(&self, ctx: &P::Ctx) -> Audit {
+        let mut audit = Audit::default();
+        let store = &self.dist.store;
+        if D::SPEC.index.has_list() {
+            for irq in store.lpi_list.iter(ctx) {
+                audit.lpi(ctx, irq).1.indexed = true;
+            }
+        } else {
+            store.lpi_xa.for_each(ctx, 0, u32::MAX, |intid, irq| {
+                let lpi = audit.lpi(ctx, irq).1;
+                lpi.indexed = lpi.intid == intid;
+            });
+        }
+        for vcpu in &self.vcpus {
+            for irq in vcpu.ap_list.iter(ctx) {
+                audit.lpi(ctx, irq).1.queues.push(vcpu.id);
+            }
+        }
+        for its in self.its_list(ctx) {
+            for device in its.device_list.iter(ctx) {
+                for ite in device.itt.iter(ctx) {
+                    let Some(irq) = ite.irq.get(ctx) else { continue };
+                    let (address, lpi) = audit.lpi(ctx, irq);
+                    lpi.mappings += 1;
+                    let (device_id, event_id) = (device.device_id.get(ctx), ite.event_id.get(ctx));
+                    let key = Key { doorbell: its.doorbell(), device_id, event_id };
+                    audit.mappings.push(MappingAudit { key, lpi: address });
+                }
+            }
+        }
+        D::Cache::<P>::for_each(self, ctx, |key, irq| {
+            let (address, lpi) = audit.lpi(ctx, irq);
+            lpi.cached += 1;
+            audit.cached.push((key, address));
+        });
+        audit
+    }
+}
