@@ -22,7 +22,7 @@ class Frames:
         shared = LpiRegisters()
         size = RedistributorFrame.SIZE
         #: One for each ITS.
-        self.its = [ItsFrame(vm, n, memory, vm.vcpus) for n in range(vm.its_count)]
+        self.its = [ItsFrame(vm, n, memory) for n in range(vm.its_count)]
         #: One for each vCPU.
         self.redistributors = [RedistributorFrame(vm, n, shared, redistributors + n * size) for n in range(vm.vcpus)]
         frames: list[ItsFrame | RedistributorFrame] = [*self.its, *self.redistributors]

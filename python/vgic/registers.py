@@ -86,6 +86,16 @@ class Register(NamedTuple):
     write: Callable[[int, int, int], None]
 
 
+def read_only(offset: int, size: int, value: int) -> None:
+    """The write of a register that cannot be written."""
+
+
+def access(registers: Iterable[Register], offset: int, size: int) -> Register | None:
+    """The register that a guest reaches by ``size`` bytes at ``offset``; None if none allows that access."""
+    register = find(registers, offset)
+    return register if register is not None and size in register.sizes and offset % size == 0 else None
+
+
 def find(registers: Iterable[Register], offset: int) -> Register | None:
     """The register at ``offset``."""
     for register in registers:

@@ -118,7 +118,7 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
             frame.restore_tables()
         for frame, registers in zip(its, state.its, strict=True):
             frame.set(_ITS["GITS_CTLR"], registers["GITS_CTLR"])
-    except OSError:
+    except BaseException:  # Ctrl-C and a lack of memory, too, must leave nothing half restored.
         for frame in its:
             frame.reset()
         for redistributor in redistributors:

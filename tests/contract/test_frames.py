@@ -1,13 +1,13 @@
 """Register frames above every design: threads beside them, and saved state in another design."""
 
 import random
-import threading
 
 import pytest
 from quirks import SOUND
 
 import vgic
 from vgic.its import encode
+from workers import working
 
 RAM, RAM_SIZE = 0x4000_0000, 4 << 20
 DEVICES, COLLECTIONS, CONFIG, PENDING, TRANSLATION_TABLES = (RAM + n * 0x1_0000 for n in (1, 2, 3, 4, 16))
@@ -125,18 +125,6 @@ def test_a_failed_restore_leaves_a_vm_that_can_be_restored(design):
 def test_commands_beside_sends_and_running_vcpus(design, seed):
     """Three devices send and two vCPUs take while the guest reprograms everything."""
     machine = Machine(design)
-    stop = threading.Event()
-    failures = []
-
-    def guarded(work):
-        def run():
-            try:
-                while not stop.is_set():
-                    work()
-            except BaseException as error:
-                failures.append(error)
-
-        return threading.Thread(target=run)
 
     def send(device):
         chance = random.Random(f"{seed} {device}")
@@ -147,12 +135,10 @@ def test_commands_beside_sends_and_running_vcpus(design, seed):
 
         return one
 
-    threads = [guarded(send(device)) for device in range(3)]
-    threads += [guarded(lambda vcpu=vcpu: machine.take(vcpu)) for vcpu in range(2)]
-    for thread in threads:
-        thread.start()
+    jobs = [send(device) for device in range(3)]
+    jobs += [lambda vcpu=vcpu: machine.take(vcpu) for vcpu in range(2)]
     chance = random.Random(seed)
-    try:
+    with working(*jobs):
         for _ in range(150):
             machine.run(*(random_command(machine, chance) for _ in range(chance.randrange(1, 8))))
             if chance.random() < 0.1:
@@ -166,11 +152,6 @@ def test_commands_beside_sends_and_running_vcpus(design, seed):
                 machine.vm.vcpu[chance.randrange(2)].frame.write(0xB0, 8, 0)
             if chance.random() < 0.1:
                 machine.its.save_tables()
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-    assert failures == []
     assert set(machine.its.errors) <= EXPECTED, machine.its.errors
     # The guest starts anew: everything that it maps is delivered.
     machine.its.reset()

@@ -2,20 +2,19 @@
 
 import errno
 import random
-import threading
 
 import pytest
 from guest import CTLR, CWRITER, OPCODES, VALID, Machine, play
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory import left_since, objects
-from quirks import quirks
+from quirks import SOUND, quirks
 
 import vgic
 from vgic.its import saving
 from vgic.its.commands import COMMAND_SIZE, WORDS
+from workers import working
 
-SOUND = [design.name for design in vgic.designs() if not design.unsound]
 #: Commands of the seeded runs, over all designs; with the rest some 10 ** 5.
 COMMANDS = 100_000
 BYTES = 6000
@@ -45,18 +44,6 @@ def test_beside_senders_and_running_vcpus(design):
     """The guest does its worst while devices send and vCPUs take."""
     machine = Machine(design)
     vm = machine.vm
-    stop, failures = threading.Event(), []
-
-    def guarded(work):
-        def run():
-            try:
-                while not stop.is_set():
-                    work()
-            except BaseException as error:
-                failures.append(error)
-
-        return threading.Thread(target=run)
-
     chances = [random.Random(n) for n in range(3)]
 
     def send(device):
@@ -71,18 +58,11 @@ def test_beside_senders_and_running_vcpus(design):
                 break
             vcpu.eoi(intid)
 
-    threads = [guarded(lambda n=n: send(n)) for n in range(3)]
-    threads += [guarded(lambda vcpu=vcpu: take(vcpu)) for vcpu in vm.vcpu]
-    for thread in threads:
-        thread.start()
-    try:
+    jobs = [lambda n=n: send(n) for n in range(3)]
+    jobs += [lambda vcpu=vcpu: take(vcpu) for vcpu in vm.vcpu]
+    with working(*jobs):
         for number in range(3):
             machine.play(random.Random(f"beside {number}").randbytes(2000), check=False)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-    assert failures == []
     machine.finish()
 
 

@@ -21,8 +21,10 @@ def torture(
     vcpus: Annotated[int, typer.Option(metavar="N", help="vCPUs, 2 to 64; a thread each.")] = 3,
     its: Annotated[int, typer.Option(metavar="N", help="ITSes, 1 to 8; a thread each that gives commands.")] = 2,
     senders: Annotated[int, typer.Option(metavar="N", help="Threads that send, 1 to 256.")] = 2,
-    devices: Annotated[int, typer.Option(metavar="N", help="Devices of each ITS whose events stay mapped.")] = 2,
-    events: Annotated[int, typer.Option(metavar="N", help="Events of each of these devices.")] = 8,
+    devices: Annotated[
+        int, typer.Option(metavar="N", help="Devices of each ITS whose events stay mapped, 1 to 256.")
+    ] = 2,
+    events: Annotated[int, typer.Option(metavar="N", help="Events of each of these devices, 1 to 1024.")] = 8,
     list_registers: Annotated[int, typer.Option(metavar="N", help="List registers of each vCPU, 1 to 16.")] = 4,
     period: Annotated[float, typer.Option(metavar="S", help="Seconds between two audits.")] = 1.0,
     watchdog: Annotated[
@@ -39,9 +41,11 @@ def torture(
 ) -> int:
     """Do everything at random on real threads, and check every rule that can be checked.
 
-    Threads map, move, discard, enable, disable, send, take, save and restore; freed memory is poisoned. After each
-    period all of them rest, and references, queues, caches, counts and deliveries are audited. All that is random comes
-    from the seed; the threads are real, so a second run repeats what each of them does, not how they interleave.
+    Threads map, move, discard, enable, disable, send, take, save and
+    restore; freed memory is poisoned. After each period all of them rest,
+    and references, queues, caches, counts and deliveries are audited. All
+    that is random comes from the seed; the threads are real, so a second
+    run repeats what each of them does, not how they interleave.
 
     Exit status: 0 if no rule was broken, 1 if one was, 130 after Ctrl-C.
     """

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vgic._core import CommandError
 from vgic.its.commands import COMMAND_SIZE, WORDS, ItsCommand, decode
 from vgic.its.saving import restore_tables, save_tables
-from vgic.registers import GITS, Register, find, mask, merge, part, sanitise
+from vgic.registers import GITS, Register, access, find, mask, merge, part, read_only, sanitise
 
 if TYPE_CHECKING:
     from vgic import _core
@@ -94,12 +94,11 @@ class ItsFrame:
     #: Bytes of the frame: the control page and the translation page.
     SIZE = 0x2_0000
 
-    def __init__(self, vm: "_core.Vm", index: int, memory: "GuestMemory", vcpus: int) -> None:
+    def __init__(self, vm: "_core.Vm", index: int, memory: "GuestMemory") -> None:
         """Made by :class:`vgic.Vm`."""
         self._vm = vm
         self._index = index
         self._memory = memory
-        self._vcpus = vcpus
         self._lock = threading.RLock()
         self._cbaser = 0
         self._cwriter = 0
@@ -118,15 +117,15 @@ class ItsFrame:
         self.commands_per_write: int | None = None
         self._registers = (
             Register(GITS.CTLR, 4, (4,), self._read_ctlr, self._write_ctlr),
-            Register(GITS.IIDR, 4, (4,), self._read_iidr, self._ignore),
-            Register(GITS.TYPER, 8, (4, 8), lambda offset, size: part(_TYPER, offset, size), self._ignore),
+            Register(GITS.IIDR, 4, (4,), self._read_iidr, read_only),
+            Register(GITS.TYPER, 8, (4, 8), lambda offset, size: part(_TYPER, offset, size), read_only),
             Register(GITS.CBASER, 8, (4, 8), lambda offset, size: part(self._cbaser, offset, size), self._write_cbaser),
             Register(
                 GITS.CWRITER, 8, (4, 8), lambda offset, size: part(self._cwriter, offset, size), self._write_cwriter
             ),
-            Register(GITS.CREADR, 8, (4, 8), lambda offset, size: part(self._creadr, offset, size), self._ignore),
+            Register(GITS.CREADR, 8, (4, 8), lambda offset, size: part(self._creadr, offset, size), read_only),
             Register(GITS.BASER0, 64, (4, 8), self._read_baser, self._write_baser),
-            Register(0xFFD0, 48, (4,), lambda offset, size: _ID_REGISTERS.get(0xFFD0 + offset, 0), self._ignore),
+            Register(0xFFD0, 48, (4,), lambda offset, size: _ID_REGISTERS.get(0xFFD0 + offset, 0), read_only),
         )
         self._vmm_writes: dict[int, Callable[[int], None]] = {GITS.IIDR: self._set_iidr, GITS.CREADR: self._set_creadr}
         self._handlers: dict[int, Callable[[int, int, int, int], None]] = {
@@ -154,8 +153,8 @@ class ItsFrame:
 
     def read(self, offset: int, size: int) -> int:
         """What the guest reads: ``size`` bytes (1, 2, 4, 8) at ``offset``; zero where no register allows it."""
-        register = find(self._registers, offset)
-        if register is None or size not in register.sizes or offset % size:
+        register = access(self._registers, offset, size)
+        if register is None:
             return 0
         with self._lock:
             return register.read(offset - register.offset, size)
@@ -168,13 +167,13 @@ class ItsFrame:
         """
         if offset >= _TRANSLATION_PAGE:
             if device_id is not None and size in (2, 4):
-                self.translater.write(offset - _TRANSLATION_PAGE, value & ((1 << (8 * size)) - 1), device_id & _LOW)
+                self.translater.write(offset - _TRANSLATION_PAGE, part(value, 0, size), device_id & _LOW)
             return
-        register = find(self._registers, offset)
-        if register is None or size not in register.sizes or offset % size:
+        register = access(self._registers, offset, size)
+        if register is None:
             return
         with self._lock:
-            register.write(offset - register.offset, size, value & ((1 << (8 * size)) - 1))
+            register.write(offset - register.offset, size, part(value, 0, size))
 
     # The VMM's view.
 
@@ -198,7 +197,7 @@ class ItsFrame:
         """
         register = self._vmm_register(offset)
         size = register.sizes[-1]
-        value &= (1 << (8 * size)) - 1
+        value = part(value, 0, size)
         with self._lock:
             other = self._vmm_writes.get(register.offset)
             if other is not None:
@@ -234,7 +233,7 @@ class ItsFrame:
         devices and no collections, except after EBUSY, which changes nothing.
         """
         with self._lock:
-            restore_tables(self._vm, self._index, self._memory, *self._baser, vcpus=self._vcpus)
+            restore_tables(self._vm, self._index, self._memory, *self._baser)
 
     def reset(self) -> None:
         """Forget everything but the addresses (``KVM_DEV_ARM_ITS_CTRL_RESET``): disabled, no tables, an empty queue."""
@@ -246,9 +245,6 @@ class ItsFrame:
             self._vm.free_tables(self._index, True, True)
 
     # Registers.
-
-    def _ignore(self, offset: int, size: int, value: int) -> None:
-        """Do nothing: the register is read-only."""
 
     def _read_ctlr(self, offset: int, size: int) -> int:
         enabled = _ENABLED if self._vm.its_enabled(self._index) else 0

@@ -47,7 +47,8 @@ def table_size(baser: int) -> int:
 def save_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: int, collections_baser: int) -> None:
     """Write the tables; see :meth:`vgic.ItsFrame.save_tables`."""
     tables = vm.tables(its)
-    entries: list[tuple[int, int, str]] = []
+    #: Address, word, and whose it is: a text with its numbers, put together only if it is needed.
+    entries: list[tuple[int, int, str, tuple[int, ...]]] = []
     if devices_baser & _VALID:
         devices = []
         for device in sorted(tables["devices"], key=lambda device: device["device_id"]):
@@ -61,23 +62,23 @@ def save_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: 
                 following = events[m + 1][0] - event_id if m + 1 < len(events) else 0
                 # An event whose collection was unmapped is dead: it is not saved.
                 word = 0 if collection_id is None else IttEntry(following, intid, collection_id).encode()
-                entries.append((itt + ENTRY_SIZE * event_id, word, f"ITE of device {device_id}, event {event_id}"))
+                entries.append((itt + ENTRY_SIZE * event_id, word, "ITE of device {}, event {}", (device_id, event_id)))
             following = devices[n + 1][1]["device_id"] - device_id if n + 1 < len(devices) else 0
             word = DeviceEntry(True, following, itt, device["event_bits"]).encode()
-            entries.append((address, word, f"DTE of device {device_id}"))
+            entries.append((address, word, "DTE of device {}", (device_id,)))
     if collections_baser & _VALID:
         address = table_address(collections_baser)
         room = table_size(collections_baser) // ENTRY_SIZE
         for collection_id, vcpu in tables["collections"][:room]:
             word = CollectionEntry(True, vcpu, collection_id).encode()
-            entries.append((address, word, f"CTE of collection {collection_id}"))
+            entries.append((address, word, "CTE of collection {}", (collection_id,)))
             address += ENTRY_SIZE
         if len(tables["collections"]) < room:
-            entries.append((address, 0, "end of the collection table"))
-    for address, _, what in entries:
+            entries.append((address, 0, "end of the collection table", ()))
+    for address, _, what, ids in entries:
         if not memory.contains(address, ENTRY_SIZE):
-            raise TableError(errno.EFAULT, f"{what}: {address:#x} is not in guest memory")
-    for address, word, _ in entries:
+            raise TableError(errno.EFAULT, f"{what.format(*ids)}: {address:#x} is not in guest memory")
+    for address, word, _, _ in entries:
         memory.write_u64(address, word)
 
 
@@ -186,9 +187,7 @@ def _event_distance(word: int) -> int:
     return word >> 48
 
 
-def restore_tables(
-    vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: int, collections_baser: int, *, vcpus: int
-) -> None:
+def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: int, collections_baser: int) -> None:
     """Read the tables; see :meth:`vgic.ItsFrame.restore_tables`."""
     if vm.its_enabled(its):
         raise TableError(errno.EBUSY, "the ITS is enabled: restore the tables before GITS_CTLR")
@@ -208,8 +207,8 @@ def restore_tables(
             if not entry.valid:
                 break
             what += f" ({entry})"
-            if entry.vcpu is not None and entry.vcpu >= vcpus:
-                raise TableError(errno.EINVAL, f"{what}: the VM has {vcpus} vCPUs")
+            if entry.vcpu is not None and entry.vcpu >= vm.vcpus:
+                raise TableError(errno.EINVAL, f"{what}: the VM has {vm.vcpus} vCPUs")
             if entry.collection_id in collections:
                 raise TableError(errno.EEXIST, f"{what}: the collection is there already")
             if vm.table_entry(its, _COLLECTIONS, entry.collection_id) is None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vgic.registers import GICR, Register, find, mask, merge, part, sanitise
+from vgic.registers import GICR, Register, access, find, mask, merge, part, read_only, sanitise
 
 if TYPE_CHECKING:
     from vgic import _core
@@ -57,15 +57,15 @@ class RedistributorFrame:
         self.base = base
         self._registers = (
             Register(GICR.CTLR, 4, (4,), self._read_ctlr, self._write_ctlr),
-            Register(GICR.IIDR, 4, (4,), lambda offset, size: _IIDR, self._ignore),
-            Register(GICR.TYPER, 8, (4, 8), lambda offset, size: part(self._typer, offset, size), self._ignore),
-            Register(GICR.WAKER, 4, (4,), lambda offset, size: 0, self._ignore),  # GICR_WAKER: always awake
+            Register(GICR.IIDR, 4, (4,), lambda offset, size: _IIDR, read_only),
+            Register(GICR.TYPER, 8, (4, 8), lambda offset, size: part(self._typer, offset, size), read_only),
+            Register(GICR.WAKER, 4, (4,), lambda offset, size: 0, read_only),  # GICR_WAKER: always awake
             Register(GICR.PROPBASER, 8, (4, 8), self._read_propbaser, self._write_propbaser),
             Register(GICR.PENDBASER, 8, (4, 8), self._read_pendbaser, self._write_pendbaser),
             Register(GICR.INVLPIR, 8, (4, 8), lambda offset, size: 0, self._write_invlpir),
             Register(GICR.INVALLR, 8, (4, 8), lambda offset, size: 0, self._write_invallr),
-            Register(GICR.SYNCR, 4, (4,), lambda offset, size: int(self._busy > 0), self._ignore),  # GICR_SYNCR
-            Register(0xFFD0, 48, (4,), lambda offset, size: 0x3B if 0xFFD0 + offset == GICR.PIDR2 else 0, self._ignore),
+            Register(GICR.SYNCR, 4, (4,), lambda offset, size: int(self._busy > 0), read_only),  # GICR_SYNCR
+            Register(0xFFD0, 48, (4,), lambda offset, size: 0x3B if 0xFFD0 + offset == GICR.PIDR2 else 0, read_only),
         )
         last, mpidr = vm.vcpus - 1, vcpu & 0xF | (vcpu >> 4 & 0xFF) << 8 | (vcpu >> 12) << 16
         #: Affinity 63:32, processor number 23:8, Last 4, PLPIS 0.
@@ -77,17 +77,17 @@ class RedistributorFrame:
 
     def read(self, offset: int, size: int) -> int:
         """What the guest reads: ``size`` bytes (1, 2, 4, 8) at ``offset``; zero where no register allows it."""
-        register = find(self._registers, offset)
-        if register is None or size not in register.sizes or offset % size:
+        register = access(self._registers, offset, size)
+        if register is None:
             return 0
         return register.read(offset - register.offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """What the guest writes: ``size`` bytes (1, 2, 4, 8) at ``offset``; ignored where no register allows it."""
-        register = find(self._registers, offset)
-        if register is None or size not in register.sizes or offset % size:
+        register = access(self._registers, offset, size)
+        if register is None:
             return
-        register.write(offset - register.offset, size, value & ((1 << (8 * size)) - 1))
+        register.write(offset - register.offset, size, part(value, 0, size))
 
     def get(self, offset: int) -> int:
         """Read a whole register for the VMM.
@@ -100,7 +100,7 @@ class RedistributorFrame:
     def set(self, offset: int, value: int) -> None:
         """Write a whole register for the VMM; raises as :meth:`get`. Restore GICR_CTLR after the other two."""
         register = self._vmm_register(offset)
-        register.write(0, register.sizes[-1], value & ((1 << (8 * register.sizes[-1])) - 1))
+        register.write(0, register.sizes[-1], part(value, 0, register.sizes[-1]))
 
     def _vmm_register(self, offset: int) -> Register:
         register = find(self._registers, offset)
@@ -109,9 +109,6 @@ class RedistributorFrame:
         if offset != register.offset:
             raise OSError(errno.EINVAL, f"offset {offset:#x} is not the first byte of a register")
         return register
-
-    def _ignore(self, offset: int, size: int, value: int) -> None:
-        """Do nothing: the register is read-only."""
 
     def _read_ctlr(self, offset: int, size: int) -> int:
         return self._vm.redistributor_ctlr(self._vcpu) | _CTLR_CAPABILITIES
