@@ -104,7 +104,7 @@ fn an_index_beside_readers() {
 
 /// Two preemptions in the design that stands: minutes.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "exhaustive to two preemptions, up to two minutes a scenario: cargo test -p vgic-check -- --ignored"]
 fn the_last_design_with_two_preemptions() {
     let window = ["its_disable_vs_resolver", "lpis_disable_vs_resolver"];
     for scenario in vgic_check::SCENARIOS.iter().filter(|scenario| !window.contains(&scenario.name)) {

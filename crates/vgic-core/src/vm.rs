@@ -144,12 +144,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
         }
         for its in self.its_list(ctx) {
-            while let Some(device) = its.device_list.first(ctx) {
-                self.free_device(ctx, &its, device);
-            }
-            while let Some(collection) = its.collection_list.first(ctx) {
-                its.free_unused_collection(ctx, collection);
-            }
+            self.free_tables_locked(ctx, &its, true, true);
         }
         D::Cache::<P>::invalidate_all(self, ctx);
         D::Cache::<P>::destroy(self, ctx);

@@ -88,7 +88,7 @@ fn bad_plans_are_refused() {
 /// For `ci/sanitizers`: the designs and seconds of the environment, without the quarantine that would hide a use after
 /// free from a sanitizer.
 #[test]
-#[ignore = "as long as VGIC_TORTURE_SECONDS says"]
+#[ignore = "for ci/sanitizers, which says which designs and how long"]
 fn torture_as_the_environment_says() {
     let _turn = alone();
     let seconds = env::var("VGIC_TORTURE_SECONDS").map_or(10, |text| text.parse().expect("seconds"));

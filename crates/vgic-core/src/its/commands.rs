@@ -8,7 +8,7 @@ use super::error::{CommandError, ItsError};
 use super::resolve::Unresolved;
 use crate::cache::Cache;
 use crate::designs::{Design, Walk};
-use crate::guard::{Mutex, Spin};
+use crate::guard::Spin;
 use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::platform::{Event, PlainCell, Platform, PointerCell};
@@ -53,13 +53,7 @@ pub enum Command {
 impl<P: Platform, D: Design> Vm<P, D> {
     /// Executes a command.
     pub fn command(&self, ctx: &P::Ctx, its: &Its<P>, command: Command) -> Result<(), CommandError> {
-        let result = {
-            let _cmd_lock = Mutex::<P>::lock(&its.cmd_lock, ctx);
-            let _its_lock = Mutex::<P>::lock(&its.its_lock, ctx);
-            self.command_locked(ctx, its, command)
-        };
-        P::rcu_throttle(ctx);
-        result
+        self.as_command(ctx, its, || self.command_locked(ctx, its, command))
     }
 
     fn command_locked(&self, ctx: &P::Ctx, its: &Its<P>, command: Command) -> Result<(), CommandError> {

@@ -73,6 +73,17 @@ impl<P: Platform> Its<P> {
 }
 
 impl<P: Platform, D: Design> Vm<P, D> {
+    /// Runs `f` as a command runs: under `cmd_lock` and `its_lock`; then waits where too many callbacks do.
+    pub(crate) fn as_command<R>(&self, ctx: &P::Ctx, its: &Its<P>, f: impl FnOnce() -> R) -> R {
+        let result = {
+            let _cmd_lock = Mutex::<P>::lock(&its.cmd_lock, ctx);
+            let _its_lock = Mutex::<P>::lock(&its.its_lock, ctx);
+            f()
+        };
+        P::rcu_throttle(ctx);
+        result
+    }
+
     /// Writes `GITS_CTLR.Enabled`; disabling empties the cache.
     pub fn set_its_enabled(&self, ctx: &P::Ctx, its: &Its<P>, enabled: bool) {
         {

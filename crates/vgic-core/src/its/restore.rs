@@ -10,7 +10,6 @@ use super::snapshot::{CollectionState, DeviceState, EventState};
 use super::tables::{Collection, Device, NOT_MAPPED};
 use crate::cache::Cache;
 use crate::designs::Design;
-use crate::guard::Mutex;
 use crate::irq::NO_VCPU;
 use crate::obj::Obj;
 use crate::platform::{NoMemory, PlainCell, Platform, PointerCell};
@@ -63,39 +62,20 @@ impl<P: Platform, D: Design> Vm<P, D> {
         devices: &[DeviceState],
         collections: &[CollectionState],
     ) -> Result<(), RestoreError> {
-        let result = {
-            let _cmd_lock = Mutex::<P>::lock(&its.cmd_lock, ctx);
-            let _its_lock = Mutex::<P>::lock(&its.its_lock, ctx);
-            self.restore_locked(ctx, its, devices, collections)
-        };
-        P::rcu_throttle(ctx);
-        result
+        self.as_command(ctx, its, || {
+            check_collections(ctx, its, devices, collections)?;
+            let result = self.restore_all(ctx, its, devices, collections);
+            if result.is_err() {
+                self.free_tables_locked(ctx, its, true, true);
+            }
+            result
+        })
     }
 
     /// Frees all devices with their events, all collections, or both. Events of a collection that is freed stay, dead
     /// until they are mapped again, as after MAPC with V = 0.
     pub fn free_tables(&self, ctx: &P::Ctx, its: &Its<P>, devices: bool, collections: bool) {
-        {
-            let _cmd_lock = Mutex::<P>::lock(&its.cmd_lock, ctx);
-            let _its_lock = Mutex::<P>::lock(&its.its_lock, ctx);
-            self.free_tables_locked(ctx, its, devices, collections);
-        }
-        P::rcu_throttle(ctx);
-    }
-
-    fn restore_locked(
-        &self,
-        ctx: &P::Ctx,
-        its: &Its<P>,
-        devices: &[DeviceState],
-        collections: &[CollectionState],
-    ) -> Result<(), RestoreError> {
-        check_collections(ctx, its, devices, collections)?;
-        let result = self.restore_all(ctx, its, devices, collections);
-        if result.is_err() {
-            self.free_tables_locked(ctx, its, true, true);
-        }
-        result
+        self.as_command(ctx, its, || self.free_tables_locked(ctx, its, devices, collections));
     }
 
     fn restore_all(
@@ -142,7 +122,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// The cache is emptied last: an entry that a send added under `its_lock` before is gone then.
-    fn free_tables_locked(&self, ctx: &P::Ctx, its: &Its<P>, devices: bool, collections: bool) {
+    pub(crate) fn free_tables_locked(&self, ctx: &P::Ctx, its: &Its<P>, devices: bool, collections: bool) {
         if devices {
             while let Some(device) = its.device_list.first(ctx) {
                 self.free_device(ctx, its, device);
