@@ -106,17 +106,8 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
     [["compare"], ["stress", "--seconds", "40"], ["stress", "--seconds", "40", "--mode", "lockstep"]],
     ids=["compare", "live", "lockstep"],
 )
-def test_ctrl_c_stops_it_and_leaves_nothing(tmp_path, arguments):
-    # A test run in the background may ignore SIGINT, and its children inherit that.
-    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += "from vgic.cli import main; sys.exit(main())"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments, "--json", "x.json"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_ctrl_c_stops_it_and_leaves_nothing(tmp_path, vgic_process, arguments):
+    process = vgic_process(*arguments, "--json", "x.json")
     time.sleep(2.0)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)

@@ -5,8 +5,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -63,9 +61,8 @@ def test_a_thread_without_progress_is_named(vgic_command, monkeypatch):
     )
 
 
-def test_ctrl_c_ends_with_a_summary(tmp_path):
-    command = [sys.executable, "-m", "vgic", "torture", "--minutes", "10", "--period", "0.2", "--seed", "1"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def test_ctrl_c_ends_with_a_summary(vgic_process):
+    with vgic_process("torture", "--minutes", "10", "--period", "0.2", "--seed", "1") as process:
         process.stdout.readline()
         process.stdout.readline()  # A period is over.
         process.send_signal(signal.SIGINT)
