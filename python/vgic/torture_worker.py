@@ -4,23 +4,17 @@ It reads one line of JSON, the plan, and writes one line a period and one with t
 standard input does.
 """
 
-import json
 import sys
 import threading
 from typing import Any
 
 from vgic import _core
+from vgic.worker import say, serve
 
 __all__ = ["main"]
 
 
-def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
-def main() -> int:
-    """Carry out the plan on standard input; an error is one line of JSON too."""
+def _run(plan: dict[str, Any]) -> None:
     stop = threading.Event()
 
     def watch() -> None:
@@ -29,19 +23,16 @@ def main() -> int:
 
     def report(period: Any) -> bool:
         if period is not None:
-            _say({"period": period})
+            say({"period": period})
         return not stop.is_set()
 
-    try:
-        plan = json.loads(sys.stdin.readline())
-        threading.Thread(target=watch, daemon=True).start()
-        _say({"verdict": _core.torture(report=report, **plan)})
-    except BrokenPipeError:  # The command is gone.
-        return 1
-    except Exception as error:
-        _say({"error": str(error), "value_error": isinstance(error, ValueError)})
-        return 1
-    return 0
+    threading.Thread(target=watch, daemon=True).start()
+    say({"verdict": _core.torture(report=report, **plan)})
+
+
+def main() -> int:
+    """Carry out the plan on standard input; an error is one line of JSON too."""
+    return serve(_run)
 
 
 if __name__ == "__main__":

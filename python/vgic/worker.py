@@ -9,14 +9,16 @@ import json
 import sys
 import zlib
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 from vgic import _core
 
-__all__ = ["main"]
+__all__ = ["main", "say", "serve"]
 
 
-def _say(message: dict[str, Any]) -> None:
+def say(message: dict[str, Any]) -> None:
+    """Write one line of JSON."""
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
 
@@ -56,19 +58,24 @@ def _run(plan: dict[str, Any]) -> None:
         before = probe
         raw = _sample(workloads[task["workload"]], task["design"], plan["seconds"], unsound)
         probe = _probe(plan["probe"])
-        _say({**task, "raw": raw, "floors": [before, probe]})
+        say({**task, "raw": raw, "floors": [before, probe]})
+
+
+def serve(run: Callable[[dict[str, Any]], None]) -> int:
+    """Carry out the plan on standard input; an error is one line of JSON too. Returns the exit status."""
+    try:
+        run(json.loads(sys.stdin.readline()))
+    except BrokenPipeError:  # The command that started this process is gone.
+        return 1
+    except Exception as error:
+        say({"error": str(error), "value_error": isinstance(error, ValueError)})
+        return 1
+    return 0
 
 
 def main() -> int:
-    """Carry out the plan on standard input; an error is one line of JSON too."""
-    try:
-        _run(json.loads(sys.stdin.readline()))
-    except BrokenPipeError:  # The measuring command is gone.
-        return 1
-    except Exception as error:
-        _say({"error": str(error), "value_error": isinstance(error, ValueError)})
-        return 1
-    return 0
+    """Carry out the plan on standard input."""
+    return serve(_run)
 
 
 if __name__ == "__main__":
