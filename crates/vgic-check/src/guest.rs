@@ -3,8 +3,7 @@
 //! Device 0 of each ITS is mapped, with 32 events; collection c is vCPU c; LPIs and ITSes are enabled. The scenario maps
 //! what it needs, starts its threads, and calls [`Guest::finish`].
 
-use crate::platform::ctx::Ctx;
-use crate::platform::{Shuttle, Thread, rcu, spawn};
+use crate::stage::Stage;
 use crate::violation::Rule;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,18 +38,19 @@ impl GuestTables for Tables {
 }
 
 /// A VM with its threads.
-pub struct Guest<D: Design> {
+pub struct Guest<P: Platform, S, D: Design> {
     /// The VM.
-    pub vm: Vm<Shuttle, D>,
+    pub vm: Vm<P, D>,
     /// Its ITSes.
-    pub its: Vec<Obj<Its<Shuttle>>>,
-    threads: Mutex<Vec<Thread>>,
+    pub its: Vec<Obj<Its<P>>>,
+    /// Where it all happens.
+    pub stage: S,
 }
 
-impl<D: Design> Guest<D> {
+impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
     /// A VM with so many vCPUs and ITSes.
     #[inline(never)]
-    pub fn new(ctx: &Ctx, vcpus: u32, its_count: u64) -> Arc<Self> {
+    pub fn new(ctx: &P::Ctx, stage: S, vcpus: u32, its_count: u64) -> Arc<Self> {
         let vm = Vm::new(ctx, vcpus, 2, Box::new(Tables::default())).expect("memory");
         let its: Vec<_> = (0..its_count).map(|n| vm.add_its(ctx, ITS_BASE + n * ITS_SIZE).expect("memory")).collect();
         for vcpu in &vm.vcpus {
@@ -64,16 +64,16 @@ impl<D: Design> Guest<D> {
             }
             vm.set_its_enabled(ctx, its, true);
         }
-        Arc::new(Guest { vm, its, threads: Mutex::new(Vec::new()) })
+        Arc::new(Guest { vm, its, stage })
     }
 
     /// Maps an event of ITS 0 to LPI 8192 + `lpi` on a vCPU, before any thread runs.
-    pub fn map(&self, ctx: &Ctx, event_id: u32, lpi: u32, vcpu: u32) {
+    pub fn map(&self, ctx: &P::Ctx, event_id: u32, lpi: u32, vcpu: u32) {
         self.mapti(ctx, event_id, lpi, vcpu).expect("a valid command");
     }
 
     /// Sends each of these events once, so that it is cached, and lets vCPUs take it.
-    pub fn warm(&self, ctx: &Ctx, events: &[u32]) {
+    pub fn warm(&self, ctx: &P::Ctx, events: &[u32]) {
         for event in events {
             self.send(ctx, *event).expect("a valid event");
         }
@@ -81,7 +81,7 @@ impl<D: Design> Guest<D> {
     }
 
     /// Sends these events, so that they are cached; a vCPU that runs takes them later.
-    pub fn cache(&self, ctx: &Ctx, events: core::ops::Range<u32>) {
+    pub fn cache(&self, ctx: &P::Ctx, events: core::ops::Range<u32>) {
         for event in events {
             self.send(ctx, event).expect("a valid event");
         }
@@ -90,7 +90,7 @@ impl<D: Design> Guest<D> {
 
     /// Lets the vCPUs take all that is queued.
     #[inline(never)]
-    fn drain(&self, ctx: &Ctx) {
+    fn drain(&self, ctx: &P::Ctx) {
         for vcpu in 0..self.vm.vcpus.len() as u32 {
             while self.run(ctx, vcpu) > 0 {}
         }
@@ -99,19 +99,24 @@ impl<D: Design> Guest<D> {
     // What threads do.
 
     /// Starts a thread.
-    pub fn spawn(self: &Arc<Self>, ctx: &Ctx, name: &str, f: impl FnOnce(&Self, &Ctx) + Send + 'static) {
+    pub fn spawn(self: &Arc<Self>, ctx: &P::Ctx, name: &str, f: impl FnOnce(&Self, &P::Ctx) + Send + 'static) {
         self.start(ctx, name, false, f);
     }
 
     /// Starts a thread that is an interrupt of the host: it must not sleep.
-    pub fn interrupt(self: &Arc<Self>, ctx: &Ctx, name: &str, f: impl FnOnce(&Self, &Ctx) + Send + 'static) {
+    pub fn interrupt(self: &Arc<Self>, ctx: &P::Ctx, name: &str, f: impl FnOnce(&Self, &P::Ctx) + Send + 'static) {
         self.start(ctx, name, true, f);
     }
 
-    fn start(self: &Arc<Self>, ctx: &Ctx, name: &str, interrupt: bool, f: impl FnOnce(&Self, &Ctx) + Send + 'static) {
+    fn start(
+        self: &Arc<Self>,
+        ctx: &P::Ctx,
+        name: &str,
+        interrupt: bool,
+        f: impl FnOnce(&Self, &P::Ctx) + Send + 'static,
+    ) {
         let guest = Arc::clone(self);
-        let id = spawn(ctx, name, interrupt, move |ctx| f(&guest, ctx));
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(Thread(id));
+        self.stage.spawn(ctx, name, interrupt, move |ctx| f(&guest, ctx));
     }
 
     fn msi(&self, its: usize, event_id: u32) -> Msi {
@@ -119,25 +124,25 @@ impl<D: Design> Guest<D> {
     }
 
     /// Sends an event of ITS 0.
-    pub fn send(&self, ctx: &Ctx, event_id: u32) -> Result<bool, SendError> {
+    pub fn send(&self, ctx: &P::Ctx, event_id: u32) -> Result<bool, SendError> {
         self.send_to(ctx, 0, event_id)
     }
 
     /// Sends an event of an ITS.
     #[inline(never)]
-    pub fn send_to(&self, ctx: &Ctx, its: usize, event_id: u32) -> Result<bool, SendError> {
-        ctx.note(|| format!("sends event {event_id}{}", self.of(its)));
+    pub fn send_to(&self, ctx: &P::Ctx, its: usize, event_id: u32) -> Result<bool, SendError> {
+        self.stage.note(ctx, || format!("sends event {event_id}{}", self.of(its)));
         self.vm.inject_msi(ctx, &self.msi(its, event_id))
     }
 
     /// Sends an event as an interrupt does: only if its translation is cached.
     #[inline(never)]
-    pub fn send_cached(&self, ctx: &Ctx, event_id: u32) -> bool {
-        ctx.note(|| format!("sends event {event_id} in an interrupt"));
+    pub fn send_cached(&self, ctx: &P::Ctx, event_id: u32) -> bool {
+        self.stage.note(ctx, || format!("sends event {event_id} in an interrupt"));
         let taken = self.vm.inject_cached(ctx, &self.msi(0, event_id));
         if !taken {
             // The kernel would go on in a thread; here that is the end of it.
-            Shuttle::count(ctx, Event::Dropped);
+            P::count(ctx, Event::Dropped);
         }
         taken
     }
@@ -147,51 +152,51 @@ impl<D: Design> Guest<D> {
     }
 
     /// Executes a command on ITS 0.
-    pub fn command(&self, ctx: &Ctx, command: Command) -> Result<(), CommandError> {
+    pub fn command(&self, ctx: &P::Ctx, command: Command) -> Result<(), CommandError> {
         self.command_to(ctx, 0, command)
     }
 
     /// Executes a command on an ITS.
     #[inline(never)]
-    pub fn command_to(&self, ctx: &Ctx, its: usize, command: Command) -> Result<(), CommandError> {
-        ctx.note(|| format!("{}{}", in_words(&command), self.of(its)));
+    pub fn command_to(&self, ctx: &P::Ctx, its: usize, command: Command) -> Result<(), CommandError> {
+        self.stage.note(ctx, || format!("{}{}", in_words(&command), self.of(its)));
         self.vm.command(ctx, &self.its[its], command)
     }
 
     /// MAPTI of an event to LPI 8192 + `lpi`.
-    pub fn mapti(&self, ctx: &Ctx, event_id: u32, lpi: u32, vcpu: u32) -> Result<(), CommandError> {
+    pub fn mapti(&self, ctx: &P::Ctx, event_id: u32, lpi: u32, vcpu: u32) -> Result<(), CommandError> {
         let intid = FIRST_LPI + lpi;
         self.command(ctx, Command::Mapti { device_id: 0, event_id, intid, collection_id: vcpu })
     }
 
     /// DISCARD of an event.
-    pub fn discard(&self, ctx: &Ctx, event_id: u32) -> Result<(), CommandError> {
+    pub fn discard(&self, ctx: &P::Ctx, event_id: u32) -> Result<(), CommandError> {
         self.command(ctx, Command::Discard { device_id: 0, event_id })
     }
 
     /// MOVI of an event to a vCPU.
-    pub fn movi(&self, ctx: &Ctx, event_id: u32, vcpu: u32) -> Result<(), CommandError> {
+    pub fn movi(&self, ctx: &P::Ctx, event_id: u32, vcpu: u32) -> Result<(), CommandError> {
         self.command(ctx, Command::Movi { device_id: 0, event_id, collection_id: vcpu })
     }
 
     /// Writes `GITS_CTLR.Enabled` of an ITS.
     #[inline(never)]
-    pub fn set_its(&self, ctx: &Ctx, its: usize, enabled: bool) {
-        ctx.note(|| format!("GITS_CTLR.Enabled = {}{}", u8::from(enabled), self.of(its)));
+    pub fn set_its(&self, ctx: &P::Ctx, its: usize, enabled: bool) {
+        self.stage.note(ctx, || format!("GITS_CTLR.Enabled = {}{}", u8::from(enabled), self.of(its)));
         self.vm.set_its_enabled(ctx, &self.its[its], enabled);
     }
 
     /// Writes `GICR_CTLR.EnableLPIs` of a vCPU.
     #[inline(never)]
-    pub fn set_lpis(&self, ctx: &Ctx, vcpu: u32, enabled: bool) {
-        ctx.note(|| format!("GICR_CTLR.EnableLPIs = {} of vCPU {vcpu}", u8::from(enabled)));
+    pub fn set_lpis(&self, ctx: &P::Ctx, vcpu: u32, enabled: bool) {
+        self.stage.note(ctx, || format!("GICR_CTLR.EnableLPIs = {} of vCPU {vcpu}", u8::from(enabled)));
         let _ = self.vm.set_lpis_enabled(ctx, &self.vm.vcpus[vcpu as usize], enabled, true);
     }
 
     /// Enters the guest once; the vCPU takes all that it sees, and leaves. How many LPIs it took.
     #[inline(never)]
-    pub fn run(&self, ctx: &Ctx, vcpu: u32) -> u32 {
-        ctx.note(|| format!("runs vCPU {vcpu}"));
+    pub fn run(&self, ctx: &P::Ctx, vcpu: u32) -> u32 {
+        self.stage.note(ctx, || format!("runs vCPU {vcpu}"));
         let mut running = self.vm.run_vcpu(ctx, vcpu);
         running.enter_always();
         let mut taken = 0;
@@ -206,40 +211,31 @@ impl<D: Design> Guest<D> {
     // The end.
 
     /// Waits for the threads.
-    pub fn join(&self, ctx: &Ctx) {
-        let threads = core::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            Shuttle::join(ctx, thread);
-        }
+    pub fn join(&self, ctx: &P::Ctx) {
+        self.stage.join(ctx);
     }
 
     /// Waits for the threads, lets the vCPUs take what is left, checks the accounts, and gives everything back.
     #[inline(never)]
-    pub fn finish(self: Arc<Self>, ctx: &Ctx) {
+    pub fn finish(self: Arc<Self>, ctx: &P::Ctx) {
         self.join(ctx);
-        ctx.note(|| "checks what is left".to_owned());
+        self.stage.note(ctx, || "checks what is left".to_owned());
         // Twice, as what has to move is taken by its new vCPU.
         self.drain(ctx);
         self.drain(ctx);
         self.check(ctx);
         self.vm.destroy(ctx);
-        rcu::close(ctx);
-        let live = ctx.world.objects.borrow().live();
-        if !live.is_empty() && !ctx.world.stopped() {
-            let names: Vec<_> = live.iter().take(4).map(|object| object.label()).collect();
-            let more = if live.len() > 4 { format!(" and {} more", live.len() - 4) } else { String::new() };
-            let leaked = live.iter().filter(|object| object.class == "vgic_irq").cloned().collect();
-            ctx.world.fail(Rule::Leak, format!("never freed: {}{more}", names.join(", ")), leaked);
-            ctx.over();
+        let leaked = self.stage.close(ctx);
+        if !leaked.is_empty() {
+            let more = if leaked.len() > 4 { format!(" and {} more", leaked.len() - 4) } else { String::new() };
+            let names = leaked[..leaked.len().min(4)].join(", ");
+            self.stage.broken(ctx, Rule::Leak, format!("never freed: {names}{more}"));
         }
     }
 
     #[inline(never)]
-    fn check(&self, ctx: &Ctx) {
-        let wrong = |what: String| {
-            ctx.world.fail(Rule::Accounts, what, Vec::new());
-            ctx.over();
-        };
+    fn check(&self, ctx: &P::Ctx) {
+        let wrong = |what: String| self.stage.broken(ctx, Rule::Accounts, what);
         for lpi in self.vm.lpis(ctx) {
             let target = lpi.target_vcpu.and_then(|vcpu| self.vm.vcpus.get(vcpu as usize));
             let deliverable = lpi.enabled && target.is_some_and(|vcpu| vcpu.lpis_enabled(ctx));
@@ -252,7 +248,7 @@ impl<D: Design> Guest<D> {
                 wrong(format!("LPI {} says that vCPU {vcpu} queues it, but its ap_list is empty", lpi.intid));
             }
         }
-        let (count, pending) = (|event| ctx.events(event), self.vm.pending_count(ctx));
+        let (count, pending) = (|event| self.stage.events(ctx, event), self.vm.pending_count(ctx));
         let came = count(Event::Sent) + count(Event::PendingLoaded);
         let went = count(Event::Delivered) + count(Event::Coalesced) + count(Event::Dropped) + pending;
         if came != went {

@@ -10,7 +10,7 @@
 //! nothing about larger scenarios, about more preemptions, or about weak memory: accesses take effect at once and in
 //! order here, so the barriers of `ORDERING.md` are not tested.
 //!
-//! - [`scenario`], [`scenarios`], [`guest`]: what is run · [`platform`]: what it runs on
+//! - [`scenario`], [`scenarios`], [`guest`], [`stage`]: what is run · [`platform`]: what it runs on
 //! - `explore`: who goes on · [`story`]: what is told · [`violation`]: what is a mistake
 
 mod check;
@@ -20,6 +20,7 @@ pub mod platform;
 mod quiet;
 pub mod scenario;
 pub mod scenarios;
+pub mod stage;
 pub mod story;
 pub mod violation;
 

@@ -1,8 +1,11 @@
 //! [`Scenario`]: a VM, a few threads, a few operations. Small, so that all their interleavings can be tried.
 
+use crate::platform::Shuttle;
 use crate::platform::ctx::Ctx;
+use crate::platform::stage::ShuttleStage;
 use crate::scenarios;
-use vgic_core::{Design, with_design};
+use crate::stage::Stage;
+use vgic_core::{Design, Platform, with_design};
 
 /// What a scenario is.
 pub trait Scenario {
@@ -12,8 +15,8 @@ pub trait Scenario {
     const ABOUT: &'static str;
     /// How much there is of everything.
     const BOUND: &'static str;
-    /// One execution, in a design. Generic, so that the engine is compiled for it.
-    fn run<D: Design>(ctx: &Ctx);
+    /// One execution, in a design, on a platform.
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S);
 }
 
 /// A scenario in words.
@@ -27,6 +30,10 @@ pub struct Entry {
     pub bound: &'static str,
 }
 
+fn on_shuttle<T: Scenario, D: Design>(ctx: &Ctx) {
+    T::run::<Shuttle, ShuttleStage, D>(ctx, ShuttleStage::default());
+}
+
 macro_rules! scenarios {
     ($($module:ident::$type:ident,)*) => {
         /// Every scenario.
@@ -35,14 +42,19 @@ macro_rules! scenarios {
             Entry { name: S::NAME, about: S::ABOUT, bound: S::BOUND }
         }),*];
 
-        /// The function of a scenario in a design.
-        pub(crate) fn find(scenario: &str, design: &str) -> Option<fn(&Ctx)> {
-            $(
-                if scenario == scenarios::$module::$type::NAME {
-                    return with_design!(design, D => scenarios::$module::$type::run::<D> as fn(&Ctx));
+        /// Takes the scenario of a name as a type: `with_scenario!(name, S => body)` is `Some(body)`, or `None` if no
+        /// scenario has that name.
+        #[macro_export]
+        macro_rules! with_scenario {
+            ($wanted:expr, $S:ident => $body:expr) => {
+                match $wanted {
+                    $(<$crate::scenarios::$module::$type as $crate::Scenario>::NAME => {
+                        type $S = $crate::scenarios::$module::$type;
+                        Some($body)
+                    })*
+                    _ => None,
                 }
-            )*
-            None
+            };
         }
     };
 }
@@ -73,4 +85,9 @@ scenarios! {
     migrate_vs_lpi_disable::MigrateVsLpiDisable,
     xarray::Xarray,
     mix::Mix,
+}
+
+/// The function of a scenario in a design.
+pub(crate) fn find(scenario: &str, design: &str) -> Option<fn(&Ctx)> {
+    with_scenario!(scenario, T => with_design!(design, D => on_shuttle::<T, D> as fn(&Ctx)))?
 }

@@ -5,7 +5,6 @@ use super::log::Did;
 use super::world::World;
 use crate::violation::Rule;
 use std::rc::Rc;
-use vgic_core::Event;
 
 /// A thread of an execution.
 pub struct Ctx {
@@ -40,26 +39,11 @@ impl Ctx {
         self.world.log_as(self.id, did);
     }
 
-    /// Says in the story what this thread sets out to do.
-    pub fn note(&self, what: impl FnOnce() -> String) {
-        self.log(|| Did::Note(what()));
-    }
-
     /// Checks a promise of a scenario: where it does not hold, that is the violation.
     pub fn expect(&self, holds: bool, what: impl FnOnce() -> String) {
         if !holds && !self.world.stopped() {
             self.fail(Rule::Promise, what());
         }
-    }
-
-    /// What the scenario may draw its operations from.
-    pub fn seed(&self) -> u64 {
-        self.world.seed
-    }
-
-    /// How often all threads have counted an event.
-    pub fn events(&self, event: Event) -> u64 {
-        self.world.events(event)
     }
 
     /// Makes one allocation fail: the first from now on if `after` is 0.

@@ -12,6 +12,7 @@ pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod objects;
 pub(crate) mod rcu;
+pub mod stage;
 pub(crate) mod world;
 
 use crate::violation::Rule;

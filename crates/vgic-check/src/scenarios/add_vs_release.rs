@@ -2,11 +2,11 @@
 //! the LPI that the newcomer replaces must be freed by somebody.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
+use crate::stage::Stage;
 use std::sync::Arc;
-use vgic_core::Design;
 use vgic_core::irq::FIRST_LPI;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct AddVsRelease;
@@ -18,8 +18,8 @@ impl Scenario for AddVsRelease {
     const BOUND: &'static str =
         "1 vCPU, 1 unmapped LPI that is queued, and a neighbour; 1 run, 1 MAPTI of the same INTID";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         map_beside_release(ctx, guest);
@@ -27,7 +27,7 @@ impl Scenario for AddVsRelease {
 }
 
 /// Event 0's LPI is unmapped and loses its last reference, while event 2 is mapped to its INTID; then event 2 must work.
-pub(super) fn map_beside_release<D: Design>(ctx: &Ctx, guest: Arc<Guest<D>>) {
+pub(super) fn map_beside_release<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, guest: Arc<Guest<P, S, D>>) {
     // Unmapped while it is queued: the ap_list has the last reference.
     let _ = guest.send(ctx, 0);
     let _ = guest.discard(ctx, 0);
@@ -36,12 +36,12 @@ pub(super) fn map_beside_release<D: Design>(ctx: &Ctx, guest: Arc<Guest<D>>) {
     });
     guest.spawn(ctx, "guest", |guest, ctx| {
         let mapped = guest.mapti(ctx, 2, 0, 0);
-        ctx.expect(mapped.is_ok(), || format!("MAPTI was answered with {mapped:?}"));
+        guest.stage.expect(ctx, mapped.is_ok(), || format!("MAPTI was answered with {mapped:?}"));
     });
     guest.join(ctx);
     let found = guest.vm.lpi(ctx, FIRST_LPI).is_some();
-    ctx.expect(found, || "a mapped LPI is not found by its INTID".to_owned());
+    guest.stage.expect(ctx, found, || "a mapped LPI is not found by its INTID".to_owned());
     let taken = guest.send(ctx, 2);
-    ctx.expect(taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
+    guest.stage.expect(ctx, taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
     guest.finish(ctx);
 }

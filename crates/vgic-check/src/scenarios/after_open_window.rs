@@ -2,9 +2,9 @@
 //! resolved, the event is unmapped, its INTID is mapped again, and all is used.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct AfterOpenWindow;
@@ -15,8 +15,8 @@ impl Scenario for AfterOpenWindow {
         "an MSI that misses, while the ITS and LPIs are turned off; then everything is mapped anew and used";
     const BOUND: &'static str = "1 vCPU, 1 event, 1 MSI, 2 writes; then DISCARD, MAPTI, MSIs and runs";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.spawn(ctx, "sender", |guest, ctx| {
             let _ = guest.send(ctx, 0);
@@ -29,12 +29,12 @@ impl Scenario for AfterOpenWindow {
         let _ = guest.send(ctx, 0);
         let _ = guest.discard(ctx, 0);
         let unmapped = guest.send(ctx, 0);
-        ctx.expect(unmapped != Ok(true), || "an MSI to an unmapped event is taken".to_owned());
+        guest.stage.expect(ctx, unmapped != Ok(true), || "an MSI to an unmapped event is taken".to_owned());
         let _ = guest.mapti(ctx, 0, 1, 0);
         guest.set_lpis(ctx, 0, true);
         guest.set_its(ctx, 0, true);
         let taken = guest.send(ctx, 0);
-        ctx.expect(taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
+        guest.stage.expect(ctx, taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
         guest.run(ctx, 0);
         guest.finish(ctx);
     }

@@ -1,9 +1,9 @@
 //! A vCPU takes an LPI while its event is unmapped: it may still be delivered once, and goes when it leaves the ap_list.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct FlushVsDiscard;
@@ -13,8 +13,8 @@ impl Scenario for FlushVsDiscard {
     const ABOUT: &'static str = "a vCPU flushes, takes and folds an LPI, against DISCARD of its event";
     const BOUND: &'static str = "1 vCPU, 2 events (one pending), 1 run, 1 DISCARD";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         let _ = guest.send(ctx, 0);

@@ -2,9 +2,9 @@
 //! INTID.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct FoldUnmapped;
@@ -14,13 +14,13 @@ impl Scenario for FoldUnmapped {
     const ABOUT: &'static str = "an LPI in a list register loses its mapping and its place on the ap_list";
     const BOUND: &'static str = "1 vCPU, 2 events (one pending), 1 entry and exit, 1 write to GICR_CTLR, 1 DISCARD";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         let _ = guest.send(ctx, 0);
         guest.spawn(ctx, "vcpu0", |guest, ctx| {
-            ctx.note(|| "enters and leaves, takes nothing".to_owned());
+            guest.stage.note(ctx, || "enters and leaves, takes nothing".to_owned());
             let mut running = guest.vm.run_vcpu(ctx, 0);
             running.enter();
             running.exit();

@@ -1,10 +1,10 @@
 //! A look-up by INTID against the last put: whoever finds an LPI in the index may find a dying one.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
 use vgic_core::irq::FIRST_LPI;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct GetVsFinalPut;
@@ -15,12 +15,12 @@ impl Scenario for GetVsFinalPut {
         "GICR_INVLPIR looks an LPI up by its INTID, against DISCARD, which drops its last reference";
     const BOUND: &'static str = "1 vCPU, 2 events, 1 look-up, 1 DISCARD";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "redist", |guest, ctx| {
-            ctx.note(|| "GICR_INVLPIR of LPI 8192".to_owned());
+            guest.stage.note(ctx, || "GICR_INVLPIR of LPI 8192".to_owned());
             let _ = guest.vm.reload_lpi_config(ctx, FIRST_LPI);
         });
         guest.spawn(ctx, "guest", |guest, ctx| {

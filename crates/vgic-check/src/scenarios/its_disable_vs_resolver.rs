@@ -2,9 +2,9 @@
 //! cached after. Then a later MSI is taken although the ITS is off.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct ItsDisableVsResolver;
@@ -14,8 +14,8 @@ impl Scenario for ItsDisableVsResolver {
     const ABOUT: &'static str = "an MSI that misses, while the ITS is turned off: nothing may stay cached";
     const BOUND: &'static str = "1 vCPU, 1 event that is not cached, 1 MSI, 1 write to GITS_CTLR, then 1 MSI";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.spawn(ctx, "sender", |guest, ctx| {
             let _ = guest.send(ctx, 0);
@@ -23,7 +23,7 @@ impl Scenario for ItsDisableVsResolver {
         guest.spawn(ctx, "guest", |guest, ctx| guest.set_its(ctx, 0, false));
         guest.join(ctx);
         let taken = guest.send(ctx, 0);
-        ctx.expect(taken.is_err(), || {
+        guest.stage.expect(ctx, taken.is_err(), || {
             "an MSI is taken although the ITS is off: its translation stayed cached".to_owned()
         });
         guest.finish(ctx);

@@ -1,9 +1,9 @@
 //! A vCPU goes to sleep while an MSI is sent to it: it sees the LPI before it sleeps, or it is woken.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct KickVsBlock;
@@ -13,18 +13,18 @@ impl Scenario for KickVsBlock {
     const ABOUT: &'static str = "a vCPU that blocks, against an MSI to it: no wake-up may be lost";
     const BOUND: &'static str = "1 vCPU, 1 cached event, 1 MSI, 1 sleep";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.warm(ctx, &[0]);
         guest.spawn(ctx, "vcpu0", |guest, ctx| {
             {
-                ctx.note(|| "blocks".to_owned());
+                guest.stage.note(ctx, || "blocks".to_owned());
                 let running = guest.vm.run_vcpu(ctx, 0);
                 guest.vm.block(ctx, running.vcpu(), || false);
             }
             let taken = guest.run(ctx, 0);
-            ctx.expect(taken == 1, || format!("the vCPU woke up for {taken} LPIs"));
+            guest.stage.expect(ctx, taken == 1, || format!("the vCPU woke up for {taken} LPIs"));
         });
         guest.spawn(ctx, "sender", |guest, ctx| {
             let _ = guest.send(ctx, 0);

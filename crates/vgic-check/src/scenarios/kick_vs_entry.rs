@@ -1,9 +1,8 @@
 //! A vCPU enters the guest while an MSI is sent to it: it sees the request and stays out, or it is kicked.
 
 use crate::guest::Guest;
-use crate::platform::Shuttle;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
+use crate::stage::Stage;
 use vgic_core::{Design, Platform};
 
 /// See the module's text.
@@ -14,12 +13,12 @@ impl Scenario for KickVsEntry {
     const ABOUT: &'static str = "a vCPU that enters the guest, against an MSI to it: no kick may be lost";
     const BOUND: &'static str = "1 vCPU, 1 cached event, 1 MSI; the vCPU runs until it has taken the LPI";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.warm(ctx, &[0]);
         guest.spawn(ctx, "vcpu0", |guest, ctx| {
-            ctx.note(|| "runs until it has taken an LPI".to_owned());
+            guest.stage.note(ctx, || "runs until it has taken an LPI".to_owned());
             let mut running = guest.vm.run_vcpu(ctx, 0);
             loop {
                 running.enter_always();
@@ -28,7 +27,7 @@ impl Scenario for KickVsEntry {
                     return;
                 }
                 while !running.must_exit() {
-                    Shuttle::relax(ctx, 1);
+                    P::relax(ctx, 1);
                 }
                 running.exit();
             }

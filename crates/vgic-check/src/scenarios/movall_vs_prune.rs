@@ -1,9 +1,9 @@
 //! MOVALL retargets a queued LPI while both vCPUs run: it moves when its vCPU prunes, through a gap without locks.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::{Command, Design};
+use crate::stage::Stage;
+use vgic_core::{Command, Design, Platform};
 
 /// See the module's text.
 pub struct MovallVsPrune;
@@ -13,8 +13,8 @@ impl Scenario for MovallVsPrune {
     const ABOUT: &'static str = "MOVALL of a pending LPI, while both vCPUs run";
     const BOUND: &'static str = "2 vCPUs, 1 pending LPI, 1 MOVALL, 1 run of each vCPU";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 2, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         guest.spawn(ctx, "guest", |guest, ctx| {

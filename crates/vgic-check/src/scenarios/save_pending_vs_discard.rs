@@ -2,9 +2,9 @@
 //! asked to exclude commands; here nobody does.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct SavePendingVsDiscard;
@@ -14,12 +14,12 @@ impl Scenario for SavePendingVsDiscard {
     const ABOUT: &'static str = "pending tables are saved, against DISCARD of an event";
     const BOUND: &'static str = "1 vCPU, 2 events, 1 save, 1 DISCARD";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "vmm", |guest, ctx| {
-            ctx.note(|| "saves the pending tables".to_owned());
+            guest.stage.note(ctx, || "saves the pending tables".to_owned());
             let _ = guest.vm.save_pending_tables(ctx);
         });
         guest.spawn(ctx, "guest", |guest, ctx| {

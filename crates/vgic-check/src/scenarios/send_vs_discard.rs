@@ -1,9 +1,9 @@
 //! A cached MSI against the DISCARD of its event: who keeps the LPI alive between the cache and the queue?
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct SendVsDiscard;
@@ -13,8 +13,8 @@ impl Scenario for SendVsDiscard {
     const ABOUT: &'static str = "an MSI that hits the cache, against DISCARD of its event (CVE-2024-26598)";
     const BOUND: &'static str = "1 vCPU, 2 events (one cached), 1 MSI, 1 DISCARD";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         // A neighbour keeps the trees in shape.
         guest.map(ctx, 1, 1, 0);

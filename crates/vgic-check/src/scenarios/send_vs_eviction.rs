@@ -1,10 +1,10 @@
 //! A cached MSI against one that makes room for itself in a full cache: the victim may be the entry that is being read.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
 use vgic_core::cache::ENTRIES_PER_VCPU;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct SendVsEviction;
@@ -14,8 +14,8 @@ impl Scenario for SendVsEviction {
     const ABOUT: &'static str = "a cached MSI, against a miss whose insertion evicts its entry";
     const BOUND: &'static str = "1 vCPU, a cache of 16 that is full, 17 events, 2 MSIs";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         for event in 0..=ENTRIES_PER_VCPU {
             guest.map(ctx, event, event, 0);
         }

@@ -2,9 +2,9 @@
 //! another.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct SendVsMovi;
@@ -14,13 +14,15 @@ impl Scenario for SendVsMovi {
     const ABOUT: &'static str = "a cached MSI against MOVI of its event, while its first vCPU runs";
     const BOUND: &'static str = "2 vCPUs, 1 cached event, 1 MSI, 1 MOVI, 1 run of vCPU 0";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 2, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         guest.warm(ctx, &[0]);
         guest.spawn(ctx, "sender", |guest, ctx| {
             let taken = guest.send(ctx, 0);
-            ctx.expect(taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
+            guest
+                .stage
+                .expect(ctx, taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
         });
         guest.spawn(ctx, "guest", |guest, ctx| {
             let _ = guest.movi(ctx, 0, 1);

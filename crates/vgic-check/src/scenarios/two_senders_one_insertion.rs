@@ -1,9 +1,9 @@
 //! Two senders miss the same event: both walk the tables, and the second finds that the first has cached it.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct TwoSendersOneInsertion;
@@ -13,18 +13,20 @@ impl Scenario for TwoSendersOneInsertion {
     const ABOUT: &'static str = "two MSIs to one event that is not cached";
     const BOUND: &'static str = "1 vCPU, 1 event, 2 MSIs";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         for name in ["first", "second"] {
             guest.spawn(ctx, name, |guest, ctx| {
                 let taken = guest.send(ctx, 0);
-                ctx.expect(taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
+                guest
+                    .stage
+                    .expect(ctx, taken == Ok(true), || format!("an MSI to a mapped event was answered with {taken:?}"));
             });
         }
         guest.join(ctx);
         let cached = guest.vm.cached_translations(ctx);
-        ctx.expect(cached == 1, || format!("{cached} translations of one event are cached"));
+        guest.stage.expect(ctx, cached == 1, || format!("{cached} translations of one event are cached"));
         guest.finish(ctx);
     }
 }

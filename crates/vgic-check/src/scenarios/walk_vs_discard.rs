@@ -1,9 +1,9 @@
 //! A walk of all LPIs copies their INTIDs and looks each up, or walks the index itself; an LPI may be gone meanwhile.
 
 use crate::guest::Guest;
-use crate::platform::ctx::Ctx;
 use crate::scenario::Scenario;
-use vgic_core::Design;
+use crate::stage::Stage;
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct WalkVsDiscard;
@@ -13,12 +13,12 @@ impl Scenario for WalkVsDiscard {
     const ABOUT: &'static str = "GICR_INVALLR visits all LPIs, against DISCARD of one (85a71ee9a070)";
     const BOUND: &'static str = "1 vCPU, 2 events, 1 walk, 1 DISCARD";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let guest = Guest::<D>::new(ctx, 1, 1);
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "redist", |guest, ctx| {
-            ctx.note(|| "GICR_INVALLR of vCPU 0".to_owned());
+            guest.stage.note(ctx, || "GICR_INVALLR of vCPU 0".to_owned());
             guest.vm.reload_lpi_configs(ctx, 0);
         });
         guest.spawn(ctx, "guest", |guest, ctx| {

@@ -1,13 +1,13 @@
 //! The index alone: an index that grows and shrinks, and entries that come and go, beside readers.
 
-use crate::platform::ctx::Ctx;
-use crate::platform::{Shuttle, rcu, spawn};
 use crate::scenario::Scenario;
+use crate::stage::Stage;
+use crate::violation::Rule;
 use std::sync::Arc;
 use vgic_core::guard::Rcu;
 use vgic_core::platform::{Layout, PlainCell};
 use vgic_core::xarray::XArray;
-use vgic_core::{Design, Obj, Platform};
+use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct Xarray;
@@ -17,30 +17,50 @@ const STAYS: u32 = 1;
 const NEAR: u32 = 2;
 const FAR: u32 = 40;
 
-struct Entry {
-    index: <Shuttle as Platform>::Cell<u32>,
+struct Entry<P: Platform> {
+    index: P::Cell<u32>,
 }
 
-type Tree = XArray<Shuttle, Entry>;
-
-fn store(ctx: &Ctx, tree: &Tree, index: u32) {
-    let entry = Shuttle::alloc(ctx, "entry", |l| Entry { index: l.cell("index", index) }).expect("memory");
-    ctx.note(|| format!("stores {index}"));
-    tree.store(ctx, index, entry, true).expect("memory");
+/// The tree as the threads use it.
+struct Tree<P: Platform, S> {
+    tree: XArray<P, Entry<P>>,
+    stage: S,
 }
 
-fn erase(ctx: &Ctx, tree: &Tree, index: u32) {
-    ctx.note(|| format!("erases {index}"));
-    if let Some(entry) = tree.erase(ctx, index, true) {
-        // SAFETY: K-04: erased, so only readers of now can reach it, and they are waited for.
-        unsafe { Shuttle::free_rcu(ctx, entry) };
+impl<P: Platform, S: Stage<P>> Tree<P, S> {
+    fn store(&self, ctx: &P::Ctx, index: u32) {
+        let entry = P::alloc(ctx, "entry", |l| Entry { index: l.cell("index", index) }).expect("memory");
+        self.stage.note(ctx, || format!("stores {index}"));
+        self.tree.store(ctx, index, entry, true).expect("memory");
     }
-}
 
-fn look(ctx: &Ctx, index: u32, found: Option<Obj<Entry>>) {
-    let holds = found.map(|entry| entry.index.get(ctx));
-    ctx.expect(holds.is_none_or(|holds| holds == index), || format!("index {index} holds the entry of {holds:?}"));
-    ctx.expect(index != STAYS || holds.is_some(), || "an entry that stays is not found".to_owned());
+    fn erase(&self, ctx: &P::Ctx, index: u32) {
+        self.stage.note(ctx, || format!("erases {index}"));
+        if let Some(entry) = self.tree.erase(ctx, index, true) {
+            // SAFETY: K-04: erased, so only readers of now can reach it, and they are waited for.
+            unsafe { P::free_rcu(ctx, entry) };
+        }
+    }
+
+    fn load(&self, ctx: &P::Ctx, index: u32) {
+        self.stage.note(ctx, || format!("loads {index}"));
+        let rcu = Rcu::<P>::read_lock(ctx);
+        let holds = self.tree.load(ctx, &rcu, index).map(|entry| entry.index.get(ctx));
+        let right = holds.is_none_or(|holds| holds == index);
+        self.stage.expect(ctx, right, || format!("index {index} holds the entry of {holds:?}"));
+        let found = index != STAYS || holds.is_some();
+        self.stage.expect(ctx, found, || "an entry that stays is not found".to_owned());
+    }
+
+    fn walk(&self, ctx: &P::Ctx) {
+        self.stage.note(ctx, || "walks all".to_owned());
+        let (mut from, mut stays) = (0, false);
+        while let Some((index, _)) = self.tree.next(ctx, from, u32::MAX) {
+            stays |= index == STAYS;
+            from = index + 1;
+        }
+        self.stage.expect(ctx, stays, || "an iteration passes over an entry that stays".to_owned());
+    }
 }
 
 impl Scenario for Xarray {
@@ -49,42 +69,29 @@ impl Scenario for Xarray {
     const BOUND: &'static str =
         "nodes of 4 slots, 3 indices on 1 to 3 levels; 2 stores, 2 erases, 2 loads, 1 iteration";
 
-    fn run<D: Design>(ctx: &Ctx) {
-        let tree = Arc::new(Shuttle::embed("xarray", |l| Tree::new(l, "xa_lock", "xa_head", 10)));
-        store(ctx, &tree, STAYS);
-        let writer = {
-            let tree = Arc::clone(&tree);
-            spawn(ctx, "writer", false, move |ctx| {
-                store(ctx, &tree, FAR);
-                store(ctx, &tree, NEAR);
-                erase(ctx, &tree, FAR);
-                erase(ctx, &tree, NEAR);
-            })
-        };
-        let reader = {
-            let tree = Arc::clone(&tree);
-            spawn(ctx, "reader", false, move |ctx| {
-                for index in [STAYS, FAR] {
-                    ctx.note(|| format!("loads {index}"));
-                    let rcu = Rcu::<Shuttle>::read_lock(ctx);
-                    look(ctx, index, tree.load(ctx, &rcu, index));
-                }
-                ctx.note(|| "walks all".to_owned());
-                let (mut from, mut stays) = (0, false);
-                while let Some((index, _)) = tree.next(ctx, from, u32::MAX) {
-                    stays |= index == STAYS;
-                    from = index + 1;
-                }
-                ctx.expect(stays, || "an iteration passes over an entry that stays".to_owned());
-            })
-        };
-        for thread in [writer, reader] {
-            Shuttle::join(ctx, crate::platform::Thread(thread));
+    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+        let tree = P::embed("xarray", |l| XArray::new(l, "xa_lock", "xa_head", 10));
+        let tree = Arc::new(Tree::<P, S> { tree, stage: stage.clone() });
+        tree.store(ctx, STAYS);
+        let writer = Arc::clone(&tree);
+        stage.spawn(ctx, "writer", false, move |ctx| {
+            writer.store(ctx, FAR);
+            writer.store(ctx, NEAR);
+            writer.erase(ctx, FAR);
+            writer.erase(ctx, NEAR);
+        });
+        let reader = Arc::clone(&tree);
+        stage.spawn(ctx, "reader", false, move |ctx| {
+            reader.load(ctx, STAYS);
+            reader.load(ctx, FAR);
+            reader.walk(ctx);
+        });
+        stage.join(ctx);
+        tree.erase(ctx, STAYS);
+        tree.tree.destroy(ctx);
+        let leaked = stage.close(ctx);
+        if !leaked.is_empty() {
+            stage.broken(ctx, Rule::Leak, format!("never freed: {}", leaked.join(", ")));
         }
-        erase(ctx, &tree, STAYS);
-        tree.destroy(ctx);
-        rcu::close(ctx);
-        let live = ctx.world.objects.borrow().live().len();
-        ctx.expect(live == 0, || format!("{live} objects were not freed"));
     }
 }

@@ -1,0 +1,63 @@
+//! [`ShuttleStage`]: scenarios on [`Shuttle`].
+
+use super::ctx::Ctx;
+use super::log::Did;
+use super::{Shuttle, Thread, rcu};
+use crate::stage::Stage;
+use crate::violation::Rule;
+use std::sync::{Arc, Mutex, PoisonError};
+use vgic_core::{Event, Platform};
+
+/// One execution on [`Shuttle`].
+#[derive(Clone, Debug, Default)]
+pub struct ShuttleStage {
+    threads: Arc<Mutex<Vec<Thread>>>,
+}
+
+impl Stage<Shuttle> for ShuttleStage {
+    fn note(&self, ctx: &Ctx, what: impl FnOnce() -> String) {
+        ctx.log(|| Did::Note(what()));
+    }
+
+    fn broken(&self, ctx: &Ctx, rule: Rule, what: String) {
+        let world = &ctx.world;
+        if world.stopped() {
+            return;
+        }
+        let objects = if rule == Rule::Leak { world.objects.borrow().live() } else { Vec::new() };
+        world.fail(rule, what, objects.into_iter().filter(|object| object.class == "vgic_irq").collect());
+        ctx.over();
+    }
+
+    fn seed(&self, ctx: &Ctx) -> u64 {
+        ctx.world.seed
+    }
+
+    fn events(&self, ctx: &Ctx, event: Event) -> u64 {
+        ctx.world.events(event)
+    }
+
+    fn fail_allocation(&self, ctx: &Ctx, after: u64) {
+        ctx.world.fail_allocation(after);
+    }
+
+    fn spawn(&self, ctx: &Ctx, name: &str, interrupt: bool, f: impl FnOnce(&Ctx) + Send + 'static) {
+        let id = super::spawn(ctx, name, interrupt, f);
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(Thread(id));
+    }
+
+    fn join(&self, ctx: &Ctx) {
+        let threads = core::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            Shuttle::join(ctx, thread);
+        }
+    }
+
+    fn close(&self, ctx: &Ctx) -> Vec<String> {
+        rcu::close(ctx);
+        if ctx.world.stopped() {
+            return Vec::new();
+        }
+        ctx.world.objects.borrow().live().iter().map(|object| object.label()).collect()
+    }
+}
