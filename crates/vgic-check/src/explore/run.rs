@@ -59,10 +59,11 @@ pub(crate) fn run(batch: &Batch, scenario: fn(&Ctx)) -> Ran {
     };
     shuttle::Runner::new(director, config).run(move || {
         let ctx = Ctx { world: World::current(), id: MAIN };
-        crate::platform::body(&ctx, |ctx| {
+        let first = move |ctx: &Ctx| {
             scenario(ctx);
             crate::platform::rcu::close(ctx);
-        });
+        };
+        crate::platform::body(&ctx, Box::new(first));
         ctx.world.end_of(MAIN);
     });
     Ran { last: shared.last.take(), executions: shared.executions.get(), longest: shared.longest.get() }

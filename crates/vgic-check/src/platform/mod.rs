@@ -35,7 +35,7 @@ pub struct Shuttle;
 pub struct Thread(pub(crate) usize);
 
 /// Runs the body of a thread to its end, or for ever if the execution is over before.
-pub(crate) fn body(ctx: &Ctx, f: impl FnOnce(&Ctx)) {
+pub(crate) fn body(ctx: &Ctx, f: Box<dyn FnOnce(&Ctx)>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(ctx))) {
         if !crate::quiet::was_panic(&*payload) {
             // shuttle takes the stack away.
@@ -45,8 +45,8 @@ pub(crate) fn body(ctx: &Ctx, f: impl FnOnce(&Ctx)) {
     }
 }
 
-/// Starts a thread.
-pub(crate) fn spawn(ctx: &Ctx, name: &str, interrupt: bool, f: impl FnOnce(&Ctx) + Send + 'static) -> usize {
+/// Starts a thread. Not generic, since shuttle's part of it is much code.
+pub(crate) fn spawn(ctx: &Ctx, name: &str, interrupt: bool, f: Box<dyn FnOnce(&Ctx) + Send>) -> usize {
     let world = &ctx.world;
     if world.stopped() {
         ctx.over();
@@ -132,7 +132,7 @@ impl Platform for Shuttle {
     fn fence_acquire(_ctx: &Ctx, _pair: Pair) {}
 
     fn spawn(ctx: &Ctx, name: &str, f: impl FnOnce(&Ctx) + Send + 'static) -> Thread {
-        Thread(spawn(ctx, name, false, f))
+        Thread(spawn(ctx, name, false, Box::new(f)))
     }
 
     /// A thread that panics ends the execution, so who is joined has not.

@@ -143,7 +143,7 @@ pub(crate) fn call(ctx: &Ctx, callback: Callback) {
         world.activity(1);
     }
     if worker.is_none() {
-        let id = super::spawn(ctx, "rcu", false, work);
+        let id = super::spawn(ctx, "rcu", false, Box::new(work));
         world.rcu.borrow_mut().worker = Some(id);
         // It was counted above, with its first callback.
         world.activity(-1);

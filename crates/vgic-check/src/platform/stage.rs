@@ -42,7 +42,7 @@ impl Stage<Shuttle> for ShuttleStage {
     }
 
     fn spawn(&self, ctx: &Ctx, name: &str, interrupt: bool, f: impl FnOnce(&Ctx) + Send + 'static) {
-        let id = super::spawn(ctx, name, interrupt, f);
+        let id = super::spawn(ctx, name, interrupt, Box::new(f));
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(Thread(id));
     }
 
