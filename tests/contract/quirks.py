@@ -12,13 +12,13 @@ SOUND = [design.name for design in vgic.designs() if not design.unsound]
 #: The others.
 UNSOUND = [design.name for design in vgic.designs() if design.unsound]
 
-_XARRAY_CACHE = ("v6.10", "v6.17", "v7.1.8")
+_XARRAY_CACHE = ("v6.10", "v6.17", "v7.1.8", "hardened")
 #: INVALL, MOVALL and the enable of LPIs copy the INTIDs from 8192 to 16: none.
 _EMPTY_WALK = ("v2", "call-rcu")
 #: The cache's count never goes up, so its limit is inactive.
 _NO_LIMIT = ("patch-11", "patch-12", "patch-13")
 #: The active state of an LPI is dropped when list registers are folded; LPIs that are switched off lose their state.
-_SUMMARY = ("v7.1.8",)
+_SUMMARY = ("v7.1.8", "hardened")
 #: A put-off release of an LPI that a map of the same INTID overwrites is forgotten (CVE-2026-74568).
 _LEAKS = ("v6.17",)
 
@@ -41,6 +41,8 @@ class Quirks:
     cache_per_its: bool
     #: Translations that the cache holds at most per vCPU, None for no limit.
     cache_limit: int | None
+    #: What is sent is not lost to switches, and goes where it is mapped (docs/explain/hardened.md).
+    hardened: bool
     #: Why memory may be lost while mappings come and go beside running vCPUs; empty if it may not.
     leak: str
 
@@ -56,5 +58,6 @@ def quirks(design: str) -> Quirks:
         keeps_active=design not in _SUMMARY,
         cache_per_its=per_its,
         cache_limit=None if per_its or design in _NO_LIMIT else 16,
+        hardened=design == "hardened",
         leak="CVE-2026-74568: an LPI whose release is put off and which a map overwrites" if design in _LEAKS else "",
     )

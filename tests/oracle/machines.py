@@ -33,7 +33,7 @@ import vgic
 #: The design that follows the newest kernel.
 DESIGN = "v7.1.8"
 #: Designs of 6.10 and later.
-NEW = ("v6.10", "v6.17", "v7.1.8")
+NEW = ("v6.10", "v6.17", "v7.1.8", "hardened")
 #: These two have a defect that no kernel had: a walk of all LPIs finds none, so MOVALL and INVALL do nothing.
 WITHOUT_WALK = ("v2", "call-rcu")
 

@@ -186,7 +186,8 @@ class Model:
 
     def _load_pending(self, lpi: Lpi, pending: bool) -> None:
         if not pending:
-            self._drop_pending(lpi)
+            if not self.quirks.hardened:
+                self._drop_pending(lpi)
         elif not lpi.pending:
             self.counts["pending_loaded"] += 1
             lpi.pending = True
@@ -283,6 +284,8 @@ class Model:
             for event in (event for device in its.devices.values() for event in device.events.values()):
                 if event.collection is known:
                     event.lpi.target = vcpu
+            if self.quirks.hardened and not self.lpis_enabled[vcpu]:
+                self._invalidate(its)
 
     def mapti(self, index: int, device: int, event: int, intid: int, collection: int) -> None:
         its = self.its[index]
@@ -307,6 +310,8 @@ class Model:
                 self._load_pending(lpi, (target, intid) in self.pending_table)
                 self.pending_table.discard((target, intid))
                 self._queue(lpi)
+        elif self.quirks.hardened and target is not None:
+            lpi.target = target
         lpi.mappings += 1
         its.devices[device].events[event] = Event(lpi, its.collections[collection])
 
@@ -360,6 +365,13 @@ class Model:
         if not on:
             self._invalidate(self.its[index])
 
+    def set_distributor_enabled(self, on: bool) -> None:
+        if on and not self.distributor and self.quirks.hardened:
+            self.distributor = on
+            for lpi in self.lpis.values():
+                self._queue(lpi)
+        self.distributor = on
+
     def set_lpis_enabled(self, vcpu: int, on: bool) -> None:
         if on == self.lpis_enabled[vcpu]:
             return
@@ -372,6 +384,12 @@ class Model:
                     self._queue(lpi)
             return
         self._invalidate(None)
+        if self.quirks.hardened:
+            for lpi in self.lpis.values():
+                if lpi.target == vcpu:
+                    self._drop_pending(lpi)
+            self._exit(vcpu)
+            return
         for lpi in self._queued(vcpu):
             if self.quirks.disable_clears_pending:
                 self._drop_pending(lpi)

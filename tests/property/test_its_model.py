@@ -187,7 +187,7 @@ class ItsMachine(RuleBasedStateMachine):
     @rule(on=SWITCH)
     def switch_distributor(self, on):
         self.vm.distributor_enabled = on
-        self.model.distributor = on
+        self.model.set_distributor_enabled(on)
 
     # vCPUs.
 

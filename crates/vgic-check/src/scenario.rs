@@ -83,8 +83,18 @@ scenarios! {
     concurrent_invalidation::ConcurrentInvalidation,
     prune_vs_lpi_disable::PruneVsLpiDisable,
     migrate_vs_lpi_disable::MigrateVsLpiDisable,
+    moved_vs_lpi_disable::MovedVsLpiDisable,
+    lpis_enable_vs_send::LpisEnableVsSend,
+    lpis_enable_vs_mapti::LpisEnableVsMapti,
+    send_vs_mapc::SendVsMapc,
+    send_after_movi::SendAfterMovi,
+    distributor_vs_send::DistributorVsSend,
+    inv_vs_invall::InvVsInvall,
+    remap_vs_run::RemapVsRun,
+    mapti_without_memory::MaptiWithoutMemory,
     xarray::Xarray,
     mix::Mix,
+    mix_switches::MixSwitches,
 }
 
 /// The function of a scenario in a design.

@@ -24,6 +24,12 @@ impl<P: Platform> Refcount<P> {
         self.0.load(ctx, Order::Relaxed)
     }
 
+    /// Orders everything that was done under references that are gone before what the caller does.
+    pub fn acquire(&self, ctx: &P::Ctx) {
+        // Acquire: pairs with the release of every put that went before, whoever dropped the last one (O-03).
+        self.0.load(ctx, Order::Acquire(Pair::RefDrop));
+    }
+
     /// Takes one more reference where the caller holds one or excludes the last put (`kref_get`).
     #[inline(always)]
     pub fn get(&self, ctx: &P::Ctx) {

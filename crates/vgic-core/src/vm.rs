@@ -2,14 +2,14 @@
 
 use crate::bus::{Bus, Frames, MAX_ITS};
 use crate::cache::Cache;
-use crate::designs::{Design, LockOrder};
+use crate::designs::{ConfigRead, Design, LockOrder, RANK_LPI_CONFIG};
 use crate::guard::{Mutex, Spin};
 use crate::irq::{Irq, NO_VCPU};
 use crate::its::Its;
 use crate::lpi_store::LpiStore;
 use crate::obj::Obj;
 use crate::order::Order;
-use crate::platform::{Atomic, Layout, NoMemory, PlainCell, Platform, PointerCell};
+use crate::platform::{Atomic, Layout, NoMemory, PlainCell, Platform, PointerCell, present_if};
 use crate::tables::GuestTables;
 use crate::vcpu::flush::LR_PENDING;
 use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};
@@ -24,6 +24,8 @@ pub const MAX_MAPPINGS: u32 = 1 << 20;
 /// `struct vgic_dist`, LPI parts.
 pub struct Dist<P: Platform, D: Design> {
     pub(crate) enabled: P::AtomicU32,
+    /// Held while an LPI's configuration byte is read and applied (`hardened`).
+    pub(crate) lpi_config_lock: P::Mutex,
     pub(crate) store: LpiStore<P>,
     pub(crate) cache: D::Cache<P>,
 }
@@ -88,6 +90,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
         assert!((1..=MAX_LIST_REGISTERS).contains(&list_registers), "1 to {MAX_LIST_REGISTERS} list registers");
         let dist = P::embed("vgic_dist", |l| Dist {
             enabled: l.u32("enabled", 1),
+            lpi_config_lock: present_if::<P, _>(D::SPEC.config_read == ConfigRead::Locked, l, |l| {
+                l.mutex("lpi_config_lock", RANK_LPI_CONFIG)
+            }),
             store: LpiStore::new::<D>(l),
             cache: D::Cache::<P>::new(l),
         });

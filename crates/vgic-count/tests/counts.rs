@@ -34,6 +34,7 @@ const LPI_LIST_LOCK: &[(&str, u64)] = &[
     ("v6.10", 0), // no such lock
     ("v6.17", 0),
     ("v7.1.8", 0),
+    ("hardened", 0),
 ];
 
 #[test]
@@ -75,7 +76,7 @@ fn locks_of_the_lpi_and_of_its_list() {
         // Queue, entry, exit.
         assert_eq!(counts.lock("ap_list_lock"), 3, "{name}");
         let section = |what: &str| counts.others.get(what).copied().unwrap_or(0);
-        let per_its = ["v6.10", "v6.17", "v7.1.8"].contains(name);
+        let per_its = ["v6.10", "v6.17", "v7.1.8", "hardened"].contains(name);
         assert_eq!(section("srcu_read_lock"), u64::from(per_its), "{name}: the doorbell's ITS");
         assert!(counts.others.keys().all(|what| !what.starts_with("alloc") && !what.starts_with("free")), "{name}");
         assert_eq!(section("synchronize_rcu"), 0, "{name}");
@@ -108,6 +109,7 @@ const COALESCING: &[(&str, u64, u64, u64)] = &[
     ("v6.10", 1, 4, 0), // irq_lock; requests, mode, refcount twice
     ("v6.17", 1, 4, 0),
     ("v7.1.8", 1, 4, 0),
+    ("hardened", 1, 4, 0),
 ];
 
 #[test]
@@ -117,6 +119,15 @@ fn shared_writes_per_coalescing_send() {
         (*name, counts.all_locks(), counts.all_rmws(), counts.all_writes())
     };
     assert_eq!(NAMES.iter().map(sum).collect::<Vec<_>>(), COALESCING);
+}
+
+/// What `hardened` mends is paid for elsewhere: a hit and a delivery touch what they touch in `v7.1.8`, in that order.
+#[test]
+fn hardened_costs_a_hit_nothing() {
+    assert_eq!(hit_path("hardened"), hit_path("v7.1.8"));
+    for (deliver, mapped) in [(false, 0), (true, 0), (true, 100)] {
+        assert_eq!(count("hardened", deliver, mapped), count("v7.1.8", deliver, mapped));
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyList};
 use vgic_core::cache::lazy::{Eviction, Locking, Retire};
 use vgic_core::designs::series::spec;
 use vgic_core::designs::{
-    Drain, Found, Free, Get, Index, LockOrder, LpiCount, PruneGap, Put, Queue, ROWS, Row, Spec, Walk,
+    ConfigRead, Drain, Found, Free, Get, Index, LockOrder, LpiCount, PruneGap, Put, Queue, ROWS, Row, Spec, Walk,
 };
 use vgic_count::{Kind, Step};
 use vgic_lab::host::in_range;
@@ -45,6 +45,9 @@ fn cache(row: &Row, spec: &Spec) -> String {
 
 fn lock_order(row: &Row, spec: &Spec) -> Vec<&'static str> {
     let mut order = vec!["its_lock"];
+    if spec.config_read == ConfigRead::Locked {
+        order.push("lpi_config_lock");
+    }
     let xa = spec.index.has_xarray();
     if spec.drain != Drain::Locked {
         order.push("translation_cache.xa_lock");

@@ -163,6 +163,83 @@ pub enum PruneGap {
     Referenced,
 }
 
+/// How caches are emptied when an ITS, or the LPIs of a vCPU, are switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchOff {
+    /// Without `its_lock`: a table walk that saw the switch on may cache afterwards ("The open window" in
+    /// `docs/explain/designs.md`).
+    Unlocked,
+    /// Under `its_lock`, which a table walk holds from its look at the switch to the insertion (`hardened`).
+    UnderItsLock,
+}
+
+/// What becomes of a vCPU's LPIs when EnableLPIs is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LpisOff {
+    /// All leave the `ap_list`, also those that are on their way to another vCPU; they stay pending.
+    Unqueue,
+    /// The same, and they are not pending any more (7.1.8).
+    UnqueueAndClear,
+    /// Those that target the vCPU are not pending any more, on the `ap_list` or not. Then the `ap_list` is pruned, so
+    /// that the others migrate (`hardened`).
+    ClearAndPrune,
+}
+
+/// What a bit of a pending table does to the LPI's pending state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableBit {
+    /// It replaces it: a send that came before is lost.
+    Replaces,
+    /// It adds to it (`hardened`).
+    Adds,
+}
+
+/// When an LPI that was given another target leaves the `ap_list` of the vCPU that had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// When that vCPU happens to exit; meanwhile sends kick the target, which does not have the LPI.
+    AtNextExit,
+    /// At once: whoever moves the LPI or sends it kicks the vCPU that has it, which does not enter the guest with it
+    /// (`hardened`).
+    Kicked,
+}
+
+/// How an LPI's configuration byte is read and applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigRead {
+    /// In two steps: of two at once, the one that read first may apply last.
+    TwoSteps,
+    /// Under a mutex of the VM (`hardened`).
+    Locked,
+}
+
+/// What `vgic_add_lpi` does with an LPI that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remap {
+    /// Takes it as it is, with the target of a mapping that may be gone.
+    AsItIs,
+    /// Gives it the target of the new mapping (`hardened`).
+    Retarget,
+}
+
+/// What happens to pending LPIs when the distributor is enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DistributorOn {
+    /// Every vCPU is kicked; what was sent or pruned meanwhile is on no `ap_list`.
+    Kick,
+    /// The same after every LPI was looked at and queued (`hardened`).
+    Queue,
+}
+
+/// The look at a count of zero before an LPI is freed whose last reference another thread may have dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLook {
+    /// Relaxed.
+    Relaxed,
+    /// With an acquire load (`hardened`).
+    Acquire,
+}
+
 /// The order in which spin locks nest; see "Lock order" in `docs/explain/designs.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockOrder {
@@ -193,6 +270,8 @@ pub const RANK_VCPU_MUTEX: u8 = 20;
 pub const RANK_CMD_LOCK: u8 = 40;
 /// Rank of `its->its_lock`.
 pub const RANK_ITS_LOCK: u8 = 50;
+/// Rank of the mutex under which LPI configuration is read and applied (`hardened`).
+pub const RANK_LPI_CONFIG: u8 = 52;
 /// Rank of the lock of a per-ITS translation cache.
 pub const RANK_TRANSLATION_CACHE: u8 = 55;
 /// Rank of `ap_list_lock`.
@@ -237,8 +316,24 @@ pub struct Spec {
     pub queue: Queue,
     /// Migration.
     pub prune_gap: PruneGap,
-    /// Whether turning LPIs off also clears their pending state (7.1.8).
-    pub flush_clears_pending: bool,
+    /// EnableLPIs off.
+    pub lpis_off: LpisOff,
+    /// Pending tables.
+    pub table_bit: TableBit,
+    /// Caches when something is switched off.
+    pub switch_off: SwitchOff,
+    /// Whether MAPC that gives a collection to a vCPU whose LPIs are off empties the cache (`hardened`).
+    pub mapc_invalidates: bool,
+    /// LPIs that were given another target.
+    pub moved: Moved,
+    /// Configuration bytes.
+    pub config_read: ConfigRead,
+    /// A map of an LPI that is there.
+    pub remap: Remap,
+    /// `GICD_CTLR`.
+    pub distributor_on: DistributorOn,
+    /// Freeing what another thread has put.
+    pub dead_look: DeadLook,
     /// Whether MAPC checks the vCPU also with V = 0 (up to 6.9).
     pub mapc_checks_unmap: bool,
     /// The lock order.

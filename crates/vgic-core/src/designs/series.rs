@@ -27,7 +27,15 @@ const V6_8_RC1: Spec = Spec {
     drain: Drain::Locked,
     queue: Queue::Classic,
     prune_gap: PruneGap::Bare,
-    flush_clears_pending: false,
+    lpis_off: LpisOff::Unqueue,
+    table_bit: TableBit::Replaces,
+    switch_off: SwitchOff::Unlocked,
+    mapc_invalidates: false,
+    moved: Moved::AtNextExit,
+    config_read: ConfigRead::TwoSteps,
+    remap: Remap::AsItIs,
+    distributor_on: DistributorOn::Kick,
+    dead_look: DeadLook::Relaxed,
     mapc_checks_unmap: true,
     order: LockOrder::ApListFirst,
 };
@@ -116,8 +124,21 @@ const V7_1_8: Spec = Spec {
     drain: Drain::PutErased,
     queue: Queue::Summary,
     prune_gap: PruneGap::Referenced,
-    flush_clears_pending: true,
+    lpis_off: LpisOff::UnqueueAndClear,
     ..V6_17
+};
+/// What the model checker still finds there, mended; docs/explain/hardened.md has a section for each.
+const HARDENED: Spec = Spec {
+    lpis_off: LpisOff::ClearAndPrune,
+    table_bit: TableBit::Adds,
+    switch_off: SwitchOff::UnderItsLock,
+    mapc_invalidates: true,
+    moved: Moved::Kicked,
+    config_read: ConfigRead::Locked,
+    remap: Remap::Retarget,
+    distributor_on: DistributorOn::Queue,
+    dead_look: DeadLook::Acquire,
+    ..V7_1_8
 };
 
 macro_rules! designs {
@@ -208,4 +229,6 @@ designs! {
     D6_17, "v6.17", V6_17, PerIts;
     /// `v7.1.8`.
     D7_1_8, "v7.1.8", V7_1_8, PerIts;
+    /// `hardened`.
+    Hardened, "hardened", HARDENED, PerIts;
 }

@@ -7,7 +7,7 @@ use super::Its;
 use super::error::{CommandError, ItsError};
 use super::resolve::Unresolved;
 use crate::cache::Cache;
-use crate::designs::{Design, Walk};
+use crate::designs::{Design, Moved, Walk};
 use crate::guard::Spin;
 use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
 use crate::obj::Obj;
@@ -124,13 +124,16 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
             Some(collection) => {
                 collection.target_addr.set(ctx, vcpu);
-                // Retargeting needs no invalidation: the target is in the LPI.
+                // The target is in the LPI, so cached translations stay right, unless the new vCPU has its LPIs off.
                 for device in its.device_list.iter(ctx) {
                     for ite in device.itt.iter(ctx).filter(|ite| ite.collection.get(ctx) == Some(collection)) {
                         if let Some(irq) = ite.irq.get(ctx) {
                             self.update_affinity(ctx, irq, None, vcpu);
                         }
                     }
+                }
+                if D::SPEC.mapc_invalidates && !self.vcpus[vcpu as usize].lpis_enabled(ctx) {
+                    D::Cache::<P>::invalidate(self, ctx, its);
                 }
             }
         }
@@ -266,10 +269,18 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// `update_affinity`: a queued LPI moves when its present vCPU prunes next.
-    fn update_affinity(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>, only_from: Option<u32>, vcpu: u32) {
-        let _lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-        if only_from.is_none_or(|from| irq.target_vcpu.get(ctx) == from) {
-            irq.target_vcpu.set(ctx, vcpu);
+    pub(crate) fn update_affinity(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>, only_from: Option<u32>, vcpu: u32) {
+        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+        if only_from.is_some_and(|from| irq.target_vcpu.get(ctx) != from) {
+            return;
+        }
+        irq.target_vcpu.set(ctx, vcpu);
+        if D::SPEC.moved == Moved::Kicked {
+            let queued_on = irq.vcpu.get(ctx);
+            drop(lock);
+            if let Some(holder) = self.vcpus.get(queued_on as usize).filter(|holder| holder.id != vcpu) {
+                holder.kick(ctx);
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ pub mod tables;
 
 use crate::bus::TRANSLATER;
 use crate::cache::Cache;
-use crate::designs::{Design, Drain, RANK_CMD_LOCK, RANK_ITS_LOCK, RANK_TRANSLATION_CACHE};
+use crate::designs::{Design, Drain, RANK_CMD_LOCK, RANK_ITS_LOCK, RANK_TRANSLATION_CACHE, SwitchOff};
 use crate::guard::Mutex;
 use crate::irq::Irq;
 use crate::list::List;
@@ -91,10 +91,28 @@ impl<P: Platform, D: Design> Vm<P, D> {
             // Release: before the invalidation; pairs with the acquire in is_enabled (O-05).
             its.enabled.store(ctx, u32::from(enabled), Order::Release(Pair::EnableInvalidate));
             if !enabled {
-                // Note that its_lock is not held: see "The open window" in docs/explain/designs.md.
-                D::Cache::<P>::invalidate(self, ctx, its);
+                match D::SPEC.switch_off {
+                    // See "The open window" in docs/explain/designs.md.
+                    SwitchOff::Unlocked => D::Cache::<P>::invalidate(self, ctx, its),
+                    SwitchOff::UnderItsLock => self.invalidate_its(ctx, its),
+                }
             }
         }
         P::rcu_throttle(ctx);
+    }
+
+    /// Empties the caches after the LPIs of a vCPU were switched off.
+    pub(crate) fn invalidate_switched_off(&self, ctx: &P::Ctx) {
+        match D::SPEC.switch_off {
+            SwitchOff::Unlocked => D::Cache::<P>::invalidate_all(self, ctx),
+            SwitchOff::UnderItsLock => self.bus.for_each_its(ctx, |its| self.invalidate_its(ctx, &its)),
+        }
+    }
+
+    /// Empties the cache after a switch was turned off. Under `its_lock`: a table walk that saw the switch on has
+    /// inserted before, and a later one sees it off.
+    fn invalidate_its(&self, ctx: &P::Ctx, its: &Its<P>) {
+        let _its_lock = Mutex::<P>::lock(&its.its_lock, ctx);
+        D::Cache::<P>::invalidate(self, ctx, its);
     }
 }

@@ -1,8 +1,8 @@
 //! `vgic_add_lpi`: the LPI for a new mapping (`its_lock` held).
 
-use crate::designs::{Design, Found, StoreError, Walk};
+use crate::designs::{Design, Found, Remap, StoreError, Walk};
 use crate::guard::{Rcu, Spin};
-use crate::irq::Irq;
+use crate::irq::{Irq, NO_VCPU};
 use crate::its::error::CommandError;
 use crate::obj::Obj;
 use crate::platform::{NoMemory, Platform};
@@ -12,6 +12,10 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// The LPI for a mapping of `intid` to `vcpu`, new or shared with other mappings, with a reference for the ITE.
     pub(crate) fn add_lpi(&self, ctx: &P::Ctx, intid: u32, vcpu: u32) -> Result<Obj<Irq<P>>, CommandError> {
         if let Some(irq) = self.get_irq(ctx, intid) {
+            // It may be left from a mapping that is gone: still queued, or in the hands of a sender.
+            if D::SPEC.remap == Remap::Retarget && vcpu != NO_VCPU {
+                self.update_affinity(ctx, irq, None, vcpu);
+            }
             return Ok(irq);
         }
         let new = Irq::alloc::<D>(ctx, intid, vcpu)?;
@@ -90,6 +94,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let stored = lock.store(intid, new, may_alloc);
         if let (StoreError::MayAllocate, Ok(Some(dying))) = (D::SPEC.store_error, stored) {
             // 7.1.8: the dying LPI that the store displaced was put without release; nobody else frees it.
+            self.acquire_dead(ctx, dying);
             self.free_irq(ctx, dying);
         }
         if stored.is_err() && D::SPEC.store_error == StoreError::ReleaseUnderLock {

@@ -5,7 +5,7 @@
 //! it; then the erase by INTID takes out the newcomer (CVE-2026-74568). And the lock of the erase nests inside
 //! whatever the caller holds, so where it may be taken decides the lock order.
 
-use crate::designs::{Design, Free, LpiCount, Put};
+use crate::designs::{DeadLook, Design, Free, LpiCount, Put};
 use crate::guard::Spin;
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
@@ -96,8 +96,17 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 _ => irq.pending_release.get(ctx),
             };
             if dead {
+                self.acquire_dead(ctx, irq);
                 self.release_locked(ctx, &lock, irq);
             }
+        }
+    }
+
+    /// After a look that found a count of zero: another thread may have dropped the last reference, and what was done
+    /// under it comes before the free.
+    pub(crate) fn acquire_dead(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        if D::SPEC.dead_look == DeadLook::Acquire {
+            irq.refcount.acquire(ctx);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Queueing an LPI on the `ap_list` of the vCPU that should take it.
 
 use super::Vcpu;
-use crate::designs::Design;
+use crate::designs::{Design, DistributorOn, Moved};
 use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
@@ -32,10 +32,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let mut irq_lock = irq_lock;
         loop {
             let target = self.target_oracle(ctx, &irq);
-            if irq.vcpu.get(ctx) != NO_VCPU || target.is_none() {
+            let queued_on = irq.vcpu.get(ctx);
+            if queued_on != NO_VCPU || target.is_none() {
                 drop(irq_lock);
-                // Queued already: an edge interrupt may have been taken without an exit, so the vCPU must look.
-                if let Some(vcpu) = target.and_then(|vcpu| self.vcpus.get(vcpu as usize)) {
+                // Queued already: an edge interrupt may have been taken without an exit, so the vCPU must look. That is
+                // the one that has it, also when it is to go to another.
+                let looks = |target| if D::SPEC.moved == Moved::Kicked { queued_on } else { target };
+                if let Some(vcpu) = target.and_then(|target| self.vcpus.get(looks(target) as usize)) {
                     vcpu.kick(ctx);
                 }
                 return;
@@ -85,6 +88,14 @@ impl<P: Platform, D: Design> Vm<P, D> {
     pub fn set_distributor_enabled(&self, ctx: &P::Ctx, enabled: bool) {
         let before = self.dist.enabled.swap(ctx, u32::from(enabled), Order::Relaxed);
         if before == 0 && enabled {
+            if D::SPEC.distributor_on == DistributorOn::Queue {
+                // What was sent or pruned while it was off is on no ap_list. irq_lock orders this look against a send or
+                // a prune that still sees it off.
+                self.for_each_lpi(ctx, NO_VCPU, |irq| {
+                    let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+                    self.queue_irq_unlock(ctx, irq, lock);
+                });
+            }
             for vcpu in &self.vcpus {
                 vcpu.kick(ctx);
             }

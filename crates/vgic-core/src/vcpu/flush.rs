@@ -1,7 +1,7 @@
 //! Before the guest runs: from the `ap_list` to the list registers (`kvm_vgic_flush_hwstate`).
 
 use super::Vcpu;
-use crate::designs::{Design, Queue};
+use crate::designs::{Design, Moved, Queue};
 use crate::guard::Spin;
 use crate::irq::Irq;
 use crate::obj::Obj;
@@ -99,7 +99,12 @@ impl<P: Platform, D: Design> Vm<P, D> {
     fn ap_list_summary(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> usize {
         let deliverable = |irq: &Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-            self.target_oracle(ctx, irq) == Some(vcpu.id)
+            let target = self.target_oracle(ctx, irq);
+            if D::SPEC.moved == Moved::Kicked && target.is_some_and(|target| target != vcpu.id) {
+                // It was moved after the last prune: the entry is cancelled, and prune sends it on.
+                vcpu.request(ctx);
+            }
+            target == Some(vcpu.id)
         };
         vcpu.ap_list.iter(ctx).filter(deliverable).count()
     }

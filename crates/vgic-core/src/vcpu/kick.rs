@@ -44,6 +44,12 @@ impl<P: Platform> Vcpu<P> {
         }
     }
 
+    /// Makes the vCPU look again before it enters the guest; called by its own thread on its way there.
+    pub(crate) fn request(&self, ctx: &P::Ctx) {
+        // Relaxed: the same thread looks at it.
+        self.requests.fetch_or(ctx, IRQ_PENDING, Order::Relaxed);
+    }
+
     #[cold]
     fn wake(&self, ctx: &P::Ctx) {
         P::count(ctx, Event::Wake);

@@ -1,9 +1,8 @@
 //! EnableLPIs, the LPI configuration table, and the pending tables.
 
 use super::{ENABLE_LPIS, RWP, Vcpu};
-use crate::cache::Cache;
-use crate::designs::{Design, Save, Walk};
-use crate::guard::{Rcu, Spin};
+use crate::designs::{ConfigRead, Design, LpisOff, Save, TableBit, Walk};
+use crate::guard::{Mutex, Rcu, Spin};
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
@@ -25,6 +24,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
         irq: Obj<Irq<P>>,
         only_target: Option<u32>,
     ) -> Result<(), Fault> {
+        // So that of two at once, the one that read later applies later.
+        let locked = D::SPEC.config_read == ConfigRead::Locked;
+        let _config_lock = locked.then(|| Mutex::<P>::lock(&self.dist.lpi_config_lock, ctx));
         P::work(ctx, Work::GuestAccess);
         let byte = self.tables.config(irq.intid.get(ctx))?;
         let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
@@ -70,13 +72,20 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 continue;
             }
             let pending = byte & bit != 0;
-            irq.load_pending(ctx, pending);
+            Self::load_bit(ctx, irq, pending);
             self.queue_irq_unlock(ctx, irq, lock);
             if pending {
                 P::work(ctx, Work::GuestAccess);
                 self.tables.set_pending_byte(target, offset, byte & !bit)?;
             }
             return Ok(());
+        }
+    }
+
+    /// Takes a bit of a pending table (`irq_lock` held).
+    fn load_bit(ctx: &P::Ctx, irq: Obj<Irq<P>>, pending: bool) {
+        if pending || D::SPEC.table_bit == TableBit::Replaces {
+            irq.load_pending(ctx, pending);
         }
     }
 
@@ -95,8 +104,15 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 return self.load_pending_table(ctx, vcpu);
             }
         } else if vcpu.ctlr.compare_exchange(ctx, ENABLE_LPIS, RWP, order).is_ok() {
-            self.flush_pending_lpis(ctx, vcpu);
-            D::Cache::<P>::invalidate_all(self, ctx);
+            if D::SPEC.lpis_off == LpisOff::ClearAndPrune {
+                // Caches first, so that but for sends in flight nothing is queued behind the clearing.
+                self.invalidate_switched_off(ctx);
+                self.clear_pending_lpis(ctx, vcpu);
+                self.prune_ap_list(ctx, vcpu);
+            } else {
+                self.flush_pending_lpis(ctx, vcpu);
+                self.invalidate_switched_off(ctx);
+            }
             vcpu.ctlr.store(ctx, 0, Order::Release(Pair::EnableInvalidate));
             P::rcu_throttle(ctx);
         }
@@ -128,7 +144,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             last = Some((offset, byte));
             let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
             if D::SPEC.walk != Walk::ForEach || irq.target_vcpu.get(ctx) == vcpu.id {
-                irq.load_pending(ctx, byte & bit != 0);
+                Self::load_bit(ctx, irq, byte & bit != 0);
             }
             self.queue_irq_unlock(ctx, irq, lock);
         });
@@ -145,7 +161,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                     let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
                     vcpu.ap_list.del(ctx, irq);
                     irq.vcpu.set(ctx, NO_VCPU);
-                    if D::SPEC.flush_clears_pending {
+                    if D::SPEC.lpis_off != LpisOff::Unqueue {
                         irq.drop_pending(ctx);
                     }
                 }
@@ -155,6 +171,17 @@ impl<P: Platform, D: Design> Vm<P, D> {
         if deleted {
             self.release_deleted_lpis(ctx);
         }
+    }
+
+    /// Every LPI that targets the vCPU loses its pending state, also one that is masked and therefore not queued: a bit
+    /// of the pending table only ever adds.
+    fn clear_pending_lpis(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
+        self.for_each_lpi(ctx, vcpu.id, |irq| {
+            let _lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+            if irq.target_vcpu.get(ctx) == vcpu.id {
+                irq.drop_pending(ctx);
+            }
+        });
     }
 
     /// Writes the pending states to the pending tables (`vgic_v3_save_pending_tables`). Waits until no vCPU runs; the
