@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from vgic.cli.common import JsonOption, check_json, console, progress, write_json
 from vgic.cli.prove_history import prove_history
@@ -89,7 +91,10 @@ def _list(json: str | None) -> None:
         write_json(json, json_module.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
     if json != "-":
         for entry in entries:
-            console().print(f"[bold]{entry.name}[/]\n  {escape(entry.about)}\n  [dim]{escape(entry.bound)}[/]")
+            out = console()
+            out.print(f"[bold]{entry.name}[/]")
+            for text, style in ((entry.about, ""), (entry.bound, "dim")):
+                out.print(Padding(Text(text, style), (0, 0, 0, 2)))
 
 
 def _search(pairs: list[tuple[str, str, ProofPlan]]) -> list[Proof]:
@@ -112,7 +117,8 @@ def _show(proofs: list[Proof], *, full: bool, replayed: bool) -> None:
             table.add_column(head, no_wrap=head in ("design", "scenario"))
         for proof in proofs:
             style = "" if proof.passed else "red"
-            table.add_row(proof.design, proof.scenario, escape(proof.verdict), escape(proof.explored), style=style)
+            result = proof.verdict if proof.passed else "VIOLATION"
+            table.add_row(proof.design, proof.scenario, result, proof.explored, style=style)
         out.print(table)
     for proof in proofs:
         for story in proof.stories:
