@@ -15,7 +15,7 @@ quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: help run build test test-rust test-python lint oracle fuzz bench clean
+.PHONY: help run build test test-rust test-python lint prove oracle fuzz bench clean
 
 help: ## Show this list.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,14 @@ test-python: $(VENV)/.built $(VENV)/.dev
 
 lint: $(VENV)/.built $(VENV)/.dev ## Run every check of ci/.
 	for check in ci/*.sh; do echo "  lint   $$check"; bash "$$check" || exit 1; done
+
+prove: $(VENV)/.built ## Search what the tests have no time for: defects, designs, memory orders (about an hour).
+	echo "  prove  the catalogue of defects"
+	$(BIN)/vgic prove --history
+	echo "  prove  hardened"
+	$(BIN)/vgic prove --design hardened --seconds 60
+	echo "  prove  longer bounds"
+	cargo test --release --quiet -p vgic-check -p vgic-loom -- --ignored
 
 oracle: $(VENV)/.built $(VENV)/.dev ## Send 100,000 random commands to this ITS and to QEMU's (needs qemu-system-arm).
 	echo "  oracle qemu-system-aarch64"

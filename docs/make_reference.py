@@ -28,6 +28,7 @@ MODULES = {
     "designs": ["designs"],
     "workload": ["workload"],
     "run": ["run", "measure"],
+    "prove": ["prove", "history"],
     "torture": ["torture"],
     "results": ["results", "stats"],
     "trace": ["trace.store", "trace.recording", "trace.qemu", "trace.check"],
@@ -38,7 +39,7 @@ MODULES = {
 INTERNAL = {"LpiRegisters", "save_frames", "restore_frames"}
 #: Types of the stub that the public API returns.
 TYPES = ("LpiState", "Tables", "DeviceTable", "Counts", "PathStep", "PathCounts")
-COMMANDS = ("", "compare", "stress", "torture", "replay", "designs", "its", "its decode")
+COMMANDS = ("", "compare", "stress", "prove", "torture", "replay", "designs", "its", "its decode")
 NOTE = "<!-- Made by docs/make_reference.py. Do not edit: change the docstrings, and run it again. -->\n"
 
 

@@ -18,9 +18,11 @@ from vgic.errors import (
     UnsoundDesign,
     WorkloadError,
 )
+from vgic.history import Defect, DefectResult, defects, prove_history
 from vgic.its import CommandFault, ItsFrame
 from vgic.measure import Effort
 from vgic.memory import GuestMemory
+from vgic.prove import Proof, ProofPlan, Scenario, Story, prove, scenarios
 from vgic.redist import RedistributorFrame
 from vgic.registers import GICR, GITS
 from vgic.results import Result, ResultFile, Sample
@@ -41,12 +43,16 @@ __all__ = [
     "CommandError",
     "CommandFault",
     "ConservationError",
+    "Defect",
+    "DefectResult",
     "Design",
     "Effort",
     "GuestMemory",
     "Its",
     "ItsFrame",
     "MeasurementError",
+    "Proof",
+    "ProofPlan",
     "Recording",
     "RecordingError",
     "RedistributorFrame",
@@ -56,6 +62,8 @@ __all__ = [
     "ResultFile",
     "Sample",
     "SavedState",
+    "Scenario",
+    "Story",
     "StressWorkload",
     "TableError",
     "TorturePeriod",
@@ -71,12 +79,16 @@ __all__ = [
     "check",
     "compare",
     "default_workloads",
+    "defects",
     "design",
     "designs",
+    "prove",
+    "prove_history",
     "read_recording",
     "recordings",
     "replay_recorded",
     "run",
     "run_in_turn",
+    "scenarios",
     "torture",
 ]

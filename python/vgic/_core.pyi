@@ -340,11 +340,52 @@ def replay(
 ) -> ReplayResult: ...
 
 @type_check_only
+class Told(TypedDict):
+    rule: str
+    what: str
+    operation: str
+    threads: list[str]
+    lines: list[tuple[int, int, str, str, bool]]
+    preemptions: int
+    schedule: str
+    text: str
+    full_text: str
+
+@type_check_only
+class ProofReport(TypedDict):
+    executions: int
+    exhausted: int | None
+    complete: bool
+    stopped: bool
+    longest: int
+    bare: list[str]
+    seconds: float
+    stories: list[Told]
+
+#: (name, what meets what, bound) of each scenario of the model checker
+def scenarios() -> list[tuple[str, str, str]]: ...
+def prove(
+    scenario: str,
+    design: str,
+    *,
+    search: str,
+    preemptions: int,
+    depth: int,
+    seed: int,
+    executions: int | None,
+    seconds: float,
+    schedule: str | None,
+    keep_going: bool,
+    stop: Callable[[], bool],
+) -> ProofReport: ...
+
+@type_check_only
 class TorturePeriod(TypedDict):
     number: int
     elapsed_seconds: float
     seconds: float  # how long the threads ran
     counts: dict[str, int]
+    executions: int
     commands: int
     controls: int
     lpis: int  # in the audit
@@ -376,6 +417,7 @@ def torture(
     list_registers: int,
     watchdog: float,
     poison: bool,
+    scenarios: Sequence[str],
     allow_unsound: bool,
     strict: bool,
     report: Callable[[TorturePeriod | None], bool],

@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import IO, Any
 
 from vgic import __version__
-from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.designs import DEFAULT_DESIGN, check_names, designs
+from vgic.designs import design as find_design
 from vgic.errors import MeasurementError
+from vgic.prove import check_scenarios, scenarios
 
 __all__ = ["OnPeriod", "TorturePeriod", "TorturePlan", "TortureResult", "run_torture", "torture"]
 
@@ -56,6 +58,8 @@ class TorturePlan:
     watchdog: float = 30.0
     #: Poison freed memory and keep it back for a while.
     poison: bool = True
+    #: Execute these scenarios of the model checker on real threads, over and over, instead; see :func:`vgic.scenarios`.
+    scenarios: tuple[str, ...] = ()
     allow_unsound: bool = False
     #: A defect that the design is known for fails the run as well.
     strict: bool = False
@@ -63,6 +67,14 @@ class TorturePlan:
     def __post_init__(self) -> None:
         """Check the design and the ranges that the core does not check."""
         check_names([self.design], allow_unsound=self.allow_unsound)
+        if self.scenarios:
+            check_scenarios(self.scenarios)
+            if find_design(self.design).control_races:
+                sound = ", ".join(row.name for row in designs() if not (row.control_races or row.unsound))
+                raise ValueError(
+                    f"scenarios would use freed memory in {self.design}, whose defects 'vgic prove --history' shows; "
+                    f"on real threads they run in {sound}"
+                )
         ranges: list[tuple[str, float, float, float]] = [
             ("seed", self.seed, 0, 2**64 - 1),
             ("vcpus", self.vcpus, 2, 64),
@@ -95,11 +107,17 @@ class TorturePlan:
             value, flag = getattr(self, field.name), "--" + field.name.replace("_", "-")
             if field.name not in ("design", "minutes", "seed") and value == plain[field.name].default:
                 continue
+            if field.name == "scenarios":
+                names = ("all",) if len(value) == len(scenarios()) else value
+                words += [word for name in names for word in ("--scenario", name)]
+                continue
             words += ([flag] if value else [f"--no-{flag[2:]}"]) if isinstance(value, bool) else [flag, f"{value}"]
         return shlex.join(words)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "all" if len(value) == len(scenarios()) else ",".join(value) or "none"
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
@@ -114,6 +132,8 @@ class TorturePeriod:
     seconds: float
     #: Events by kind, as in :attr:`vgic.Vm.counts`.
     counts: dict[str, int]
+    #: Executions of scenarios.
+    executions: int
     #: ITS commands.
     commands: int
     #: Registers written, and looks at the VM.

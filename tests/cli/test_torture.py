@@ -117,3 +117,20 @@ def test_from_python():
     assert result.success, result.failures
     assert result.periods == periods
     assert sum(period.counts["delivered"] for period in periods) > 0
+
+
+def test_scenarios_run_on_real_threads(vgic_command):
+    done = vgic_command("torture", *QUICK, "--scenario", "all")
+    first, *periods, total, last = done.stdout.splitlines()
+    assert " scenarios=all " in first
+    assert all(re.match(r" *\d+\.\d s: executions .*/s; RCU: ", period) for period in periods)
+    assert re.fullmatch(r"\d+ periods: [1-9]\d* executions of \d+ scenarios", total)
+    assert last == "End of torture: SUCCESS"
+    assert done.returncode == 0
+    for arguments, what in (
+        (("--scenario", "all", "--design", "v6.10"), "scenarios would use freed memory in v6.10"),
+        (("--scenario", "mixx"), "did you mean mix?"),
+    ):
+        refused = vgic_command("torture", *arguments)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert what in refused.stderr

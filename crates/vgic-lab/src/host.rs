@@ -61,6 +61,10 @@ pub struct Plan<'a> {
 pub enum Refused {
     /// No design has this name.
     UnknownDesign(String),
+    /// No scenario has this name.
+    UnknownScenario(String),
+    /// Scenarios do not run in this design on real threads: its name, and those of the designs in which they do.
+    NoScenarios(String, String),
     /// The design is unsound; the text is its defect.
     Unsound(&'static str, &'static str),
     /// A number is out of range: what, the value, the least, the most.
@@ -81,6 +85,12 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Refused::UnknownDesign(name) => write!(f, "unknown design {name:?}"),
+            Refused::UnknownScenario(name) => write!(f, "unknown scenario {name:?}; 'vgic prove --list' shows them"),
+            Refused::NoScenarios(name, others) => write!(
+                f,
+                "scenarios would use freed memory in {name}, whose defects 'vgic prove --history' shows; on real threads \
+                 they run in {others}"
+            ),
             Refused::Unsound(name, defect) => {
                 write!(f, "design {name} is unsound ({defect}); allow_unsound runs it all the same")
             }

@@ -5,6 +5,7 @@ mod catalogue;
 mod errors;
 mod memory;
 mod pool;
+mod prove;
 mod runs;
 mod torture;
 mod translater;
@@ -24,5 +25,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     catalogue::add(m)?;
     runs::add(m)?;
     torture::add(m)?;
+    prove::add(m)?;
     Ok(())
 }

@@ -35,6 +35,7 @@ fn period_dict<'py>(py: Python<'py>, period: &Period) -> PyResult<Bound<'py, PyD
     let counts = counts_dict(py, &period.counts, 0)?;
     counts.del_item("pending")?;
     dict.set_item("counts", counts)?;
+    dict.set_item("executions", period.executions)?;
     dict.set_item("commands", period.commands)?;
     dict.set_item("controls", period.controls)?;
     dict.set_item("lpis", period.lpis)?;
@@ -49,7 +50,7 @@ fn period_dict<'py>(py: Python<'py>, period: &Period) -> PyResult<Bound<'py, PyD
 
 #[pyfunction]
 #[pyo3(signature = (design, *, seed, seconds, period, vcpus, its, senders, devices, events, list_registers, watchdog,
-    poison, allow_unsound, strict, report, break_rule = None))]
+    poison, scenarios, allow_unsound, strict, report, break_rule = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn torture<'py>(
     py: Python<'py>,
@@ -65,6 +66,7 @@ fn torture<'py>(
     list_registers: u32,
     watchdog: f64,
     poison: bool,
+    scenarios: Vec<String>,
     allow_unsound: bool,
     strict: bool,
     report: Py<PyAny>,
@@ -82,6 +84,7 @@ fn torture<'py>(
         list_registers,
         watchdog: time("watchdog", watchdog)?,
         poison,
+        scenarios,
         allow_unsound,
         strict,
         break_rule: break_rule.map(self::break_rule).transpose()?,

@@ -9,6 +9,7 @@ import typer
 from vgic import __version__, _core
 from vgic.cli.common import JsonOption, UnsoundOption, check_json, console, rate_text, write_json
 from vgic.designs import DEFAULT_DESIGN
+from vgic.prove import check_scenarios
 from vgic.torture import TorturePeriod, TorturePlan, TortureResult, run_torture
 
 
@@ -33,6 +34,14 @@ def torture(
     poison: Annotated[
         bool, typer.Option("--poison/--no-poison", help="Poison freed memory and keep it back for a while.")
     ] = True,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario",
+            metavar="NAME",
+            help="Execute a scenario of 'vgic prove' over and over instead; repeat it for several, or 'all'.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="A defect that the design is known for fails the run as well.")
     ] = False,
@@ -62,6 +71,7 @@ def torture(
         period=period,
         watchdog=watchdog,
         poison=poison,
+        scenarios=tuple(check_scenarios(None if scenario == ["all"] else scenario)) if scenario else (),
         allow_unsound=allow_unsound,
         strict=strict,
     )
@@ -88,6 +98,12 @@ def _period(period: TorturePeriod) -> str:
     def rate(count: int) -> str:
         return f"{rate_text(count / period.seconds)}/s"
 
+    callbacks = (
+        f"RCU: {rate(period.callbacks)} callbacks, {period.backlog} waiting, oldest "
+        f"{1000 * period.oldest_callback_seconds:.1f} ms"
+    )
+    if period.executions:
+        return f"{period.elapsed_seconds:7.1f} s: executions {rate(period.executions)}; {callbacks}"
     counts = period.counts
     looked_up = counts["cache_hits"] + counts["cache_misses"]
     hits = f"{100 * counts['cache_hits'] / looked_up:.0f} % hits" if looked_up else "none looked up"
@@ -96,8 +112,7 @@ def _period(period: TorturePeriod) -> str:
         f"delivered {rate(counts['delivered'])}",
         f"commands {rate(period.commands)}",
         f"controls {rate(period.controls)}",
-        f"RCU: {rate(period.callbacks)} callbacks, {period.backlog} waiting, oldest "
-        f"{1000 * period.oldest_callback_seconds:.1f} ms",
+        callbacks,
         f"audited {period.lpis} LPIs, {period.cached} cached" + (", migrated" if period.migrated else ""),
     ]
     if period.stalls:
@@ -110,11 +125,14 @@ def _summary(result: TortureResult) -> list[str]:
         name: sum(period.counts[name] for period in result.periods) for name in ("sent", "delivered", "migrations")
     }
     commands = sum(period.commands for period in result.periods)
-    lines = [
-        f"{len(result.periods)} periods: sent {total['sent']}, delivered {total['delivered']}, {commands} commands, "
-        f"{total['migrations']} LPIs moved from queue to queue, "
-        f"{sum(period.migrated for period in result.periods)} migrations of the VM"
-    ]
+    executions = sum(period.executions for period in result.periods)
+    done = (
+        f"sent {total['sent']}, delivered {total['delivered']}, {commands} commands, {total['migrations']} LPIs moved "
+    )
+    done += f"from queue to queue, {sum(period.migrated for period in result.periods)} migrations of the VM"
+    if result.plan.scenarios:
+        done = f"{executions} executions of {len(result.plan.scenarios)} scenarios"
+    lines = [f"{len(result.periods)} periods: {done}"]
     lines += [f"known for it, {times} times: {what}" for what, times in result.known.items()]
     lines += [f"also: {text}" for text in result.failures[1:]]
     if result.failures:

@@ -25,6 +25,11 @@ impl Chance {
         ((self.next() >> 32) % u64::from(limit)) as u32
     }
 
+    /// A seed for something else.
+    pub(super) fn seed(&mut self) -> u64 {
+        self.next()
+    }
+
     /// True once in `n` times.
     pub(super) fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0

@@ -14,6 +14,7 @@ mod chance;
 mod findings;
 mod ledger;
 mod rendezvous;
+mod scenarios;
 mod threads;
 mod watch;
 mod world;
@@ -75,6 +76,8 @@ pub struct Torture {
     pub watchdog: Duration,
     /// Poison freed memory and keep it back for a while.
     pub poison: bool,
+    /// Execute these scenarios of the model checker, over and over, instead.
+    pub scenarios: Vec<String>,
     /// Run unsound designs, and no design with care.
     pub allow_unsound: bool,
     /// What a design is known for is a failure as well.
@@ -97,6 +100,7 @@ impl Default for Torture {
             list_registers: 4,
             watchdog: Duration::from_secs(30),
             poison: true,
+            scenarios: Vec::new(),
             allow_unsound: false,
             strict: false,
             break_rule: None,
@@ -115,6 +119,8 @@ pub struct Period {
     pub ran: Duration,
     /// What they counted, by kind of event.
     pub counts: [u64; Event::COUNT],
+    /// Executions of scenarios.
+    pub executions: u64,
     /// ITS commands.
     pub commands: u64,
     /// Registers written, and looks.
@@ -167,6 +173,9 @@ impl Torture {
     /// After a failure threads may be left that never end.
     pub fn run(&self, design: &str, report: &mut dyn FnMut(Option<&Period>) -> bool) -> Result<Verdict, Failure> {
         check_design(design, self.allow_unsound)?;
+        if !self.scenarios.is_empty() {
+            return scenarios::run(self, design, report);
+        }
         self.check()?;
         let ctx = NativeCtx::new("torture");
         set_quarantine(self.poison);
@@ -358,9 +367,14 @@ fn thread(world: &World, number: usize) {
         }
     }));
     if let Err(panic) = result {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        let what = text.unwrap_or("it does not say why");
+        let what = text_of(&*panic);
         world.findings.broken(format!("thread {} panicked: {what} (did last: {})", pulse.name, pulse.doing()));
     }
     pulse.ended.store(true, Ordering::SeqCst);
+}
+
+/// What a panic says.
+fn text_of(panic: &(dyn core::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it does not say why").to_owned()
 }

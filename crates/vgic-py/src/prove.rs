@@ -1,0 +1,114 @@
+//! `prove`: one scenario in one design under the model checker.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use std::time::Duration;
+use vgic_check::story::{Kind, Story};
+use vgic_check::{Failed, Options, Report, SCENARIOS, Search, check};
+
+/// Name, what meets what, and bound of each scenario.
+#[pyfunction]
+fn scenarios() -> Vec<(&'static str, &'static str, &'static str)> {
+    SCENARIOS.iter().map(|entry| (entry.name, entry.about, entry.bound)).collect()
+}
+
+#[pyfunction]
+#[pyo3(signature = (scenario, design, *, search, preemptions, depth, seed, executions, seconds, schedule, keep_going,
+    stop))]
+#[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
+fn prove<'py>(
+    py: Python<'py>,
+    scenario: &str,
+    design: &str,
+    search: &str,
+    preemptions: u32,
+    depth: u32,
+    seed: u64,
+    executions: Option<u64>,
+    seconds: f64,
+    schedule: Option<String>,
+    keep_going: bool,
+    stop: Py<PyAny>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let time = Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let search = match (search, schedule) {
+        (_, Some(schedule)) => Search::Replay(schedule),
+        ("bounded", None) => Search::Bounded { preemptions },
+        ("random", None) => Search::Random,
+        ("pct", None) => Search::Pct { depth },
+        (other, None) => {
+            return Err(PyValueError::new_err(format!("search must be bounded, random or pct, not {other:?}")));
+        }
+    };
+    let _ = keep_going;
+    let executions = executions.unwrap_or(u64::MAX);
+    let options = Options { search, seed, executions, time, ..Options::default() };
+    let mut raised = None;
+    let report = py.detach(|| {
+        let raised = core::cell::RefCell::new(&mut raised);
+        let stopped = || {
+            let asked = Python::attach(|py| {
+                py.check_signals()?;
+                stop.call0(py)?.extract::<bool>(py)
+            });
+            asked.unwrap_or_else(|error| {
+                **raised.borrow_mut() = Some(error);
+                true
+            })
+        };
+        check(scenario, design, &options, &stopped)
+    });
+    if let Some(error) = raised {
+        return Err(error);
+    }
+    let report = report.map_err(|failed| match failed {
+        Failed::Unknown => PyValueError::new_err(format!("no scenario {scenario:?}, or no design {design:?}")),
+        Failed::Schedule => PyValueError::new_err("the schedule is not one that vgic has printed: STEP:THREAD,..."),
+    })?;
+    report_dict(py, &report)
+}
+
+fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("executions", report.executions)?;
+    dict.set_item("exhausted", report.exhausted)?;
+    dict.set_item("complete", report.complete)?;
+    dict.set_item("stopped", report.stopped)?;
+    dict.set_item("longest", report.longest)?;
+    dict.set_item("bare", &report.bare)?;
+    dict.set_item("seconds", report.time.as_secs_f64())?;
+    let stories = report.story().into_iter().map(|story| story_dict(py, story)).collect::<PyResult<Vec<_>>>()?;
+    dict.set_item("stories", stories)?;
+    Ok(dict)
+}
+
+fn story_dict<'py>(py: Python<'py>, story: &Story) -> PyResult<Bound<'py, PyDict>> {
+    let lines = PyList::empty(py);
+    for line in &story.lines {
+        let kind = match line.kind {
+            Kind::Operation => "operation",
+            Kind::Step => "step",
+            Kind::Waits => "waits",
+            Kind::Preempted => "preempted",
+            Kind::Broken => "broken",
+        };
+        lines.append((line.step, line.thread, kind, &line.text, line.told))?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("rule", story.rule.text())?;
+    dict.set_item("what", &story.what)?;
+    dict.set_item("operation", "")?;
+    dict.set_item("threads", &story.threads)?;
+    dict.set_item("lines", lines)?;
+    dict.set_item("preemptions", story.preemptions)?;
+    dict.set_item("schedule", &story.schedule)?;
+    dict.set_item("text", story.text(false))?;
+    dict.set_item("full_text", story.text(true))?;
+    Ok(dict)
+}
+
+pub fn add(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(scenarios, m)?)?;
+    m.add_function(wrap_pyfunction!(prove, m)?)
+}

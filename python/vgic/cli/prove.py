@@ -1,0 +1,154 @@
+"""``vgic prove``: designs under the model checker."""
+
+import json as json_module
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from vgic.cli.common import JsonOption, check_json, console, progress, write_json
+from vgic.cli.prove_history import prove_history
+from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.prove import Proof, ProofPlan, Search, check_scenarios, prove, prove_all, scenarios
+
+
+def prove_designs(
+    design: Annotated[
+        list[str] | None,
+        typer.Option("--design", metavar="NAME", help="A design, see 'vgic designs'; repeat it for several."),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", metavar="NAME", help="A scenario; repeat it for several. By default all."),
+    ] = None,
+    search: Annotated[
+        Search, typer.Option(help="Every schedule up to a bound, or schedules at random (two ways).")
+    ] = "bounded",
+    preemptions: Annotated[int, typer.Option(metavar="N", help="Bound of a bounded search, 0 to 8.")] = 2,
+    depth: Annotated[int, typer.Option(metavar="N", help="PCT: depth of the defects that it is good at.")] = 3,
+    seconds: Annotated[float, typer.Option(metavar="S", help="At most so long for each scenario.")] = 10.0,
+    seed: Annotated[int, typer.Option(metavar="S", help="Of random schedules and of the scenario 'mix'.")] = 1,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on after a violation, and collect those that differ.")
+    ] = False,
+    replay: Annotated[
+        str | None, typer.Option(metavar="SCHEDULE", help="Replay one schedule of one scenario in one design.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Tell violations with every step.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Find every defect of the catalogue again (up to 25 minutes).")
+    ] = False,
+    list_scenarios: Annotated[bool, typer.Option("--list", help="List the scenarios and exit.")] = False,
+    json: JsonOption = None,
+) -> int:
+    """Search the interleavings of small scenarios for violations of a rule.
+
+    The engine runs unchanged, its threads taking turns in every order, or in
+    many: use after free, deadlock, lost interrupts and more are looked for.
+    For each scenario it says what was explored, and for each violation the
+    shortest way found there, with the command that replays it.
+
+    Only what was searched to the end is called proved, and only up to the
+    bound that is named. Weak memory is not explored here.
+
+    Exit status: 0 if nothing was found, 1 if there is a violation, 130 after
+    Ctrl-C. With --history: 0 if each defect was found where it should be,
+    and nowhere else.
+    """
+    check_json(json)
+    if list_scenarios:
+        _list(json)
+        return 0
+    if history:
+        if design or scenario or replay is not None:
+            raise ValueError("--history runs the whole catalogue: it takes no --design, --scenario or --replay")
+        return prove_history(json, full=full)
+    designs = check_names(design or [DEFAULT_DESIGN], allow_unsound=True)
+    names = check_scenarios(scenario)
+    plan = ProofPlan(search, preemptions, depth, seed, seconds=seconds, keep_going=keep_going)
+    if replay is not None:
+        if len(names) != 1 or len(designs) != 1:
+            raise ValueError("--replay needs one --scenario and one --design")
+        proofs = [prove(names[0], designs[0], plan, schedule=replay)]
+    else:
+        proofs = _search([(name, one, plan) for one in designs for name in names])
+    if json is not None:
+        write_json(
+            json, json_module.dumps({"schema": 1, "proofs": [as_row(proof) for proof in proofs]}, indent=1) + "\n"
+        )
+    if json != "-":
+        _show(proofs, full=full, replayed=replay is not None)
+    return int(not all(proof.passed for proof in proofs))
+
+
+def _list(json: str | None) -> None:
+    entries = scenarios()
+    if json is not None:
+        write_json(json, json_module.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
+    if json != "-":
+        for entry in entries:
+            out = console()
+            out.print(f"[bold]{entry.name}[/]")
+            for text, style in ((entry.about, ""), (entry.bound, "dim")):
+                out.print(Padding(Text(text, style), (0, 0, 0, 2)))
+
+
+def _search(pairs: list[tuple[str, str, ProofPlan]]) -> list[Proof]:
+    finished = 0
+    with progress("prove") as update:
+
+        def done(proof: Proof) -> None:
+            nonlocal finished
+            finished += 1
+            update(finished / len(pairs), f"{proof.design}: {proof.scenario}")
+
+        return prove_all(pairs, done=done)
+
+
+def _show(proofs: list[Proof], *, full: bool, replayed: bool) -> None:
+    out = console()
+    if not replayed:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for head in ("design", "scenario", "result", "explored"):
+            table.add_column(head, no_wrap=head in ("design", "scenario"))
+        for proof in proofs:
+            style = "" if proof.passed else "red"
+            result = proof.verdict if proof.passed else "VIOLATION"
+            table.add_row(proof.design, proof.scenario, result, proof.explored, style=style)
+        out.print(table)
+    for proof in proofs:
+        for story in proof.stories:
+            out.print()
+            show_story(proof, proof.stories.index(story), full=full)
+    if replayed and all(proof.passed for proof in proofs):
+        out.print("nothing is violated in this schedule")
+    elif not replayed:
+        out.print(f"\n{escape(summary(proofs))}", soft_wrap=True)
+
+
+def show_story(proof: Proof, number: int, *, full: bool) -> None:
+    """Print a story of a search, with the command that replays it."""
+    story = proof.stories[number]
+    out = console()
+    out.print(escape(story.full_text if full else story.text).rstrip(), soft_wrap=True)
+    out.print(f"\nreplay: {escape(proof.command(story))}", soft_wrap=True)
+
+
+def summary(proofs: list[Proof]) -> str:
+    """One line for all searches; what was cut short is counted as such."""
+    found = sum(not proof.passed for proof in proofs)
+    proved = sum(proof.passed and proof.complete for proof in proofs)
+    unfinished = len(proofs) - found - proved
+    parts = [f"{len(proofs)} searched", f"{found} with a violation", f"{proved} proved to their bound"]
+    if unfinished:
+        parts.append(f"{unfinished} not finished (nothing found; more with --seconds)")
+    return ", ".join(parts)
+
+
+def as_row(proof: Proof) -> dict[str, Any]:
+    """A proof as JSON."""
+    return asdict(proof) | {"verdict": proof.verdict, "explored": proof.explored}

@@ -1,0 +1,84 @@
+"""``vgic prove --history``: the catalogue of defects, found again."""
+
+import json as json_module
+from dataclasses import asdict
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from vgic.cli.common import console, progress, write_json
+from vgic.history import DefectResult, shows
+from vgic.history import prove_history as search
+from vgic.prove import Proof
+
+
+def prove_history(json: str | None, *, full: bool) -> int:
+    """Run the catalogue and print what was found; the exit status."""
+    with progress("history") as update:
+        results = search(done=lambda n, of, proof: update(n / of, f"{proof.design}: {proof.scenario}"))
+    if json is not None:
+        write_json(
+            json, json_module.dumps({"schema": 1, "defects": [_row(result) for result in results]}, indent=1) + "\n"
+        )
+    if json != "-":
+        _show(results, full=full)
+    return int(not all(result.as_expected for result in results))
+
+
+def found_text(result: DefectResult, proof: Proof) -> str:
+    """What was found in a design that has the defect."""
+    story = next((story for story in proof.stories for sign in result.defect.signs if sign.matches(story)), None)
+    if story is None:
+        other = f": {proof.stories[0].what}" if proof.stories else ""
+        return f"{proof.design}: NOT FOUND ({proof.explored}){other}"
+    steps = "preemption" if story.preemptions == 1 else "preemptions"
+    return f"{proof.design} ({story.preemptions} {steps}, {proof.executions:,} tried)"
+
+
+def absent_text(proof: Proof) -> str:
+    """What was explored in a design that does not have the defect."""
+    if not proof.passed:
+        return f"{proof.design}: VIOLATION: {proof.stories[0].what}"
+    what = f"all {proof.executions:,}" if proof.complete else f"{proof.executions:,}, cut short"
+    bound = "" if proof.exhausted is None else f", to {proof.exhausted}"
+    return f"{proof.design} ({what}{bound})"
+
+
+def _show(results: list[DefectResult], *, full: bool) -> None:
+    out = console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in ("defect", "scenario", "found in", "not found in", ""):
+        table.add_column(head, no_wrap=head in ("defect", "scenario"))
+    for result in results:
+        defect = result.defect
+        found = "\n".join(found_text(result, proof) for proof in result.found)
+        absent = "\n".join(absent_text(proof) for proof in result.absent)
+        table.add_row(
+            defect.id,
+            defect.scenario,
+            escape(found),
+            escape(absent),
+            "ok" if result.as_expected else "WRONG",
+            style="" if result.as_expected else "red",
+        )
+    out.print(table)
+    if full:
+        for result in results:
+            for proof in result.found:
+                if shows(proof, result.defect):
+                    out.print(f"\n[bold]{escape(result.defect.id)}[/]: {escape(result.defect.about)}\n")
+                    out.print(escape(proof.stories[0].full_text).rstrip(), soft_wrap=True)
+                    out.print(f"\nreplay: {escape(proof.command(proof.stories[0]))}", soft_wrap=True)
+    wrong = [result.defect.id for result in results if not result.as_expected]
+    seconds = sum(proof.seconds for result in results for proof in (*result.found, *result.absent))
+    interleavings = sum(proof.executions for result in results for proof in (*result.found, *result.absent))
+    verdict = f"NOT as the catalogue says: {', '.join(wrong)}" if wrong else "as the catalogue says"
+    out.print(
+        f"\n{len(results)} defects, {interleavings:,} interleavings, {seconds:.0f} s of CPU time: {escape(verdict)}",
+        soft_wrap=True,
+    )
+
+
+def _row(result: DefectResult) -> dict[str, Any]:
+    return asdict(result) | {"as_expected": result.as_expected}

@@ -1,0 +1,254 @@
+"""Model checking: small scenarios in a design, their threads interleaved in every way, or in many.
+
+The engine that runs on real threads runs here, unchanged, on a platform whose threads take turns. Looked for are: use
+after free, double free, a reference taken at zero, leaks, deadlocks and lost wake-ups, lock order, sleeping in atomic
+context, interrupts that are lost, delivered twice or delivered after their DISCARD, leftovers in a translation cache,
+and counts that do not add up.
+
+:attr:`Proof.complete` says that every schedule of the scenario with at most so many preemptions was tried. Larger
+scenarios, more preemptions and weak memory are not covered by that; docs/explain/checking.md says what a pass means.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from math import isfinite
+from os import cpu_count
+from shlex import quote
+from threading import Event
+from typing import Any, Literal, get_args
+
+from vgic import _core
+from vgic.designs import DEFAULT_DESIGN, check_names
+
+__all__ = ["Proof", "ProofPlan", "Scenario", "Search", "Story", "check_scenarios", "prove", "prove_all", "scenarios"]
+
+#: Which schedules are tried: every one with at most so many preemptions, the fewest first; at random; or by random
+#: priorities that change at a few places (PCT).
+Search = Literal["bounded", "random", "pct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What a few threads do at once."""
+
+    name: str
+    #: What meets what, in one sentence.
+    about: str
+    #: How much there is of everything.
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPlan:
+    """How to search. Raises ``ValueError`` for a number out of range."""
+
+    search: Search = "bounded"
+    #: Of a bounded search, 0 to 8.
+    preemptions: int = 2
+    #: Of PCT: one more than the places at which priorities change, 1 to 16.
+    depth: int = 3
+    #: Of random schedules, and of scenarios that draw their operations; 0 to 2**64 - 1.
+    seed: int = 1
+    #: At most so many, or as many as there are.
+    executions: int | None = None
+    #: At most so long, above 0 to 86400; a finding is made short for up to four seconds more.
+    seconds: float = 10.0
+    #: Whether the search goes on after a violation, and collects those that differ.
+    keep_going: bool = False
+
+    def __post_init__(self) -> None:
+        if self.search not in get_args(Search):
+            raise ValueError(f"search: {self.search!r} is not one of {', '.join(get_args(Search))}")
+        for what, value, least, most in (
+            ("preemptions", self.preemptions, 0, 8),
+            ("depth", self.depth, 1, 16),
+            ("seed", self.seed, 0, (1 << 64) - 1),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{what}: {value} is out of range {least} to {most}")
+        if self.executions is not None and not 1 <= self.executions < 1 << 64:
+            raise ValueError(f"executions: {self.executions} is less than 1 or absurd")
+        if not (isfinite(self.seconds) and 0 < self.seconds <= 86400):
+            raise ValueError(f"seconds: {self.seconds} is not above 0 and at most 86400")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A violation: how it comes about, step by step. ``print`` shows it as a table with a column for each thread."""
+
+    #: What must hold, and does not.
+    rule: str
+    #: How it was broken, in a sentence.
+    what: str
+    #: What the thread that broke it was about to do.
+    operation: str
+    threads: tuple[str, ...]
+    #: (step, index of the thread, "operation" | "step" | "waits" | "preempted" | "broken", text, in the short story)
+    lines: tuple[tuple[int, int, str, str, bool], ...] = field(repr=False)
+    #: How often a thread lost its turn although it could go on.
+    preemptions: int
+    #: Replays exactly this: ``prove(..., schedule=...)``.
+    schedule: str
+    #: The short story.
+    text: str = field(repr=False)
+    #: The story with every step.
+    full_text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a search came to."""
+
+    scenario: str
+    design: str
+    plan: ProofPlan
+    #: The violations that were found, the first one first; one or none unless the search kept going.
+    stories: tuple[Story, ...]
+    #: Schedules that were tried.
+    executions: int
+    #: Largest number of preemptions of which every schedule was tried, or None.
+    exhausted: int | None
+    #: Whether everything that was asked for was tried; never true of random schedules.
+    complete: bool
+    #: Steps of the longest execution.
+    longest: int
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether no violation was found; see :attr:`complete` for what that is worth."""
+        return not self.stories
+
+    @property
+    def explored(self) -> str:
+        """What was tried, and no more than that."""
+        tried = f"{self.executions:,} interleaving{'s' * (self.executions != 1)}"
+        if self.plan.search != "bounded":
+            how = "PCT" if self.plan.search == "pct" else "random"
+            return f"{tried}, {how}, seed {self.plan.seed}"
+        if self.stories and not self.plan.keep_going:
+            return f"{tried} until it was found"
+        if self.exhausted is None:
+            return f"{tried}, cut short"
+        return f"{tried}, all to {_preemptions(self.exhausted)}" + ("" if self.complete else "; cut short")
+
+    @property
+    def verdict(self) -> str:
+        """One line. Says *proved* only if every schedule that was asked for was tried."""
+        if self.stories:
+            more = f" (and {len(self.stories) - 1} more)" if len(self.stories) > 1 else ""
+            return f"VIOLATION: {self.stories[0].what}{more}"
+        return f"proved to {_preemptions(self.exhausted or 0)}" if self.complete else "nothing found"
+
+    def command(self, story: Story) -> str:
+        """The command that replays a story of this search."""
+        names = f"--scenario {quote(self.scenario)} --design {quote(self.design)} --seed {self.plan.seed}"
+        return f"vgic prove {names} --replay {quote(story.schedule)}"
+
+
+def _preemptions(number: int) -> str:
+    return "1 preemption" if number == 1 else f"{number} preemptions"
+
+
+def scenarios() -> list[Scenario]:
+    """Every scenario, by name."""
+    return [Scenario(*entry) for entry in sorted(_core.scenarios())]
+
+
+def check_scenarios(names: Sequence[str] | None) -> list[str]:
+    """``names`` if all of them are scenarios, or every scenario if there are none. Raises ``ValueError``."""
+    known = [scenario.name for scenario in scenarios()]
+    for name in names or ():
+        if name not in known:
+            close = get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else "'vgic prove --list' shows them"
+            raise ValueError(f"unknown scenario {name!r}; {hint}")
+    return list(dict.fromkeys(names)) if names else known
+
+
+def prove(
+    scenario: str,
+    design: str = DEFAULT_DESIGN,
+    plan: ProofPlan | None = None,
+    *,
+    schedule: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Proof:
+    """Search the schedules of one scenario in one design, unsound designs too; releases the GIL.
+
+    ``schedule`` replays that of a :class:`Story`, found with the same seed, instead. ``stop`` is asked often; true
+    ends the search early, which is then not complete. Raises ``ValueError`` for an unknown name or a schedule that
+    cannot be read.
+    """
+    (scenario,) = check_scenarios([scenario])
+    (design,) = check_names([design], allow_unsound=True)
+    plan = plan or ProofPlan()
+    raw = _core.prove(
+        scenario,
+        design,
+        search=plan.search,
+        preemptions=plan.preemptions,
+        depth=plan.depth,
+        seed=plan.seed,
+        executions=plan.executions,
+        seconds=plan.seconds,
+        keep_going=plan.keep_going,
+        schedule=schedule,
+        stop=stop,
+    )
+    stories = tuple(_story(story) for story in raw["stories"])
+    return Proof(
+        scenario,
+        design,
+        plan,
+        stories,
+        raw["executions"],
+        raw["exhausted"],
+        raw["complete"] and schedule is None,
+        raw["longest"],
+        raw["seconds"],
+    )
+
+
+def _story(raw: Any) -> Story:
+    return Story(
+        raw["rule"],
+        raw["what"],
+        raw["operation"],
+        tuple(raw["threads"]),
+        tuple(raw["lines"]),
+        raw["preemptions"],
+        raw["schedule"],
+        raw["text"],
+        raw["full_text"],
+    )
+
+
+def prove_all(
+    pairs: Sequence[tuple[str, str, ProofPlan]],
+    *,
+    done: Callable[[Proof], object] | None = None,
+    jobs: int | None = None,
+) -> list[Proof]:
+    """Search (scenario, design, plan) triples side by side; results in their order.
+
+    ``done`` is called with each result as it comes in, in the calling thread. ``jobs``: how many at a time, by default
+    one for each CPU. An exception, such as that of Ctrl-C, ends the searches that run.
+    """
+    ended = Event()
+    with ThreadPoolExecutor(max_workers=jobs or cpu_count() or 1) as pool:
+        futures: list[Future[Proof]] = [pool.submit(prove, *triple, stop=ended.is_set) for triple in pairs]
+        try:
+            for future in as_completed(futures):
+                if done is not None:
+                    done(future.result())
+            return [future.result() for future in futures]
+        except BaseException:
+            ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

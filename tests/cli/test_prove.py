@@ -1,0 +1,84 @@
+"""``vgic prove``: what it prints, how it ends, and the replay of what it prints."""
+
+import json
+import re
+import shlex
+import signal
+import time
+
+QUICK = ("--preemptions", "1", "--seconds", "30")
+
+
+def test_nothing_found_is_status_0_and_says_what_was_explored(vgic_command):
+    done = vgic_command("prove", "--design", "v6.8-rc1", "--scenario", "send_vs_discard", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"v6.8-rc1 +send_vs_discard +proved to 1", done.stdout)
+    assert "interleavings" in done.stdout
+    assert done.stdout.splitlines()[-1] == "1 searched, 0 with a violation, 1 proved to their bound"
+
+
+def test_a_violation_is_status_1_and_its_story_can_be_replayed(vgic_command):
+    done = vgic_command("prove", "--design", "v6.7", "--scenario", "send_vs_discard", *QUICK)
+    assert done.returncode == 1
+    (replay,) = re.findall(r"^replay: vgic (.*)$", done.stdout, re.MULTILINE)
+    story = done.stdout[done.stdout.index("use after free", done.stdout.index("\n\n")) : done.stdout.index("\nreplay:")]
+    again = vgic_command(*shlex.split(replay))
+    assert again.returncode == 1
+    assert story in again.stdout
+    full = vgic_command(*shlex.split(replay), "--full")
+    assert len(full.stdout.splitlines()) > len(again.stdout.splitlines())
+
+
+def test_a_search_cut_short_does_not_say_proved(vgic_command):
+    done = vgic_command("prove", "--scenario", "send_vs_movi", "--preemptions", "4", "--seconds", "0.2")
+    assert done.returncode == 0
+    body, summary = done.stdout.rsplit("\n\n", 1)
+    assert "proved" not in body
+    assert "cut short" in " ".join(body.split())
+    assert "0 proved to their bound, 1 not finished" in summary
+
+
+def test_json_has_everything(vgic_command, tmp_path):
+    arguments = ("prove", "--design", "v6.7", "--scenario", "send_vs_discard", *QUICK)
+    done = vgic_command(*arguments, "--json", "x.json")
+    (proof,) = json.loads((tmp_path / "x.json").read_text())["proofs"]
+    assert proof["verdict"].removeprefix("VIOLATION: ") in done.stdout
+    assert proof["stories"][0]["schedule"] in done.stdout
+    assert proof["plan"]["preemptions"] == 1
+    to_stdout = vgic_command(*arguments, "--json", "-")
+    assert to_stdout.returncode == 1
+    (same,) = json.loads(to_stdout.stdout)["proofs"]
+    assert {**same, "seconds": 0} == {**proof, "seconds": 0}
+
+
+def test_the_list_names_every_scenario(vgic_command):
+    done = vgic_command("prove", "--list")
+    listed = [line for line in done.stdout.splitlines() if re.fullmatch(r"[a-z_]+", line)]
+    assert "send_vs_discard" in listed
+    assert [entry["name"] for entry in json.loads(vgic_command("prove", "--list", "--json", "-").stdout)] == listed
+
+
+def test_bad_input_is_one_line_and_status_2(vgic_command):
+    for arguments, what in (
+        (("--scenario", "send_vs_discart"), "did you mean send_vs_discard"),
+        (("--design", "v6.11"), "unknown design 'v6.11'"),
+        (("--preemptions", "9"), "preemptions: 9 is out of range 0 to 8"),
+        (("--seconds", "0"), "seconds: 0.0 is not above 0"),
+        (("--search", "deep"), "deep"),
+        (("--replay", "1:1"), "--replay needs one --scenario and one --design"),
+        (("--scenario", "mix", "--replay", "nonsense"), "schedule"),
+        (("--history", "--design", "v6.7"), "--history runs the whole catalogue"),
+    ):
+        done = vgic_command("prove", *arguments)
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert done.stderr.startswith("vgic: error: ")
+        assert len(done.stderr.splitlines()) == 1
+        assert what in done.stderr
+
+
+def test_ctrl_c_ends_it_at_once(vgic_process):
+    process = vgic_process("prove", "--scenario", "mix", "--search", "random", "--seconds", "86400")
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr) == (130, "vgic: interrupted\n")

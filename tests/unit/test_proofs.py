@@ -1,0 +1,172 @@
+"""Model checking from Python: what a search says of itself, and the catalogue of defects."""
+
+import dataclasses
+import threading
+
+import pytest
+
+import vgic
+from vgic.history import Sign, defects, prove_history, shows
+from vgic.prove import Proof, ProofPlan, Story, check_scenarios, prove_all
+
+ONE = ProofPlan(preemptions=1, seconds=30)
+
+
+def test_a_complete_search_is_called_proved_with_its_bound():
+    proof = vgic.prove("send_vs_discard", "v6.8-rc1", ONE)
+    assert (proof.passed, proof.complete, proof.exhausted) == (True, True, 1)
+    assert proof.verdict == "proved to 1 preemption"
+    assert proof.explored == f"{proof.executions:,} interleavings, all to 1 preemption"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        ProofPlan(preemptions=2, executions=20),
+        ProofPlan("random", executions=20),
+        ProofPlan("pct", executions=20),
+        ProofPlan("pct", executions=20, depth=1, seed=2**64 - 1),
+    ],
+)
+def test_what_was_cut_short_is_never_called_proved(plan):
+    proof = vgic.prove("send_vs_discard", "v6.8-rc1", plan)
+    assert proof.passed
+    assert not proof.complete
+    assert proof.executions == 20
+    assert "proved" not in proof.verdict + proof.explored
+    assert proof.verdict == "nothing found"
+    assert ("cut short" in proof.explored) == (plan.search == "bounded")
+
+
+def test_a_search_that_is_stopped_is_not_complete():
+    proof = vgic.prove("send_vs_discard", "v6.8-rc1", ONE, stop=lambda: True)
+    assert (proof.executions, proof.complete, proof.exhausted) == (0, False, None)
+
+
+def test_what_stop_raises_comes_out():
+    def stop():
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        vgic.prove("send_vs_discard", "v6.8-rc1", stop=stop)
+
+
+def test_a_violation_is_a_story_that_can_be_replayed():
+    proof = vgic.prove("send_vs_discard", "v6.7", ONE)
+    (story,) = proof.stories
+    assert not proof.passed
+    assert proof.verdict == f"VIOLATION: {story.what}"
+    assert story.what.startswith("use after free")
+    assert story.preemptions == 1
+    assert {line[2] for line in story.lines} >= {"operation", "step", "preempted", "broken"}
+    assert str(story) == story.text
+    assert set(story.text.splitlines()) - set(story.full_text.splitlines()) != set(story.text.splitlines())
+    again = vgic.prove("send_vs_discard", "v6.7", schedule=story.schedule)
+    assert again.executions == 1
+    assert again.stories[0].text == story.text
+    assert not again.complete
+
+
+def test_a_search_is_the_same_every_time():
+    plan = ProofPlan("pct", executions=3000, seconds=60, seed=5)
+    first, second = (vgic.prove("concurrent_invalidation", "v6.10", plan) for _ in range(2))
+    assert first.stories[0].text == second.stories[0].text
+    assert first.executions == second.executions
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"search": "deep"},
+        {"preemptions": 9},
+        {"preemptions": -1},
+        {"depth": 0},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"executions": 0},
+        {"seconds": 0.0},
+        {"seconds": float("nan")},
+        {"seconds": float("inf")},
+    ],
+)
+def test_a_plan_out_of_range_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        ProofPlan(**wrong)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="unknown scenario 'send_vs_discart'; did you mean send_vs_discard"):
+        vgic.prove("send_vs_discart")
+    with pytest.raises(vgic.UnknownDesign):
+        vgic.prove("send_vs_discard", "v6.11")
+    with pytest.raises(ValueError, match="schedule"):
+        vgic.prove("send_vs_discard", schedule="here and there")
+
+
+def test_every_scenario_says_what_it_is():
+    entries = vgic.scenarios()
+    names = [entry.name for entry in entries]
+    assert len(names) == len(set(names)) >= 25
+    assert check_scenarios(None) == names
+    assert check_scenarios(["mix", "mix"]) == ["mix"]
+    for entry in entries:
+        assert entry.about
+        assert entry.bound
+
+
+def test_many_searches_at_once_come_back_in_order():
+    triples = [(name, "v7.1.8", ProofPlan(executions=5)) for name in check_scenarios(None)[:6]]
+    seen = []
+    proofs = prove_all(triples, done=seen.append, jobs=3)
+    assert [proof.scenario for proof in proofs] == [triple[0] for triple in triples]
+    assert sorted(proof.scenario for proof in seen) == sorted(triple[0] for triple in triples)
+
+
+def test_an_exception_ends_the_searches_that_run():
+    def done(_):
+        raise KeyboardInterrupt
+
+    quick = ("send_vs_discard", "v6.8-rc1", ProofPlan(executions=1))
+    slow = ("mix", "v7.1.8", ProofPlan("random", seconds=86400))
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        prove_all([quick, slow], done=done, jobs=2)
+    assert threading.active_count() == threads
+
+
+def proof_of(*stories):
+    return Proof("mix", "v6.17", ProofPlan(), stories, 1, None, False, 1, 0.1)
+
+
+def test_signs_tell_one_defect_from_another():
+    story = Story("no use", "use after free: vcpu0 reads x", "runs vCPU 0", ("a",), (), 1, "-", "", "")
+    assert Sign(what="use after free: *").matches(story)
+    assert Sign(rule="no use", operation="runs vCPU ?").matches(story)
+    assert not Sign(what="*deadlock*").matches(story)
+    defect = dataclasses.replace(defects()[0], signs=(Sign(what="double free*"), Sign(operation="runs *")))
+    assert shows(proof_of(story), defect)
+    assert not shows(proof_of(), defect)
+
+
+def test_the_catalogue_names_what_exists():
+    names = {scenario.name for scenario in vgic.scenarios()}
+    designs = {design.name for design in vgic.designs()}
+    ids = [defect.id for defect in defects()]
+    assert len(ids) == len(set(ids))
+    for defect in defects():
+        assert defect.scenario in names, defect.id
+        assert {*defect.found_in, *defect.absent_in} <= designs, defect.id
+        assert defect.found_in, defect.id
+        assert defect.signs, defect.id
+        assert all(dataclasses.astuple(sign) != ("", "", "") for sign in defect.signs), defect.id
+
+
+def test_a_defect_is_found_where_it_is_and_nowhere_else():
+    (result,) = prove_history(defects()[:1])
+    assert result.as_expected
+    # The same the other way round is not as expected.
+    wrong = dataclasses.replace(result.defect, found_in=("v6.8-rc1",), absent_in=())
+    assert not prove_history([wrong])[0].as_expected
+    wrong = dataclasses.replace(result.defect, found_in=(), absent_in=("v6.7",))
+    assert not prove_history([wrong])[0].as_expected
