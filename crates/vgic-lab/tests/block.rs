@@ -61,7 +61,7 @@ fn ping_pong<D: Design>() {
 
 #[test]
 fn a_sleeping_vcpu_is_woken_by_every_send() {
-    for name in ["v6.8-rc1", "patch-15", "v6.10", "v7.1.8"] {
+    for name in ["v6.8-rc1", "patch-15", "v6.10", "v7.1.8", "hardened"] {
         with_design!(name, D => ping_pong::<D>()).expect("a design");
     }
 }

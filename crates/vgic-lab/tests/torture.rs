@@ -43,7 +43,7 @@ fn every_sound_design_bears_a_moment_of_torture() {
 fn one_list_register_and_one_its_will_do() {
     let _turn = alone();
     let torture = Torture { vcpus: 2, its: 1, senders: 1, devices: 1, events: 20, list_registers: 1, ..short() };
-    for design in ["v6.8-rc1", "patch-15", "v6.10", "v7.1.8"] {
+    for design in ["v6.8-rc1", "patch-15", "v6.10", "v7.1.8", "hardened"] {
         let (verdict, _) = run(&torture, design);
         assert_eq!(verdict.broken, Vec::<String>::new(), "{design}");
     }

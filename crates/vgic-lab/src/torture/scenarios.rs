@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use vgic_check::stage::Stage;
 use vgic_check::{Rule, SCENARIOS, Scenario, with_scenario};
-use vgic_core::designs::series::D7_1_8;
+use vgic_core::designs::series::{D7_1_8, Hardened};
 use vgic_core::{Design, Event, Platform};
 use vgic_native::{
     Counters, Native, NativeCtx, Runtime, Thread, live_objects, set_quarantine, warnings, warnings_by_text,
@@ -26,7 +26,7 @@ use vgic_native::{
 type Report<'a> = &'a mut dyn FnMut(Option<&Period>) -> bool;
 
 /// The designs that may run.
-const DESIGNS: [&str; 1] = [D7_1_8::NAME];
+const DESIGNS: [&str; 2] = [D7_1_8::NAME, Hardened::NAME];
 
 /// One execution of a scenario on real threads.
 #[derive(Clone)]
@@ -128,7 +128,11 @@ fn execute(scenario: &str, design: &str, seed: u64, findings: &Findings) {
     let stage = OnThreads::new(&ctx, seed);
     let before = warnings();
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        on_threads::<D7_1_8>(scenario, &ctx, stage.clone());
+        if design == Hardened::NAME {
+            on_threads::<Hardened>(scenario, &ctx, stage.clone());
+        } else {
+            on_threads::<D7_1_8>(scenario, &ctx, stage.clone());
+        }
     }));
     if let Err(panic) = ended {
         stage.broken(&ctx, Rule::Panic, super::text_of(&*panic));
