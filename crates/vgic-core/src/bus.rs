@@ -128,6 +128,7 @@ impl<P: Platform> Bus<P> {
     /// Frees the array; nobody else uses the VM any more.
     pub fn destroy(&self, ctx: &P::Ctx) {
         if let Some(ranges) = self.current(ctx) {
+            // Relaxed: the caller is the last user.
             self.ranges.store(ctx, core::ptr::null_mut(), Order::Relaxed);
             // SAFETY: S-09: the VM is being destroyed, nobody looks anything up.
             unsafe { P::free(ctx, ranges) };

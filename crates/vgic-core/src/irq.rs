@@ -77,6 +77,7 @@ impl<P: Platform> Irq<P> {
     /// Whether it is pending outside the list registers (`irq_is_pending`).
     #[inline(always)]
     pub fn is_pending(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: irq_lock orders it; a look without the lock is a hint.
         self.pending_latch.load(ctx, Order::Relaxed) != 0
     }
 
@@ -94,6 +95,7 @@ impl<P: Platform> Irq<P> {
     /// Takes the pending state away; true for the one caller who owns the event from then on.
     #[inline(always)]
     pub fn take_pending(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: who exchanges it owns the event; irq_lock or, for CLEAR, nothing else depends on it.
         self.pending_latch.swap(ctx, 0, Order::Relaxed) != 0
     }
 
@@ -110,6 +112,7 @@ impl<P: Platform> Irq<P> {
             self.drop_pending(ctx);
         } else if !self.is_pending(ctx) {
             P::count(ctx, Event::PendingLoaded);
+            // Relaxed: as in make_pending.
             self.pending_latch.store(ctx, 1, Order::Relaxed);
         }
     }

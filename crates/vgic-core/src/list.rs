@@ -58,12 +58,14 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> List<P, T, Tag> {
     /// Whether the list is empty; a hint without the lock.
     #[inline(always)]
     pub fn is_empty(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: the pointer is looked at, not followed.
         self.first.load(ctx, Order::Relaxed).is_null()
     }
 
     /// The first element.
     #[inline(always)]
     pub fn first(&self, ctx: &P::Ctx) -> Option<Obj<T>> {
+        // Relaxed: the caller holds the lock of the list.
         handle(self.first.load(ctx, Order::Relaxed))
     }
 
@@ -75,6 +77,7 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> List<P, T, Tag> {
     /// The element behind `element`.
     #[inline(always)]
     pub fn next(&self, ctx: &P::Ctx, element: Obj<T>) -> Option<Obj<T>> {
+        // Relaxed: as above.
         handle(element.link().next.load(ctx, Order::Relaxed))
     }
 
@@ -95,6 +98,7 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> List<P, T, Tag> {
         let old = self.first(ctx);
         let link = element.link();
         link.prev.set(ctx, None);
+        // Relaxed: published by the store to `first` below (O-02).
         link.next.store(ctx, raw(old), Order::Relaxed);
         match old {
             Some(old) => old.link().prev.set(ctx, Some(element)),
@@ -109,6 +113,7 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> List<P, T, Tag> {
         let old = self.last.get(ctx);
         let link = element.link();
         link.prev.set(ctx, old);
+        // Relaxed: published by the store below (O-02).
         link.next.store(ctx, core::ptr::null_mut(), Order::Relaxed);
         self.last.set(ctx, Some(element));
         // Release: as in add_head (O-02).
@@ -149,6 +154,7 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> List<P, T, Tag> {
         let mut rest = self.first(ctx);
         while let Some(element) = rest {
             rest = self.next(ctx, element);
+            // Relaxed, here and in merge: lists with RCU readers are not sorted.
             element.link().next.store(ctx, core::ptr::null_mut(), Order::Relaxed);
             let mut chain = Some(element);
             let mut level = 0;
@@ -169,6 +175,7 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> List<P, T, Tag> {
             prev = next;
             next = self.next(ctx, element);
         }
+        // Relaxed: as above.
         self.first.store(ctx, raw(sorted), Order::Relaxed);
         self.last.set(ctx, prev);
     }
@@ -199,6 +206,7 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> List<P, T, Tag> {
                 (None, None) => return head,
             };
             match tail {
+                // Relaxed: as in sort.
                 Some(tail) => tail.link().next.store(ctx, raw(Some(take)), Order::Relaxed),
                 None => head = Some(take),
             }

@@ -21,6 +21,7 @@ impl<P: Platform> Refcount<P> {
 
     /// The count now; stale at once unless the caller excludes others.
     pub fn read(&self, ctx: &P::Ctx) -> u32 {
+        // Relaxed: a look; who acts on it has another reason (a lock, `acquire`).
         self.0.load(ctx, Order::Relaxed)
     }
 
@@ -43,6 +44,7 @@ impl<P: Platform> Refcount<P> {
     /// Takes a reference unless the count is zero (`kref_get_unless_zero`).
     #[inline(always)]
     pub fn get_unless_zero(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: a first guess for the exchange.
         let mut old = self.0.load(ctx, Order::Relaxed);
         loop {
             if old == 0 {
@@ -79,6 +81,7 @@ impl<P: Platform> Refcount<P> {
     /// Drops one reference unless it is the last; false, and nothing done, if it is (`refcount_dec_not_one`).
     #[inline]
     pub fn put_unless_last(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: a first guess for the exchange.
         let mut old = self.0.load(ctx, Order::Relaxed);
         loop {
             if old <= 1 {
@@ -94,6 +97,7 @@ impl<P: Platform> Refcount<P> {
 
     #[cold]
     fn saturate(&self, ctx: &P::Ctx, what: &'static str) {
+        // Relaxed: the count is broken and orders nothing any more.
         self.0.store(ctx, SATURATED, Order::Relaxed);
         P::warn(ctx, what);
     }

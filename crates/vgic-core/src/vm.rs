@@ -136,6 +136,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     pub(crate) fn has_its(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: zero or not; who goes on finds the ITS on the bus (O-07).
         self.its_count.load(ctx, Order::Relaxed) != 0
     }
 

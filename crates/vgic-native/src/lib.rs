@@ -13,6 +13,7 @@ mod lock_order;
 mod locks;
 mod objects;
 mod parker;
+pub mod protocol;
 mod quarantine;
 mod rcu;
 mod runtime;

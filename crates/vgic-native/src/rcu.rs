@@ -36,6 +36,8 @@
 //! A thread that registers during a grace period takes the registry's lock after the writer held it, so its sections
 //! see the unlinking. For the same reason a writer that finds nobody registered but itself is done at once.
 //!
+//! The orders themselves are in [`protocol`](crate::protocol).
+//!
 //! **Lock order.** The registry's lock is a leaf, held over steps 2 and 3 and one look at each word, never over a wait.
 //!
 //! **Cost.** A section: a load of the number and two stores to a cache line that only its thread writes; about a
@@ -44,6 +46,7 @@
 //! never gives up.
 
 use crate::barrier::Strategy;
+use crate::protocol::{Number, Section};
 use crate::stall::{StallWatch, Waiting};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -54,8 +57,7 @@ use std::time::{Duration, Instant};
 /// What a reader shows to writers; on cache lines of its own, since it changes with each section.
 #[repr(align(128))]
 pub(crate) struct Record {
-    /// 0, or the grace period number that the section began in.
-    word: AtomicU64,
+    section: Section<AtomicU64>,
     pub(crate) name: Box<str>,
     /// When this reader was last reported as stalled.
     pub(crate) reported: AtomicU64,
@@ -65,7 +67,7 @@ pub(crate) struct Record {
 #[repr(align(128))]
 pub struct Domain {
     /// The grace period number. Raised under `records`; read by each section, so on a line that little else writes.
-    number: AtomicU64,
+    number: Number<AtomicU64>,
     strategy: Strategy,
     name: &'static str,
     records: Mutex<Vec<Arc<Record>>>,
@@ -103,7 +105,7 @@ impl Domain {
     pub fn new(name: &'static str, strategy: Strategy) -> Arc<Domain> {
         assert!(strategy.available(), "this machine has no {strategy:?}");
         Arc::new(Domain {
-            number: AtomicU64::new(1),
+            number: Number::new(),
             strategy,
             name,
             records: Mutex::new(Vec::new()),
@@ -130,7 +132,7 @@ impl Domain {
     /// Makes the calling thread a reader, under a name that appears in reports, until the reader is dropped.
     pub fn register(self: &Arc<Self>, name: &str) -> Reader {
         // Relaxed: the registry's lock publishes it.
-        let record = Arc::new(Record { word: AtomicU64::new(0), name: name.into(), reported: AtomicU64::new(0) });
+        let record = Arc::new(Record { section: Section::new(), name: name.into(), reported: AtomicU64::new(0) });
         self.records.lock().push(Arc::clone(&record));
         Reader { record, domain: Arc::clone(self), inner: Cell::new(0), strategy: self.strategy }
     }
@@ -159,16 +161,14 @@ impl Domain {
         {
             let records = self.records.lock();
             if !records.iter().all(is_caller) {
-                self.strategy.heavy();
-                // Relaxed: raised under the lock only; readers may see it late, never before the heavy barrier.
-                let new = self.number.load(Ordering::Relaxed) + 1;
-                self.number.store(new, Ordering::Relaxed);
-                late.extend(records.iter().filter(|r| !is_caller(r) && r.is_before(new)).map(|r| (Arc::clone(r), new)));
+                let new = self.number.raise(|| self.strategy.heavy());
+                let is_late = |record: &&Arc<Record>| !is_caller(record) && record.section.is_before(new);
+                late.extend(records.iter().filter(is_late).map(|record| (Arc::clone(record), new)));
             }
         }
         for (record, new) in late {
             let mut waiting = Waiting::since(begin);
-            while record.is_before(new) {
+            while record.section.is_before(new) {
                 waiting.pause(|age| self.watch.check(self.name, &record, age));
             }
         }
@@ -184,17 +184,6 @@ impl Totals {
         self.grace_periods.fetch_add(1, Ordering::Relaxed);
         self.waited_ns.fetch_add(ns, Ordering::Relaxed);
         self.max_wait_ns.fetch_max(ns, Ordering::Relaxed);
-    }
-}
-
-impl Record {
-    /// Whether the reader is in a section that began before the number was raised to `new`.
-    #[inline]
-    fn is_before(&self, new: u64) -> bool {
-        // Acquire: pairs with the Release stores in `Reader::lock` and `Reader::unlock`: the section that ended
-        // before the store happens before whatever the writer does next, such as freeing.
-        let word = self.word.load(Ordering::Acquire);
-        word != 0 && word < new
     }
 }
 
@@ -216,15 +205,7 @@ impl Reader {
             self.inner.set(self.inner.get() + 1);
             return;
         }
-        // Relaxed: an old number only makes a writer wait that need not; a new one was stored after the heavy
-        // barrier, and the light barrier below keeps the section's reads behind this load.
-        let number = self.domain.number.load(Ordering::Relaxed);
-        // Release: pairs with the Acquire in `is_before`, for the writer that misses the 0 of the section before
-        // this one and reads this word instead.
-        self.record.word.store(number, Ordering::Release);
-        // Light: pairs with the heavy barrier in `wait_for_readers`: the section's reads come after the store of
-        // the word, as the writer sees it.
-        self.strategy.light();
+        self.record.section.enter(&self.domain.number, || self.strategy.light());
     }
 
     /// Leaves a read section.
@@ -241,16 +222,13 @@ impl Reader {
         if !self.is_reading() {
             self.unbalanced();
         }
-        // Release: pairs with the Acquire in `is_before`: what the section read and wrote happens before
-        // whatever the writer does after its wait.
-        self.record.word.store(0, Ordering::Release);
+        self.record.section.leave();
     }
 
     /// Whether the thread is in a read section.
     #[inline(always)]
     pub fn is_reading(&self) -> bool {
-        // Relaxed: only this thread writes its word.
-        self.record.word.load(Ordering::Relaxed) != 0
+        self.record.section.is_running()
     }
 
     /// Waits until each section that runs now has ended; returns how long that took.
@@ -283,8 +261,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // Release: as in `unlock`, for a section that was never left (its guard was forgotten).
-        self.record.word.store(0, Ordering::Release);
+        // For a section that was never left (its guard was forgotten).
+        self.record.section.leave();
         self.domain.records.lock().retain(|record| !Arc::ptr_eq(record, &self.record));
     }
 }

@@ -106,6 +106,7 @@ impl<P: Platform> Entry<P> {
     /// Empties the entry; what it held must be put.
     fn take(&self, ctx: &P::Ctx) -> Option<Obj<Irq<P>>> {
         let irq = self.irq(ctx);
+        // Relaxed: null publishes nothing; a hit that still reads the LPI is in an RCU section (O-06).
         self.irq.store(ctx, core::ptr::null_mut(), Order::Relaxed);
         irq
     }
@@ -161,6 +162,7 @@ impl<P: Platform> LazyList<P> {
             Eviction::UsageKept => {
                 let mut lowest = None;
                 for entry in list.iter(ctx) {
+                    // Relaxed: a count of hits, for a guess at the best victim.
                     let count = entry.usage_count.load(ctx, Order::Relaxed) as i64;
                     if entry.irq(ctx).is_none() {
                         return Some(entry);
@@ -175,6 +177,7 @@ impl<P: Platform> LazyList<P> {
     }
 
     fn largest_usage(&self, ctx: &P::Ctx) -> u64 {
+        // Relaxed: as in victim.
         let counts = self.list.locked().iter(ctx).map(|entry| entry.usage_count.load(ctx, Order::Relaxed) as i64);
         counts.max().unwrap_or(0) as u64
     }

@@ -91,6 +91,7 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
             if cache.find(ctx, &key).is_some() {
                 return;
             }
+            // Relaxed: a count of hits, for a guess at the best victim.
             let usage = |entry: &Obj<Entry<P>>| entry.usage_count.load(ctx, Order::Relaxed) as i64;
             let largest = cache.list.iter(ctx).map(|entry| usage(&entry)).max().unwrap_or(0);
             // Empty entries are at the end; among equals the one nearest the end goes.

@@ -139,6 +139,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     ) -> Result<Obj<Ite<P>>, NoMemory> {
         // Relaxed: a limit on memory, not an order.
         if self.mappings.fetch_add(ctx, 1, Order::Relaxed) >= self.max_mappings {
+            // Relaxed: as in alloc_ite's limit, a count that orders nothing.
             self.mappings.fetch_sub(ctx, 1, Order::Relaxed);
             return Err(NoMemory);
         }
@@ -149,6 +150,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             event_id: l.cell("event_id", event_id),
         });
         let Ok(ite): Result<Obj<Ite<P>>, _> = ite else {
+            // Relaxed: as in alloc_ite's limit, a count that orders nothing.
             self.mappings.fetch_sub(ctx, 1, Order::Relaxed);
             return Err(NoMemory);
         };
@@ -163,6 +165,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         if let Some(irq) = ite.irq.get(ctx) {
             self.put_irq(ctx, irq);
         }
+        // Relaxed: as in alloc_ite's limit, a count that orders nothing.
         self.mappings.fetch_sub(ctx, 1, Order::Relaxed);
         // SAFETY: S-13: unlinked under its_lock, under which alone ITEs are reached.
         unsafe { P::free(ctx, ite) };

@@ -86,6 +86,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// Writes `GICD_CTLR.EnableGrp1`; enabling kicks every vCPU (`vgic_kick_vcpus`).
     pub fn set_distributor_enabled(&self, ctx: &P::Ctx, enabled: bool) {
+        // Relaxed: the full barrier of each kick below orders it (O-04, O-08).
         let before = self.dist.enabled.swap(ctx, u32::from(enabled), Order::Relaxed);
         if before == 0 && enabled {
             if D::SPEC.distributor_on == DistributorOn::Queue {

@@ -69,6 +69,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// vCPU and is outside the guest. Call [`Vcpu::interrupt`] after making `stop` true.
     pub fn block(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>, stop: impl Fn() -> bool) {
         loop {
+            // Relaxed: the fence below orders it (O-08).
             vcpu.blocked.store(ctx, 1, Order::Relaxed);
             // Full: between saying so and looking (O-08).
             P::fence(ctx, Pair::KickBlock);
@@ -77,6 +78,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
             vcpu.wait.park(ctx);
         }
+        // Relaxed: a wake-up too many does no harm.
         vcpu.blocked.store(ctx, 0, Order::Relaxed);
     }
 }

@@ -113,6 +113,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 self.flush_pending_lpis(ctx, vcpu);
                 self.invalidate_switched_off(ctx);
             }
+            // Release: who reads that RWP is clear finds nothing queued and nothing cached; pairs with the acquire in
+            // gicr_ctlr (O-05).
             vcpu.ctlr.store(ctx, 0, Order::Release(Pair::EnableInvalidate));
             P::rcu_throttle(ctx);
         }

@@ -99,6 +99,7 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
     /// Whether the guest has to be left: somebody kicked, or the list registers run dry while more is pending.
     #[inline(always)]
     pub fn must_exit(&self) -> bool {
+        // Relaxed: this is the look of a guest that is told sooner or later, as by an IPI.
         self.vcpu.mode.load(self.ctx, Order::Relaxed) == EXITING_GUEST_MODE || self.underflows()
     }
 

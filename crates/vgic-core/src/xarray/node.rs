@@ -126,11 +126,13 @@ impl<P: Platform, T: Send + Sync + 'static> Slot<P, T> {
     }
 
     #[inline(always)]
+    #[track_caller]
     pub(super) fn load(&self, ctx: &P::Ctx, order: Order) -> Entry<P, T> {
         Entry(self.0.load(ctx, order), PhantomData)
     }
 
     #[inline(always)]
+    #[track_caller]
     pub(super) fn store(&self, ctx: &P::Ctx, entry: Entry<P, T>, order: Order) {
         self.0.store(ctx, entry.0, order);
     }
@@ -224,10 +226,12 @@ impl<P: Platform, T: Send + Sync + 'static> Node<P, T> {
     /// The marks as readers see them: each bit is a hint that its slot confirms, so it needs no order of its own.
     #[inline(always)]
     pub(super) fn marks(&self, ctx: &P::Ctx) -> u64 {
+        // Relaxed: a hint that the slot confirms.
         self.marks.load(ctx, Order::Relaxed)
     }
 
     pub(super) fn set_marks(&self, ctx: &P::Ctx, marks: u64) {
+        // Relaxed: as in `marks`.
         self.marks.store(ctx, marks, Order::Relaxed);
     }
 }

@@ -39,6 +39,7 @@ impl<P: Platform, T: Send + Sync + 'static> XArray<P, T> {
 
     /// Whether the tree has neither objects nor reservations (`xa_empty`).
     pub fn is_empty(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: the word is looked at, not followed.
         self.xa_head.load(ctx, Order::Relaxed).is_empty()
     }
 

@@ -67,6 +67,7 @@ impl<P: Platform, T: Send + Sync + 'static> Locked<'_, P, T> {
                 return Err(NoMemory);
             };
             let marked = below.map_or(head.is_marked(), |node| node.marks(self.ctx) != 0);
+            // Relaxed: nobody sees the node yet; the store to the head below publishes it (O-01).
             top.slot(0).store(self.ctx, head.with_mark(false), Order::Relaxed);
             top.set_count(self.ctx, 1);
             top.set_marks(self.ctx, u64::from(marked));
@@ -89,9 +90,11 @@ impl<P: Platform, T: Send + Sync + 'static> Locked<'_, P, T> {
             let parent = node.parent(self.ctx);
             match parent {
                 Some(parent) => {
+                    // Relaxed: an erase publishes nothing (O-01).
                     parent.slot(node.offset(self.ctx)).store(self.ctx, Entry::EMPTY, Order::Relaxed);
                     parent.set_count(self.ctx, parent.count(self.ctx) - 1);
                 }
+                // Relaxed: as above.
                 None => self.xa.xa_head.store(self.ctx, Entry::EMPTY, Order::Relaxed),
             }
             self.free(node);
@@ -142,6 +145,7 @@ impl<P: Platform, T: Send + Sync + 'static> Locked<'_, P, T> {
     /// Empties the tree.
     pub(super) fn clear(&self) {
         let head = self.xa.xa_head.load(self.ctx, HELD);
+        // Relaxed: an erase publishes nothing (O-01).
         self.xa.xa_head.store(self.ctx, Entry::EMPTY, Order::Relaxed);
         if let Some(top) = head.node() {
             self.free_all(top);

@@ -124,6 +124,7 @@ impl<'a, P: Platform, T: Send + Sync + 'static> Locked<'a, P, T> {
             return None;
         }
         self.mark(&place, false);
+        // Relaxed: an erase publishes nothing (O-01).
         place.slot(self.xa).store(self.ctx, Entry::EMPTY, Order::Relaxed);
         if let Some(leaf) = place.leaf {
             leaf.set_count(self.ctx, leaf.count(self.ctx) - 1);

@@ -1,0 +1,104 @@
+//! [`MODELS`]: for each pair of orders, programs so small that all their executions can be tried.
+//!
+//! Each one runs the engine's own code. What it says must hold does hold as the engine is; what happens when an order is
+//! taken away is in [`needed`](crate::needed).
+
+mod bus;
+mod cache;
+pub mod enable;
+mod kick;
+mod list;
+mod protocol;
+mod refcount;
+mod xarray;
+
+use crate::platform::{Ctx, Loom};
+use crate::stage::LoomStage;
+use std::sync::Arc;
+use vgic_core::designs::Design;
+use vgic_core::tables::{Fault, GuestTables};
+
+type Guest<D> = vgic_check::guest::Guest<Loom, LoomStage, D>;
+
+/// A VM with one vCPU.
+fn guest_of<D: Design>(ctx: &Ctx) -> Arc<Guest<D>> {
+    Guest::<D>::new(ctx, LoomStage::default(), 1, 1)
+}
+
+/// A VM with one vCPU and one LPI, which is cached and not pending.
+fn guest<D: Design>(ctx: &Ctx) -> Arc<Guest<D>> {
+    let guest = guest_of::<D>(ctx);
+    guest.map(ctx, 0, 0, 0);
+    guest.warm(ctx, &[0]);
+    guest
+}
+
+/// LPI tables for who has no LPIs.
+struct Tables;
+
+impl GuestTables for Tables {
+    fn config(&self, _intid: u32) -> Result<u8, Fault> {
+        Ok(0)
+    }
+    fn pending_byte(&self, _vcpu: u32, _offset: u32) -> Result<u8, Fault> {
+        Ok(0)
+    }
+    fn set_pending_byte(&self, _vcpu: u32, _offset: u32, _value: u8) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// A program whose executions are all tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Model {
+    /// Its name.
+    pub name: &'static str,
+    /// What meets what.
+    pub about: &'static str,
+    /// One execution.
+    pub run: fn(&Ctx),
+}
+
+macro_rules! models {
+    ($($module:ident::$run:ident, $about:literal;)*) => {
+        /// Every model.
+        pub const MODELS: &[Model] = &[$(Model { name: stringify!($run), about: $about, run: $module::$run }),*];
+    };
+}
+
+models! {
+    xarray::store_in_a_new_leaf, "O-01: the first object of a tree, against a load";
+    xarray::walk_beside_a_store, "O-01: the same, against a walk";
+    xarray::growth_beside_a_load, "O-01: an object that makes the tree higher, against a load of the one below";
+    xarray::collapse_beside_a_load, "O-01: an erase that leaves what another thread has stored, against a load";
+    xarray::mark_in_the_head, "O-01: a mark on what another thread has stored, against a load";
+    list::add_to_either_end, "O-02: elements that come to either end, against a walk";
+    list::del_before_a_newcomer, "O-02: a removal that leads to what another thread has added, against a walk";
+    list::del_between_two, "O-02: the same with an element in front of the one that goes";
+    refcount::the_last_of_two_puts, "O-03: two threads that drop their references, the last one frees";
+    refcount::found_at_zero, "O-03: a count that another thread finds at zero, and frees what it belongs to";
+    refcount::put_unless_last, "O-03: a reference dropped only if it is not the last, against another";
+    kick::kick_or_stay_out, "O-04: an entry of the guest, against an MSI to the vCPU, up to 6.18";
+    kick::kick_or_stay_out_6_19, "O-04: the same from 6.19 on, where each entry takes the lock of the ap_list";
+    kick::wake_or_stay_up, "O-08: a vCPU that goes to sleep, against GICD_CTLR, which lets it see what is pending";
+    kick::wake_or_see_it, "O-08: the same against an MSI";
+    enable::off_when_rwp_is_clear, "O-05: EnableLPIs = 0, against who reads that RWP is clear and counts on it";
+    enable::off_when_rwp_is_clear_patch_15, "O-05: the same with the cache of patch 15";
+    enable::on_beside_a_send, "O-05: EnableLPIs = 1, against an MSI";
+    enable::mapped_before_it_is_on, "O-05: MAPTI and GITS_CTLR = 1, against an MSI";
+    enable::a_walk_behind_the_invalidation, "O-05: GITS_CTLR = 0, against an MSI that misses since the cache is empty";
+    cache::a_hit_beside_an_insertion, "O-02, O-06: a hit without a lock, against the miss that fills the cache";
+    cache::a_hit_beside_a_new_mapping, "O-02, O-06: a hit without a lock, against DISCARD, MAPTI and an MSI";
+    bus::an_its_that_comes, "O-07: an ITS that is added, against an MSI to it";
+    protocol::a_section_and_a_free, "R-02, R-03: a section that uses an object, against its unlinking, a grace period, and the free";
+    protocol::two_sections_and_a_free, "R-02: the same with a second section behind the first";
+    protocol::a_reader_that_registers_late, "R-05: the same with a thread that registers meanwhile";
+    protocol::two_grace_periods_at_once, "R-01: the same with another grace period meanwhile";
+    protocol::parked_and_woken_once, "R-08: a thread that parks, against one that wakes it";
+    protocol::parked_and_woken_twice, "R-08: the same with two that wake it";
+}
+
+/// The model of a name.
+pub fn find(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name == name)
+}

@@ -1,0 +1,71 @@
+//! Scenarios of `vgic-check` under weak memory.
+
+use std::time::Duration;
+use vgic_loom::Options;
+use vgic_loom::scenarios::{DESIGNS, check};
+
+/// Loom has no more to try with one preemption, and nothing was broken.
+fn passes(scenario: &str, designs: &[&str]) {
+    for design in designs {
+        let options = Options { preemptions: Some(1), time: Duration::from_secs(120), ..Options::default() };
+        let report = check(scenario, design, &options).expect("both exist");
+        if let Some(story) = report.violation {
+            panic!("{scenario} in {design}:\n{}", story.text(200));
+        }
+        assert!(report.complete, "{scenario} in {design}: {} executions, {:?}", report.executions, report.gave_up);
+        println!("{scenario} in {design}: {} executions in {:?}", report.executions, report.time);
+    }
+}
+
+#[test]
+fn kicks_are_not_lost() {
+    passes("kick_vs_block", DESIGNS);
+    passes("kick_vs_entry", DESIGNS);
+}
+
+#[test]
+#[ignore = "half a minute: cargo test -p vgic-loom --test scenarios -- --ignored"]
+fn an_index_beside_readers_and_weak_memory() {
+    passes("xarray", &["v7.1.8"]);
+}
+
+#[test]
+fn references_and_the_cache() {
+    for scenario in ["get_vs_final_put", "two_senders_one_insertion", "send_vs_discard"] {
+        passes(scenario, DESIGNS);
+    }
+}
+
+/// What `vgic-check` finds with one preemption, loom finds with two: it counts them differently.
+#[test]
+fn known_defects_are_found() {
+    for (scenario, design) in [("save_pending_vs_discard", "v6.10"), ("prune_vs_lpi_disable", "v6.10")] {
+        let report = check(scenario, design, &Options { preemptions: Some(2), ..Options::default() });
+        assert!(report.expect("both exist").violation.is_some(), "{scenario} passes in {design}");
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_said() {
+    assert!(check("nothing", "v7.1.8", &Options::default()).is_none());
+    assert!(check("xarray", "v0", &Options::default()).is_none());
+}
+
+/// Every scenario in every design, for a while; what each came to.
+#[test]
+#[ignore = "minutes: cargo test -p vgic-loom --test scenarios -- --ignored --nocapture"]
+fn every_scenario_for_a_while() {
+    for scenario in vgic_check::SCENARIOS {
+        for design in DESIGNS {
+            let options = Options { preemptions: Some(1), time: Duration::from_secs(10), ..Options::default() };
+            let report = check(scenario.name, design, &options).expect("both exist");
+            let outcome = match (&report.violation, &report.gave_up) {
+                (Some(story), _) => story.what.clone(),
+                (None, Some(why)) => format!("loom gave up: {why}"),
+                (None, None) if report.complete => "passed, complete".to_owned(),
+                (None, None) => "passed, not complete".to_owned(),
+            };
+            println!("{} in {design}: {} executions in {:?}: {outcome}", scenario.name, report.executions, report.time);
+        }
+    }
+}
