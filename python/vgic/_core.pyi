@@ -344,6 +344,9 @@ class Told(TypedDict):
     rule: str
     what: str
     operation: str
+    execution: int
+    found_seconds: float
+    times: int
     threads: list[str]
     lines: list[tuple[int, int, str, str, bool]]
     preemptions: int
@@ -375,7 +378,7 @@ def prove(
     executions: int | None,
     seconds: float,
     schedule: str | None,
-    keep_going: bool,
+    findings: int,
     stop: Callable[[], bool],
 ) -> ProofReport: ...
 

@@ -54,9 +54,9 @@ class ProofPlan:
     #: At most so many, or as many as there are.
     executions: int | None = None
     #: At most so long, above 0 to 86400; a finding is made short for up to four seconds more.
-    seconds: float = 10.0
-    #: Whether the search goes on after a violation, and collects those that differ.
-    keep_going: bool = False
+    seconds: float = 15.0
+    #: The search ends when so many different violations were found, 1 to 64.
+    findings: int = 1
 
     def __post_init__(self) -> None:
         if self.search not in get_args(Search):
@@ -65,6 +65,7 @@ class ProofPlan:
             ("preemptions", self.preemptions, 0, 8),
             ("depth", self.depth, 1, 16),
             ("seed", self.seed, 0, (1 << 64) - 1),
+            ("findings", self.findings, 1, 64),
         ):
             if not least <= value <= most:
                 raise ValueError(f"{what}: {value} is out of range {least} to {most}")
@@ -84,6 +85,10 @@ class Story:
     what: str
     #: What the thread that broke it was about to do.
     operation: str
+    #: In which execution of the search, after how long, and how often this violation was met.
+    execution: int
+    found_seconds: float
+    times: int
     threads: tuple[str, ...]
     #: (step, index of the thread, "operation" | "step" | "waits" | "preempted" | "broken", text, in the short story)
     lines: tuple[tuple[int, int, str, str, bool], ...] = field(repr=False)
@@ -131,7 +136,7 @@ class Proof:
         if self.plan.search != "bounded":
             how = "PCT" if self.plan.search == "pct" else "random"
             return f"{tried}, {how}, seed {self.plan.seed}"
-        if self.stories and not self.plan.keep_going:
+        if self.stories and self.plan.findings == 1:
             return f"{tried} until it was found"
         if self.exhausted is None:
             return f"{tried}, cut short"
@@ -197,7 +202,7 @@ def prove(
         seed=plan.seed,
         executions=plan.executions,
         seconds=plan.seconds,
-        keep_going=plan.keep_going,
+        findings=plan.findings,
         schedule=schedule,
         stop=stop,
     )
@@ -220,6 +225,9 @@ def _story(raw: Any) -> Story:
         raw["rule"],
         raw["what"],
         raw["operation"],
+        raw["execution"],
+        raw["found_seconds"],
+        raw["times"],
         tuple(raw["threads"]),
         tuple(raw["lines"]),
         raw["preemptions"],

@@ -140,7 +140,7 @@ def proof_of(*stories):
 
 
 def test_signs_tell_one_defect_from_another():
-    story = Story("no use", "use after free: vcpu0 reads x", "runs vCPU 0", ("a",), (), 1, "-", "", "")
+    story = Story("no use", "use after free: vcpu0 reads x", "runs vCPU 0", 1, 0.1, 1, ("a",), (), 1, "-", "", "")
     assert Sign(what="use after free: *").matches(story)
     assert Sign(rule="no use", operation="runs vCPU ?").matches(story)
     assert not Sign(what="*deadlock*").matches(story)

@@ -14,7 +14,7 @@ fn scenarios() -> Vec<(&'static str, &'static str, &'static str)> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (scenario, design, *, search, preemptions, depth, seed, executions, seconds, schedule, keep_going,
+#[pyo3(signature = (scenario, design, *, search, preemptions, depth, seed, executions, seconds, schedule, findings,
     stop))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn prove<'py>(
@@ -28,7 +28,7 @@ fn prove<'py>(
     executions: Option<u64>,
     seconds: f64,
     schedule: Option<String>,
-    keep_going: bool,
+    findings: usize,
     stop: Py<PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let time = Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -41,9 +41,8 @@ fn prove<'py>(
             return Err(PyValueError::new_err(format!("search must be bounded, random or pct, not {other:?}")));
         }
     };
-    let _ = keep_going;
     let executions = executions.unwrap_or(u64::MAX);
-    let options = Options { search, seed, executions, time, ..Options::default() };
+    let options = Options { search, seed, executions, time, findings, ..Options::default() };
     let mut raised = None;
     let report = py.detach(|| {
         let raised = core::cell::RefCell::new(&mut raised);
@@ -78,7 +77,7 @@ fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyD
     dict.set_item("longest", report.longest)?;
     dict.set_item("bare", &report.bare)?;
     dict.set_item("seconds", report.time.as_secs_f64())?;
-    let stories = report.story().into_iter().map(|story| story_dict(py, story)).collect::<PyResult<Vec<_>>>()?;
+    let stories = report.stories.iter().map(|story| story_dict(py, story)).collect::<PyResult<Vec<_>>>()?;
     dict.set_item("stories", stories)?;
     Ok(dict)
 }
@@ -98,7 +97,10 @@ fn story_dict<'py>(py: Python<'py>, story: &Story) -> PyResult<Bound<'py, PyDict
     let dict = PyDict::new(py);
     dict.set_item("rule", story.rule.text())?;
     dict.set_item("what", &story.what)?;
-    dict.set_item("operation", "")?;
+    dict.set_item("operation", &story.operation)?;
+    dict.set_item("execution", story.met.execution)?;
+    dict.set_item("found_seconds", story.met.time.as_secs_f64())?;
+    dict.set_item("times", story.met.times)?;
     dict.set_item("threads", &story.threads)?;
     dict.set_item("lines", lines)?;
     dict.set_item("preemptions", story.preemptions)?;

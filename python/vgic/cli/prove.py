@@ -30,11 +30,11 @@ def prove_designs(
     ] = "bounded",
     preemptions: Annotated[int, typer.Option(metavar="N", help="Bound of a bounded search, 0 to 8.")] = 2,
     depth: Annotated[int, typer.Option(metavar="N", help="PCT: depth of the defects that it is good at.")] = 3,
-    seconds: Annotated[float, typer.Option(metavar="S", help="At most so long for each scenario.")] = 10.0,
+    seconds: Annotated[float, typer.Option(metavar="S", help="At most so long for each scenario.")] = 15.0,
     seed: Annotated[int, typer.Option(metavar="S", help="Of random schedules and of the scenario 'mix'.")] = 1,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Go on after a violation, and collect those that differ.")
-    ] = False,
+    findings: Annotated[
+        int, typer.Option(metavar="N", help="Go on until so many different violations were found, 1 to 64.")
+    ] = 1,
     replay: Annotated[
         str | None, typer.Option(metavar="SCHEDULE", help="Replay one schedule of one scenario in one design.")
     ] = None,
@@ -69,7 +69,7 @@ def prove_designs(
         return prove_history(json, full=full)
     designs = check_names(design or [DEFAULT_DESIGN], allow_unsound=True)
     names = check_scenarios(scenario)
-    plan = ProofPlan(search, preemptions, depth, seed, seconds=seconds, keep_going=keep_going)
+    plan = ProofPlan(search, preemptions, depth, seed, seconds=seconds, findings=findings)
     if replay is not None:
         if len(names) != 1 or len(designs) != 1:
             raise ValueError("--replay needs one --scenario and one --design")

@@ -4,7 +4,7 @@
 //! INTID may be gone by then. From 6.10 each step of the walk looks up by itself.
 
 use crate::designs::{Design, LpiCount, Walk};
-use crate::guard::Spin;
+use crate::guard::{Rcu, Spin};
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
 use crate::order::Order;
@@ -62,7 +62,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
             Walk::CopyXArrayWide | Walk::CopyXArray | Walk::ForEach => {
                 let (mut from, to) =
                     if D::SPEC.walk == Walk::CopyXArrayWide { (0, u32::MAX) } else { (FIRST_LPI, INTID_LIMIT - 1) };
-                while let Some((intid, irq)) = store.lpi_xa.next(ctx, from, to) {
+                // From patch-10 on the lock does not keep an LPI alive: RCU does, until its target is read.
+                let rcu = Rcu::<P>::read_lock(ctx);
+                while let Some((intid, irq)) = store.lpi_xa.find(ctx, &rcu, from, to) {
                     from = intid + 1;
                     take(irq);
                 }
