@@ -2,14 +2,16 @@
 
 use crate::explore::bounded::Bounded;
 use crate::explore::knowledge::Knowledge;
-use crate::explore::run::{Batch, Ended, run};
+use crate::explore::run::{Batch, Ended, Programs, run};
 use crate::explore::shrink::{replay, shrink};
 use crate::explore::strategy::{Pct, Random, Strategy};
 use crate::platform::ctx::Ctx;
+use crate::platform::world::Program;
 use crate::scenario::find;
-use crate::story::{Story, choices};
+use crate::story::{Met, Schedule, Story};
 use crate::violation::Violation;
 use core::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -21,9 +23,9 @@ pub enum Search {
         /// The bound.
         preemptions: u32,
     },
-    /// At random.
+    /// At random. A scenario that draws its operations draws others for each execution.
     Random,
-    /// At random by priorities that change at so many places, less one.
+    /// At random by priorities that change at so many places, less one; operations as with [`Search::Random`].
     Pct {
         /// The depth of the defects that it is good at.
         depth: u32,
@@ -41,10 +43,12 @@ pub struct Options {
     pub seed: u64,
     /// At most so many executions.
     pub executions: u64,
-    /// At most so long; what was found is still made short, for up to a few seconds.
+    /// At most so long. What was found is then made short, for up to a few seconds each, all for about as long again.
     pub time: Duration,
     /// An execution with so many steps counts as endless.
     pub step_limit: u32,
+    /// Whether the search goes on after it has found something, until it has found so many different things.
+    pub findings: usize,
 }
 
 impl Default for Options {
@@ -55,27 +59,19 @@ impl Default for Options {
             executions: u64::MAX,
             time: Duration::from_secs(10),
             step_limit: 200_000,
+            findings: 1,
         }
     }
 }
 
-/// What a search came to.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// Nothing was found.
-    Passed,
-    /// The shortest way found to the first violation.
-    Violation(Box<Story>),
-}
-
-/// What was done.
+/// What was done, and what it came to.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What it came to.
-    pub outcome: Outcome,
+    /// Each violation by its shortest way found, in the order in which they were met; none: nothing was found.
+    pub stories: Vec<Story>,
     /// Executions of the search.
     pub executions: u64,
-    /// Executions in which the finding was made short.
+    /// Executions in which the findings were made short.
     pub shrinking: u64,
     /// The largest bound of which every schedule was tried.
     pub exhausted: Option<u32>,
@@ -92,12 +88,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// The story, if there is one.
+    /// The first story, if there is one.
     pub fn story(&self) -> Option<&Story> {
-        match &self.outcome {
-            Outcome::Passed => None,
-            Outcome::Violation(story) => Some(story),
-        }
+        self.stories.first()
     }
 }
 
@@ -115,6 +108,9 @@ const BATCH: u64 = 64;
 
 /// How long a finding may be made shorter.
 const SHRINKING: Duration = Duration::from_secs(4);
+
+/// How long a smaller program is tried.
+const TRYING: Duration = Duration::from_millis(250);
 
 /// Searches a scenario in a design; both by name. Ends early when `stop` is true.
 pub fn check(scenario: &str, design: &str, options: &Options, stop: &dyn Fn() -> bool) -> Result<Report, Failed> {
@@ -137,47 +133,75 @@ pub fn check_function(
         knowledge: Rc::default(),
         begin: Instant::now(),
         executions: 0,
+        shrinking: 0,
         longest: 0,
         stopped: false,
+        found: Vec::new(),
+        known: HashMap::new(),
     };
     let mut exhausted = None;
     let mut complete = false;
-    let found = match &options.search {
+    match &options.search {
         Search::Replay(schedule) => {
-            let choices = choices(schedule).ok_or(Failed::Schedule)?;
-            complete = true;
+            let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
+            let batch = searcher.batch(program, 1);
             searcher.executions = 1;
-            replay(&choices, &searcher.batch(1), true, function).filter(|ended| ended.violation.is_some())
+            if let Some(ended) = replay(&choices, &batch, false, function) {
+                searcher.longest = ended.world.step();
+                searcher.note(ended);
+            }
+            complete = true;
         }
-        Search::Random => searcher.search(&(Rc::new(RefCell::new(Random::new(options.seed))) as _)),
-        Search::Pct { depth } => searcher.search(&(Rc::new(RefCell::new(Pct::new(options.seed, *depth))) as _)),
+        Search::Random => drop(searcher.search(&shared(Random::new(options.seed)), true)),
+        Search::Pct { depth } => drop(searcher.search(&shared(Pct::new(options.seed, *depth)), true)),
         Search::Bounded { preemptions } => {
-            let mut found = None;
             for bound in 0..=*preemptions {
                 let strategy = Rc::new(RefCell::new(Bounded::new(bound)));
-                found = searcher.search(&(Rc::clone(&strategy) as _));
-                if found.is_some() || !strategy.borrow().complete {
+                if searcher.search(&(Rc::clone(&strategy) as _), false) || !strategy.borrow().complete {
                     break;
                 }
                 exhausted = Some(bound);
                 complete = bound == *preemptions;
             }
-            found
         }
-    };
-    let mut shrinking = 0;
-    let outcome = match found {
-        None => Outcome::Passed,
-        Some(ended) => {
-            let (ended, tried) = searcher.shortest(ended);
-            shrinking = tried;
-            let violation = ended.violation.as_ref().expect("a finding stays one");
-            Outcome::Violation(Box::new(Story::new(scenario, design, &ended, violation)))
-        }
-    };
+    }
+    let stories = searcher.stories(scenario, design);
     let bare = searcher.knowledge.borrow().bare();
-    let Searcher { executions, longest, stopped, begin, .. } = searcher;
-    Ok(Report { outcome, executions, shrinking, exhausted, complete, stopped, longest, bare, time: begin.elapsed() })
+    let Searcher { executions, shrinking, longest, stopped, begin, .. } = searcher;
+    Ok(Report { stories, executions, shrinking, exhausted, complete, stopped, longest, bare, time: begin.elapsed() })
+}
+
+fn shared(strategy: impl Strategy + 'static) -> Rc<RefCell<dyn Strategy>> {
+    Rc::new(RefCell::new(strategy))
+}
+
+/// A violation, and the best way to it so far.
+struct Found {
+    violation: Violation,
+    program: Program,
+    /// How many operations were drawn for it.
+    operations: u32,
+    choices: Vec<(u32, u8)>,
+    preemptions: u32,
+    met: Met,
+}
+
+impl Found {
+    fn is_like(&self, ended: &Ended) -> bool {
+        ended.violation.as_ref().is_some_and(|violation| violation.is_like(&self.violation))
+    }
+
+    /// Takes a way that is shorter.
+    fn take(&mut self, ended: Ended) {
+        self.program = ended.program.unwrap_or_default();
+        self.operations = ended.world.operations();
+        self.preemptions = ended.preemptions;
+        self.choices = ended.choices;
+    }
+
+    fn weight(ended: &Ended) -> (u32, usize) {
+        (ended.preemptions, ended.choices.len())
+    }
 }
 
 struct Searcher<'a> {
@@ -187,89 +211,164 @@ struct Searcher<'a> {
     knowledge: Rc<RefCell<Knowledge>>,
     begin: Instant,
     executions: u64,
+    shrinking: u64,
     longest: u32,
     stopped: bool,
+    found: Vec<Found>,
+    /// Place of each signature among those.
+    known: HashMap<String, usize>,
 }
 
 impl Searcher<'_> {
-    fn batch_of(&self, strategy: &Rc<RefCell<dyn Strategy>>, executions: u64) -> Batch {
+    fn batch_of(&self, strategy: &Rc<RefCell<dyn Strategy>>, programs: Programs, executions: u64) -> Batch {
         Batch {
             strategy: Rc::clone(strategy),
             knowledge: Rc::clone(&self.knowledge),
             step_limit: self.options.step_limit,
             seed: self.options.seed,
+            programs,
             logged: false,
             executions,
         }
     }
 
-    /// A batch whose strategy is still to be set.
-    fn batch(&self, executions: u64) -> Batch {
-        self.batch_of(&(Rc::new(RefCell::new(Random::new(0))) as _), executions)
+    /// A batch of one program, whose strategy is still to be set.
+    fn batch(&self, program: Program, executions: u64) -> Batch {
+        self.batch_of(&shared(Random::new(0)), Programs::One(program), executions)
     }
 
-    /// Runs until something is found, the strategy has no more, or a limit is met.
-    fn search(&mut self, strategy: &Rc<RefCell<dyn Strategy>>) -> Option<Ended> {
+    /// Runs until enough is found, the strategy has no more, or a limit is met; whether enough was found.
+    fn search(&mut self, strategy: &Rc<RefCell<dyn Strategy>>, many_programs: bool) -> bool {
         loop {
             let left = self.options.executions.saturating_sub(self.executions).min(BATCH);
             self.stopped |= (self.stop)();
             if left == 0 || self.stopped || self.begin.elapsed() > self.options.time {
-                return None;
+                return false;
             }
-            let ran = run(&self.batch_of(strategy, left), self.function);
+            let programs = match many_programs {
+                true => Programs::From(self.executions),
+                false => Programs::One(Program::default()),
+            };
+            let ran = run(&self.batch_of(strategy, programs, left), self.function);
             self.executions += ran.executions;
             self.longest = self.longest.max(ran.longest);
-            if ran.last.as_ref().is_some_and(|ended| ended.violation.is_some()) {
-                return ran.last;
+            let found = ran.last.is_some_and(|ended| self.note(ended));
+            if self.found.len() >= self.options.findings {
+                return true;
             }
-            if ran.executions < left {
-                return None;
+            if ran.executions < left && !found {
+                return false;
             }
         }
     }
 
-    /// The same violation with fewer preemptions and choices, with everything written down; and how many executions
-    /// that took.
-    fn shortest(&mut self, found: Ended) -> (Ended, u64) {
-        let violation = found.violation.clone().expect("a finding");
-        let like = |ended: &Ended, v: &Violation| ended.violation.as_ref().is_some_and(|found| found.is_like(v));
+    /// Keeps what an execution has found; whether it has found anything.
+    fn note(&mut self, ended: Ended) -> bool {
+        let Some(violation) = ended.violation.clone() else { return false };
+        if let Some(at) = self.known.get(&violation.signature) {
+            let found = &mut self.found[*at];
+            found.met.times += 1;
+            if Found::weight(&ended) < (found.preemptions, found.choices.len()) {
+                found.take(ended);
+            }
+            return true;
+        }
+        self.known.insert(violation.signature.clone(), self.found.len());
+        let met = Met { execution: self.executions, time: self.begin.elapsed(), times: 1 };
+        let mut found =
+            Found { violation, program: Program::default(), operations: 0, choices: Vec::new(), preemptions: 0, met };
+        found.take(ended);
+        self.found.push(found);
+        true
+    }
+
+    fn stories(&mut self, scenario: &str, design: &str) -> Vec<Story> {
+        let found = core::mem::take(&mut self.found);
+        let share = self.options.time / found.len().max(1) as u32;
+        let time = SHRINKING.min(share.max(SHRINKING / 4));
+        let shrinks = !matches!(self.options.search, Search::Replay(_));
+        let tell = |found| {
+            let (ended, found) = self.shortest(found, if shrinks { time } else { Duration::ZERO })?;
+            let violation = ended.violation.as_ref()?;
+            Some(Story::new(scenario, design, self.options.seed, &ended, violation, found.met))
+        };
+        found.into_iter().filter_map(tell).collect()
+    }
+
+    /// The same violation with fewer operations, preemptions and choices, with everything written down.
+    fn shortest(&mut self, mut found: Found, time: Duration) -> Option<(Ended, Found)> {
         let begin = Instant::now();
-        let mut tried = 0;
-        let mut choices = found.choices.clone();
-        // Few preemptions read best: look there first, for half of the time.
+        let first = (found.program, found.choices.clone());
+        let goes_on = |stop: &dyn Fn() -> bool| begin.elapsed() < time && !stop();
         if !matches!(self.options.search, Search::Bounded { .. }) {
-            for bound in 0..found.preemptions.min(3) {
-                let strategy: Rc<RefCell<dyn Strategy>> = Rc::new(RefCell::new(Bounded::new(bound)));
-                let mut better = None;
-                while begin.elapsed() < SHRINKING / 2 && !(self.stop)() {
-                    let ran = run(&self.batch_of(&strategy, BATCH), self.function);
-                    tried += ran.executions;
-                    let found = ran.last.filter(|ended| ended.violation.is_some());
-                    let more = ran.executions == BATCH || found.is_some();
-                    better = found.filter(|ended| like(ended, &violation));
-                    if better.is_some() || !more {
-                        break;
-                    }
-                }
-                if let Some(better) = better {
-                    choices = better.choices;
-                    break;
-                }
+            // A long random schedule gets much shorter soon; then a search for fewer preemptions has less to do.
+            let choices = self.fewer_choices(&found, &|| begin.elapsed() < time / 4);
+            if let Some(better) = choices {
+                found.take(better);
+            }
+            if found.preemptions > 0
+                && let Some(better) = self.within(&found, found.program, found.preemptions - 1, time / 4)
+            {
+                found.take(better);
             }
         }
-        let batch = self.batch(1);
+        // Operations that it does without.
+        for operation in (0..found.operations).rev() {
+            let program = Program { without: found.program.without | 1 << operation, ..found.program };
+            if program != found.program
+                && goes_on(self.stop)
+                && let Some(better) = self.within(&found, program, found.preemptions, TRYING.min(time / 8))
+            {
+                found.take(better);
+            }
+        }
+        if let Some(better) = self.fewer_choices(&found, &|| begin.elapsed() < time) {
+            found.take(better);
+        }
+        let told = replay(&found.choices, &self.batch(found.program, 1), true, self.function);
+        let told = told.filter(|ended| found.is_like(ended));
+        // If the execution was not the same again, what was found first is told.
+        let told = told.or_else(|| replay(&first.1, &self.batch(first.0, 1), true, self.function));
+        told.filter(|ended| ended.violation.is_some()).map(|ended| (ended, found))
+    }
+
+    /// The same violation with fewer choices.
+    fn fewer_choices(&mut self, found: &Found, goes_on: &dyn Fn() -> bool) -> Option<Ended> {
+        let batch = self.batch(found.program, 1);
+        let mut tried = 0;
         let choices = shrink(
-            choices,
-            &violation,
+            found.choices.clone(),
+            &found.violation,
             |choices| {
                 tried += 1;
                 replay(choices, &batch, false, self.function)
             },
-            || begin.elapsed() < SHRINKING && !(self.stop)(),
+            || goes_on() && !(self.stop)(),
         );
-        let told = replay(&choices, &batch, true, self.function).filter(|ended| like(ended, &violation));
-        // What was learnt since may have moved the schedule: then what was found first is told.
-        let told = told.or_else(|| replay(&found.choices, &batch, true, self.function));
-        (told.filter(|ended| ended.violation.is_some()).unwrap_or(found), tried)
+        self.shrinking += tried;
+        replay(&choices, &batch, false, self.function).filter(|ended| found.is_like(ended))
+    }
+
+    /// The same violation in a program, with at most so many preemptions.
+    fn within(&mut self, found: &Found, program: Program, preemptions: u32, time: Duration) -> Option<Ended> {
+        let begin = Instant::now();
+        for bound in 0..=preemptions.min(2) {
+            let strategy = shared(Bounded::new(bound));
+            let batch = self.batch_of(&strategy, Programs::One(program), BATCH);
+            while begin.elapsed() < time && !(self.stop)() {
+                let ran = run(&batch, self.function);
+                self.shrinking += ran.executions;
+                let violated = ran.last.filter(|ended| ended.violation.is_some());
+                let more = ran.executions == BATCH || violated.is_some();
+                let like = violated.filter(|ended| found.is_like(ended));
+                if like.is_some() || !more {
+                    if like.is_some() {
+                        return like;
+                    }
+                    break;
+                }
+            }
+        }
+        None
     }
 }

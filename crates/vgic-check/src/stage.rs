@@ -13,6 +13,12 @@ pub trait Stage<P: Platform>: Clone + Send + Sync + 'static {
     /// A rule was broken. A model checker ends the execution here; real threads go on.
     fn broken(&self, ctx: &P::Ctx, rule: Rule, what: String);
 
+    /// The same, about an LPI.
+    fn broken_lpi(&self, ctx: &P::Ctx, rule: Rule, what: String, intid: u32) {
+        let _ = intid;
+        self.broken(ctx, rule, what);
+    }
+
     /// Checks a promise of the scenario.
     fn expect(&self, ctx: &P::Ctx, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
@@ -22,6 +28,13 @@ pub trait Stage<P: Platform>: Clone + Send + Sync + 'static {
 
     /// What the scenario may draw its operations from.
     fn seed(&self, ctx: &P::Ctx) -> u64;
+
+    /// Whether the operation of this number is executed, of those that were drawn. A model checker leaves some out to
+    /// make a story shorter.
+    fn includes(&self, ctx: &P::Ctx, operation: u32) -> bool {
+        let _ = (ctx, operation);
+        true
+    }
 
     /// How often all threads have counted an event.
     fn events(&self, ctx: &P::Ctx, event: Event) -> u64;

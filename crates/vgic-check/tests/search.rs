@@ -41,11 +41,24 @@ fn a_search_is_repeatable() {
 fn the_story_names_who_did_what() {
     let report = searched("v6.7", Search::Bounded { preemptions: 1 });
     let text = report.story().expect("it is there").text(false);
-    for part in ["use after free", "sends event 0", "DISCARD event 0", "frees vgic_irq#0", "guest goes on", "replay: "]
-    {
+    let parts = ["use after free", "sends event 0", "DISCARD event 0", "kfree(irq#0)", "guest goes on", "(LPI 8192)"];
+    for part in parts.into_iter().chain(["put_irq(irq#0): refcount 1 -> 0"]) {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+}
+
+/// Whatever the mix comes to fits the page.
+#[test]
+fn stories_fit_the_page() {
+    let time = Duration::from_secs(1);
+    let options = Options { search: Search::Random, time, findings: usize::MAX, ..Options::default() };
+    let report = check("mix", "v6.17", &options, &|| false).expect("both exist");
+    for story in report.stories {
+        let text = story.text(true);
+        let long = text.lines().find(|line| line.len() > 120);
+        assert_eq!(long, None, "{text}");
+    }
 }
 
 #[test]

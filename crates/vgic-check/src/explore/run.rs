@@ -4,7 +4,7 @@ use super::knowledge::Knowledge;
 use super::strategy::Strategy;
 use crate::platform::ctx::Ctx;
 use crate::platform::log::Line;
-use crate::platform::world::{MAIN, World};
+use crate::platform::world::{MAIN, Program, World};
 use crate::violation::Violation;
 use core::cell::{Cell, RefCell};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
@@ -15,8 +15,28 @@ pub(crate) struct Ended {
     pub(crate) violation: Option<Violation>,
     pub(crate) choices: Vec<(u32, u8)>,
     pub(crate) preemptions: u32,
+    /// The program, if the scenario has drawn one.
+    pub(crate) program: Option<Program>,
     pub(crate) log: Vec<Line>,
     pub(crate) world: Rc<World>,
+}
+
+/// Which programs the executions of a batch run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Programs {
+    /// Always the same.
+    One(Program),
+    /// Another one each time, from this number on.
+    From(u64),
+}
+
+impl Programs {
+    fn of(self, execution: u64) -> Program {
+        match self {
+            Programs::One(program) => program,
+            Programs::From(number) => Program { number: number + execution, without: 0 },
+        }
+    }
 }
 
 /// What one call of [`run`] shares with shuttle.
@@ -26,6 +46,7 @@ pub(crate) struct Batch {
     pub(crate) step_limit: u32,
     /// For the scenario.
     pub(crate) seed: u64,
+    pub(crate) programs: Programs,
     pub(crate) logged: bool,
     /// At most so many executions.
     pub(crate) executions: u64,
@@ -103,6 +124,7 @@ impl Director {
             violation,
             choices: world.choices(),
             preemptions: world.preemptions(),
+            program: world.program(),
             log: world.take_log(),
             world,
         };
@@ -122,7 +144,9 @@ impl Scheduler for Director {
             return None;
         }
         let (strategy, knowledge) = (Rc::clone(&self.batch.strategy), Rc::clone(&self.batch.knowledge));
-        let world = World::new(strategy, knowledge, self.batch.step_limit, self.batch.seed, self.batch.logged);
+        let program = self.batch.programs.of(self.shared.executions.get());
+        let Batch { step_limit, seed, logged, .. } = self.batch;
+        let world = World::new(strategy, knowledge, step_limit, seed, program, logged);
         *self.shared.world.borrow_mut() = Some(world);
         Some(Schedule::new(0))
     }

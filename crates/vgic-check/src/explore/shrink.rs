@@ -9,14 +9,8 @@ use std::rc::Rc;
 
 /// Plays choices again, otherwise as in a batch.
 pub(crate) fn replay(choices: &[(u32, u8)], like: &Batch, logged: bool, scenario: fn(&Ctx)) -> Option<Ended> {
-    let batch = Batch {
-        strategy: Rc::new(RefCell::new(Replay::new(choices.to_vec()))),
-        knowledge: Rc::clone(&like.knowledge),
-        step_limit: like.step_limit,
-        seed: like.seed,
-        logged,
-        executions: 1,
-    };
+    let strategy: Rc<RefCell<Replay>> = Rc::new(RefCell::new(Replay::new(choices.to_vec())));
+    let batch = Batch { strategy, knowledge: Rc::clone(&like.knowledge), logged, executions: 1, ..*like };
     run(&batch, scenario).last
 }
 

@@ -63,26 +63,28 @@ impl Strategy for Replay {
     }
 }
 
-/// At each place, a thread at random.
+/// At each place, a thread at random. How often the thread changes is drawn for each execution: where one of two places
+/// is a change, hardly any operation happens whole; where one of a hundred is, most do.
 #[derive(Debug)]
 pub(crate) struct Random {
     rng: Rng,
+    rarely: usize,
 }
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Random { rng: Rng::new(seed) }
+        Random { rng: Rng::new(seed), rarely: 1 }
     }
 }
 
 impl Strategy for Random {
     fn next(&mut self, _knowledge: u32) -> bool {
+        self.rarely = 2 << self.rng.below(7);
         true
     }
 
     fn choose(&mut self, decision: &Decision<'_>) -> usize {
-        // A thread that could go on mostly does: a switch at every second access would rarely let anything happen whole.
-        if decision.current.is_some() && self.rng.below(3) != 0 {
+        if decision.current.is_some() && self.rng.below(self.rarely) != 0 {
             return decision.default;
         }
         decision.options[self.rng.below(decision.options.len())]
@@ -95,8 +97,8 @@ impl Strategy for Random {
 pub(crate) struct Pct {
     rng: Rng,
     depth: u32,
-    /// The largest number of decisions seen.
-    longest: usize,
+    /// About how many decisions there are.
+    usual: usize,
     decisions: usize,
     priorities: Vec<i64>,
     changes: Vec<usize>,
@@ -105,17 +107,17 @@ pub(crate) struct Pct {
 impl Pct {
     pub(crate) fn new(seed: u64, depth: u32) -> Self {
         let rng = Rng::new(seed);
-        Pct { rng, depth, longest: 1, decisions: 0, priorities: Vec::new(), changes: Vec::new() }
+        Pct { rng, depth, usual: 1, decisions: 0, priorities: Vec::new(), changes: Vec::new() }
     }
 }
 
 impl Strategy for Pct {
     fn next(&mut self, _knowledge: u32) -> bool {
-        self.longest = self.longest.max(self.decisions);
+        self.usual = (self.usual * 7 + self.decisions).div_ceil(8).max(1);
         self.decisions = 0;
         let threads = crate::platform::field::MAX_THREADS;
         self.priorities = (0..threads).map(|_| 1 + self.rng.below(1 << 20) as i64).collect();
-        self.changes = (1..self.depth).map(|_| self.rng.below(self.longest)).collect();
+        self.changes = (1..self.depth).map(|_| self.rng.below(self.usual * 3 / 2 + 1)).collect();
         true
     }
 

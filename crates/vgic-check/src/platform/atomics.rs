@@ -88,7 +88,7 @@ macro_rules! integer {
                 let old = self.value.load(Relaxed);
                 let new = change(old);
                 self.value.store(new, Relaxed);
-                ctx.log(|| Did::Exchange(self.field.clone(), u64::from(old), u64::from(new)));
+                ctx.log(|| Did::Add(self.field.clone(), u64::from(old), u64::from(new)));
                 old
             }
         }

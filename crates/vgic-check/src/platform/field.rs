@@ -53,6 +53,8 @@ pub(crate) struct Object {
     pub(crate) embedded: bool,
     /// Names of which it has several fields.
     pub(crate) arrays: WorldCell<Vec<&'static str>>,
+    /// Of an LPI, its INTID.
+    pub(crate) intid: WorldCell<Option<u64>>,
     dead: AtomicBool,
     /// Who made and freed it, at which step.
     pub(crate) made: (usize, u32),
@@ -73,6 +75,7 @@ impl Object {
             known,
             embedded,
             arrays: WorldCell::new(Vec::new()),
+            intid: WorldCell::new(None),
             dead: AtomicBool::new(false),
             made: (world.running(), world.step()),
             freed: WorldCell::new(None),
@@ -95,13 +98,26 @@ impl Object {
         self.touched[thread].swap(stretch, Relaxed) != stretch
     }
 
-    /// As a reader knows it: `vgic_irq#2`; what is there once needs no number.
+    /// As a reader knows it: `irq#2`; what is there once needs no number.
     pub(crate) fn label(&self) -> String {
         match (self.embedded, self.class) {
             (true, "kvm_vcpu") => format!("vCPU {}", self.serial),
             (true, class) => class.to_owned(),
-            (false, class) => format!("{class}#{}", self.serial),
+            (false, class) => format!("{}#{}", short(class), self.serial),
         }
+    }
+}
+
+/// A kernel type as one says it.
+fn short(class: &'static str) -> &'static str {
+    match class {
+        "vgic_irq" => "irq",
+        "vgic_its" => "its",
+        "its_ite" => "ite",
+        "its_device" => "device",
+        "its_collection" => "collection",
+        "vgic_translation_cache_entry" => "entry",
+        other => other,
     }
 }
 
@@ -116,7 +132,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// `refcount of vgic_irq#2`, `ap_list_lock of vCPU 1`, `lpi_list_lock`.
+    /// `refcount of irq#2`, `ap_list_lock of vCPU 1`, `lpi_list_lock`.
     pub(crate) fn label(&self) -> String {
         let name = self.short();
         match self.object.embedded && self.object.class != "kvm_vcpu" {

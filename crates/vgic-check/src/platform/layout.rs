@@ -53,6 +53,9 @@ impl Layout<Shuttle> for ShuttleLayout {
         AtomicPtr::new(self.field(name))
     }
     fn cell<T: Plain>(&self, name: &'static str, value: T) -> Cell<T> {
+        if name == "intid" {
+            self.object.intid.set(Some(value.to_bits()));
+        }
         Cell::new(self.field(name), value)
     }
     fn ptr_cell<T: 'static>(&self, name: &'static str) -> PtrCell<T> {

@@ -17,17 +17,22 @@ pub(crate) struct Line {
 pub(crate) enum Did {
     /// What a thread sets out to do.
     Note(String),
+    /// What the engine counts.
+    Event(&'static str),
     Read(Field, u64),
     /// Old and new value.
     Write(Field, u64, u64),
-    /// The same by a read-modify-write.
+    /// The same by an exchange.
     Exchange(Field, u64, u64),
+    /// The same by arithmetic.
+    Add(Field, u64, u64),
     Lock(Field),
     Unlock(Field),
     Section(&'static str),
     Alloc(Arc<Object>),
     Free(Arc<Object>),
-    CallRcu,
+    /// What is to be freed, if it is known.
+    CallRcu(Option<Arc<Object>>),
     Grace(&'static str),
     Park(Field),
     Unpark(Field),
@@ -43,7 +48,7 @@ impl Did {
     /// The field that it is about.
     pub(crate) fn field(&self) -> Option<&Field> {
         match self {
-            Did::Read(field, _) | Did::Write(field, ..) | Did::Exchange(field, ..) => Some(field),
+            Did::Read(field, _) | Did::Write(field, ..) | Did::Exchange(field, ..) | Did::Add(field, ..) => Some(field),
             Did::Lock(field) | Did::Unlock(field) | Did::Park(field) | Did::Unpark(field) => Some(field),
             _ => None,
         }

@@ -157,16 +157,27 @@ impl Platform for Shuttle {
     }
 
     fn work(ctx: &Ctx, work: Work) {
-        if work == Work::GuestAccess {
-            ctx.may_sleep("an access to guest memory");
+        match work {
+            Work::GuestAccess => ctx.may_sleep("an access to guest memory"),
+            Work::EnterGuest => ctx.log(|| Did::Event("enters the guest")),
+            Work::ExitGuest => ctx.log(|| Did::Event("leaves the guest")),
+            _ => {}
         }
     }
 
     fn count(ctx: &Ctx, event: Event) {
         ctx.world.count_event(event);
-        if matches!(event, Event::Delivered | Event::Migration) {
-            ctx.log(|| Did::Note(format!("{event:?}").to_lowercase()));
-        }
+        let what = match event {
+            Event::Delivered => "the guest takes an LPI",
+            Event::CacheHit => "the cache hits",
+            Event::CacheMiss => "the cache misses",
+            Event::CacheEviction => "the cache evicts",
+            Event::EntryCancelled => "a request came in: does not enter",
+            Event::Kick => "kicks the vCPU out of the guest",
+            Event::Migration => "has migrated the LPI",
+            _ => return,
+        };
+        ctx.log(|| Did::Event(what));
     }
 
     fn warn(ctx: &Ctx, what: &'static str) {

@@ -27,6 +27,12 @@ impl Objects {
         self.all.iter().map(|(object, _)| object).filter(|object| !object.is_dead()).cloned().collect()
     }
 
+    /// The LPIs of an INTID, dead or alive, in the order of allocation.
+    pub(crate) fn of_intid(&self, intid: u32) -> Vec<Arc<Object>> {
+        let is = |object: &&Arc<Object>| object.intid.with(|of| *of == Some(u64::from(intid)));
+        self.all.iter().map(|(object, _)| object).filter(is).cloned().collect()
+    }
+
     /// The object at an address; the low bits may be a tag.
     pub(crate) fn find(&self, address: u64) -> Option<Arc<Object>> {
         let at = self.at.get(&(address as usize & !7))?;

@@ -132,7 +132,7 @@ pub(crate) fn call(ctx: &Ctx, callback: Callback) {
     if !world.tick() {
         return ctx.over();
     }
-    ctx.log(|| Did::CallRcu);
+    ctx.log(|| Did::CallRcu(world.objects.borrow().find(callback.data.addr() as u64)));
     let (idle, worker) = {
         let mut rcu = world.rcu.borrow_mut();
         rcu.queue.push_back(callback);

@@ -16,7 +16,9 @@ pub struct ShuttleStage {
 
 impl Stage<Shuttle> for ShuttleStage {
     fn note(&self, ctx: &Ctx, what: impl FnOnce() -> String) {
-        ctx.log(|| Did::Note(what()));
+        let what = what();
+        ctx.log(|| Did::Note(what.clone()));
+        ctx.world.thread(ctx.id, |thread| thread.operation = what);
     }
 
     fn broken(&self, ctx: &Ctx, rule: Rule, what: String) {
@@ -29,8 +31,22 @@ impl Stage<Shuttle> for ShuttleStage {
         ctx.over();
     }
 
+    fn broken_lpi(&self, ctx: &Ctx, rule: Rule, what: String, intid: u32) {
+        let world = &ctx.world;
+        if world.stopped() {
+            return;
+        }
+        let objects = world.objects.borrow().of_intid(intid);
+        world.fail(rule, what, objects);
+        ctx.over();
+    }
+
     fn seed(&self, ctx: &Ctx) -> u64 {
-        ctx.world.seed
+        ctx.world.draw()
+    }
+
+    fn includes(&self, ctx: &Ctx, operation: u32) -> bool {
+        ctx.world.includes(operation)
     }
 
     fn events(&self, ctx: &Ctx, event: Event) -> u64 {

@@ -11,7 +11,7 @@ use super::objects::Objects;
 use super::rcu::Rcu;
 use crate::explore::knowledge::Knowledge;
 use crate::explore::strategy::{Decision, Strategy};
-use crate::violation::{Rule, Violation};
+use crate::violation::{Rule, Violation, signature};
 use core::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -58,6 +58,8 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) name: String,
+    /// What it has set out to do.
+    pub(crate) operation: String,
     pub(crate) wait: Option<Wait>,
     pub(crate) done: bool,
     /// In interrupt context: it must not sleep.
@@ -98,8 +100,20 @@ pub(crate) struct World {
     everywhere: bool,
     knowledge: Rc<RefCell<Knowledge>>,
     step_limit: u32,
-    /// What a scenario may draw its operations from.
-    pub(crate) seed: u64,
+    seed: u64,
+    program: Program,
+    /// Whether the scenario has drawn operations, and how many.
+    drawn: Cell<bool>,
+    operations: Cell<u32>,
+}
+
+/// Which operations a scenario executes that draws them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// Number of the drawing; with the seed, it decides.
+    pub(crate) number: u64,
+    /// Operations that are left out, one bit each.
+    pub(crate) without: u64,
 }
 
 thread_local! {
@@ -112,6 +126,7 @@ impl World {
         knowledge: Rc<RefCell<Knowledge>>,
         step_limit: u32,
         seed: u64,
+        program: Program,
         logged: bool,
     ) -> Rc<Self> {
         let everywhere = strategy.borrow().everywhere();
@@ -137,6 +152,9 @@ impl World {
             knowledge,
             step_limit,
             seed,
+            program,
+            drawn: Cell::new(false),
+            operations: Cell::new(0),
         });
         world.add_thread("main", false);
         CURRENT.with(|current| current.replace(Some(Rc::clone(&world))));
@@ -184,8 +202,16 @@ impl World {
         let mut threads = self.threads.borrow_mut();
         assert!(threads.len() < MAX_THREADS, "at most {MAX_THREADS} threads");
         let sections = [(0, 0); 2];
-        let name = name.to_owned();
-        threads.push(Thread { name, wait: None, done: false, interrupt, held: Vec::new(), sections, stretch: 1 });
+        threads.push(Thread {
+            name: name.to_owned(),
+            operation: String::new(),
+            wait: None,
+            done: false,
+            interrupt,
+            held: Vec::new(),
+            sections,
+            stretch: 1,
+        });
         threads.len() - 1
     }
 
@@ -391,7 +417,9 @@ impl World {
         if let Some(log) = self.log.borrow_mut().as_mut() {
             log.push(Line { step: self.step.get(), thread, did: Did::Broke(what.clone()) });
         }
-        *self.violation.borrow_mut() = Some(Violation { rule, what, thread, objects });
+        let operation = self.thread(thread, |thread| thread.operation.clone());
+        let signature = signature(rule, &what, &operation, &objects, &self.names());
+        *self.violation.borrow_mut() = Some(Violation { rule, what, thread, operation, objects, signature });
     }
 
     /// Stays here for ever: shuttle takes the stack away.
@@ -442,6 +470,29 @@ impl World {
 
     pub(crate) fn events(&self, event: Event) -> u64 {
         self.events.borrow()[event as usize]
+    }
+
+    /// What a scenario draws its operations from: the seed, and the number of the program.
+    pub(crate) fn draw(&self) -> u64 {
+        self.drawn.set(true);
+        match self.program.number {
+            0 => self.seed,
+            number => (self.seed ^ number).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32,
+        }
+    }
+
+    pub(crate) fn includes(&self, operation: u32) -> bool {
+        self.operations.set(self.operations.get().max((operation + 1).min(u64::BITS)));
+        operation >= u64::BITS || self.program.without & 1 << operation == 0
+    }
+
+    pub(crate) fn operations(&self) -> u32 {
+        self.operations.get()
+    }
+
+    /// The program, if the scenario has drawn one.
+    pub(crate) fn program(&self) -> Option<Program> {
+        self.drawn.get().then_some(self.program)
     }
 
     pub(crate) fn allocation_fails(&self) -> bool {

@@ -17,6 +17,7 @@ impl Scenario for AfterOpenWindow {
 
     fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
         let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+        guest.overlook_the_open_window();
         guest.map(ctx, 0, 0, 0);
         guest.spawn(ctx, "sender", |guest, ctx| {
             let _ = guest.send(ctx, 0);

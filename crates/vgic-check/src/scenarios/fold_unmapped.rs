@@ -19,12 +19,7 @@ impl Scenario for FoldUnmapped {
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         let _ = guest.send(ctx, 0);
-        guest.spawn(ctx, "vcpu0", |guest, ctx| {
-            guest.stage.note(ctx, || "enters and leaves, takes nothing".to_owned());
-            let mut running = guest.vm.run_vcpu(ctx, 0);
-            running.enter();
-            running.exit();
-        });
+        guest.spawn(ctx, "vcpu0", |guest, ctx| guest.pass(ctx, 0));
         guest.spawn(ctx, "guest", |guest, ctx| {
             guest.set_lpis(ctx, 0, false);
             let _ = guest.discard(ctx, 0);

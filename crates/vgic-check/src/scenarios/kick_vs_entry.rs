@@ -22,8 +22,7 @@ impl Scenario for KickVsEntry {
             let mut running = guest.vm.run_vcpu(ctx, 0);
             loop {
                 running.enter_always();
-                if let Some(intid) = running.acknowledge() {
-                    running.eoi(intid);
+                if guest.take(ctx, &mut running) > 0 {
                     return;
                 }
                 while !running.must_exit() {

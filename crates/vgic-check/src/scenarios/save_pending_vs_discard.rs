@@ -19,8 +19,7 @@ impl Scenario for SavePendingVsDiscard {
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "vmm", |guest, ctx| {
-            guest.stage.note(ctx, || "saves the pending tables".to_owned());
-            let _ = guest.vm.save_pending_tables(ctx);
+            guest.save_pending(ctx);
         });
         guest.spawn(ctx, "guest", |guest, ctx| {
             let _ = guest.discard(ctx, 0);

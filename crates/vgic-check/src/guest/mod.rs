@@ -1,41 +1,37 @@
-//! [`Guest`]: a VM as scenarios drive it, and what must hold of it at the end.
+//! [`Guest`]: a VM as scenarios drive it, and what must hold of it all the time and at the end.
 //!
 //! Device 0 of each ITS is mapped, with 32 events; collection c is vCPU c; LPIs and ITSes are enabled. The scenario maps
 //! what it needs, starts its threads, and calls [`Guest::finish`].
+//!
+//! - `ledger`: what was done, and what follows from it for each send and each delivery
+//! - `checks`: what must hold while the VM rests · `tables`: the LPI tables
+
+mod checks;
+mod ledger;
+mod tables;
 
 use crate::stage::Stage;
 use crate::violation::Rule;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use ledger::{Ledger, Wrong};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tables::Tables;
 use vgic_core::bus::ITS_SIZE;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
-use vgic_core::tables::{Fault, GuestTables};
+use vgic_core::vcpu::run::Running;
 use vgic_core::{Command, CommandError, Design, Event, Msi, Obj, Platform, SendError, Vm};
+
+pub use tables::DISABLED;
 
 /// Guest physical base of the first ITS.
 const ITS_BASE: u64 = 0x1000_0000;
 
-/// The LPI, counted from 8192, that the tables disable: it is never queued.
-pub const DISABLED: u32 = 31;
+/// Bits of an EventID of device 0.
+const EVENT_BITS: u32 = 5;
 
-/// The LPI tables.
-#[derive(Clone, Debug, Default)]
-struct Tables(Arc<Mutex<BTreeMap<(u32, u32), u8>>>);
-
-impl GuestTables for Tables {
-    fn config(&self, intid: u32) -> Result<u8, Fault> {
-        Ok(if intid == FIRST_LPI + DISABLED { 0xa0 } else { 0xa1 })
-    }
-    fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(bytes.get(&(vcpu, offset)).copied().unwrap_or(0))
-    }
-    fn set_pending_byte(&self, vcpu: u32, offset: u32, value: u8) -> Result<(), Fault> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((vcpu, offset), value);
-        Ok(())
-    }
-}
+/// Events of device 0.
+const EVENTS: u32 = 1 << EVENT_BITS;
 
 /// A VM with its threads.
 pub struct Guest<P: Platform, S, D: Design> {
@@ -45,26 +41,46 @@ pub struct Guest<P: Platform, S, D: Design> {
     pub its: Vec<Obj<Its<P>>>,
     /// Where it all happens.
     pub stage: S,
+    tables: Tables,
+    ledger: Mutex<Ledger>,
+    overlooks: AtomicBool,
 }
 
 impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
     /// A VM with so many vCPUs and ITSes.
     #[inline(never)]
     pub fn new(ctx: &P::Ctx, stage: S, vcpus: u32, its_count: u64) -> Arc<Self> {
-        let vm = Vm::new(ctx, vcpus, 2, Box::new(Tables::default())).expect("memory");
+        let tables = Tables::default();
+        let vm = Vm::new(ctx, vcpus, 2, Box::new(tables.clone())).expect("memory");
         let its: Vec<_> = (0..its_count).map(|n| vm.add_its(ctx, ITS_BASE + n * ITS_SIZE).expect("memory")).collect();
         for vcpu in &vm.vcpus {
             vm.set_lpis_enabled(ctx, vcpu, true, false).expect("readable tables");
         }
         for its in &its {
-            let mut commands = vec![Command::Mapd { device_id: 0, event_bits: 5, itt_addr: 0, valid: true }];
+            let mut commands = vec![mapd(true)];
             commands.extend((0..vcpus).map(|vcpu| Command::Mapc { collection_id: vcpu, vcpu, valid: true }));
             for command in commands {
                 vm.command(ctx, its, command).expect("a valid command");
             }
             vm.set_its_enabled(ctx, its, true);
         }
-        Arc::new(Guest { vm, its, stage })
+        let ledger = Mutex::new(Ledger::new(its.len(), vcpus));
+        Arc::new(Guest { vm, its, stage, tables, ledger, overlooks: AtomicBool::new(false) })
+    }
+
+    /// From now on, an MSI may be taken although the ITS or LPIs are off, and its translation may stay cached: for a
+    /// scenario that looks for worse.
+    pub fn overlook_the_open_window(&self) {
+        self.overlooks.store(true, Relaxed);
+    }
+
+    fn overlooks(&self) -> bool {
+        self.overlooks.load(Relaxed)
+    }
+
+    /// Held for a moment: no thread loses its turn meanwhile.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Maps an event of ITS 0 to LPI 8192 + `lpi` on a vCPU, before any thread runs.
@@ -80,19 +96,17 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
         self.drain(ctx);
     }
 
-    /// Sends these events, so that they are cached; a vCPU that runs takes them later.
+    /// The same for a range.
     pub fn cache(&self, ctx: &P::Ctx, events: core::ops::Range<u32>) {
-        for event in events {
-            self.send(ctx, event).expect("a valid event");
-        }
-        self.drain(ctx);
+        self.warm(ctx, &events.collect::<Vec<_>>());
     }
 
     /// Lets the vCPUs take all that is queued.
     #[inline(never)]
-    fn drain(&self, ctx: &P::Ctx) {
+    pub fn drain(&self, ctx: &P::Ctx) {
+        self.stage.note(ctx, || "lets all vCPUs take what there is".to_owned());
         for vcpu in 0..self.vm.vcpus.len() as u32 {
-            while self.run(ctx, vcpu) > 0 {}
+            while self.enter(ctx, vcpu) > 0 {}
         }
     }
 
@@ -132,19 +146,50 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
     #[inline(never)]
     pub fn send_to(&self, ctx: &P::Ctx, its: usize, event_id: u32) -> Result<bool, SendError> {
         self.stage.note(ctx, || format!("sends event {event_id}{}", self.of(its)));
-        self.vm.inject_msi(ctx, &self.msi(its, event_id))
+        let begin = self.ledger().send_begins(its, event_id);
+        let answer = self.vm.inject_msi(ctx, &self.msi(its, event_id));
+        let wrong = self.ledger().send_ends(begin, answer == Ok(true), true);
+        self.judge(ctx, wrong);
+        answer
     }
 
-    /// Sends an event as an interrupt does: only if its translation is cached.
-    #[inline(never)]
+    /// Sends an event of ITS 0 as an interrupt does: only if its translation is cached.
     pub fn send_cached(&self, ctx: &P::Ctx, event_id: u32) -> bool {
-        self.stage.note(ctx, || format!("sends event {event_id} in an interrupt"));
-        let taken = self.vm.inject_cached(ctx, &self.msi(0, event_id));
+        self.send_cached_to(ctx, 0, event_id)
+    }
+
+    /// Sends an event of an ITS as an interrupt does.
+    #[inline(never)]
+    pub fn send_cached_to(&self, ctx: &P::Ctx, its: usize, event_id: u32) -> bool {
+        self.stage.note(ctx, || format!("sends event {event_id}{} in an interrupt", self.of(its)));
+        let begin = self.ledger().send_begins(its, event_id);
+        let taken = self.vm.inject_cached(ctx, &self.msi(its, event_id));
         if !taken {
             // The kernel would go on in a thread; here that is the end of it.
             P::count(ctx, Event::Dropped);
         }
+        let wrong = self.ledger().send_ends(begin, taken, false);
+        self.judge(ctx, wrong);
         taken
+    }
+
+    /// Says what is wrong with the answer to a send.
+    fn judge(&self, ctx: &P::Ctx, wrong: Option<Wrong>) {
+        match wrong {
+            None => {}
+            Some(Wrong::Taken { off: true, .. }) if self.overlooks() => {}
+            Some(Wrong::Taken { event, why, intid, .. }) => {
+                let what = format!("an MSI to event {event} is taken, though {why} before it was sent");
+                match intid {
+                    Some(intid) => self.stage.broken_lpi(ctx, Rule::Unwanted, what, intid),
+                    None => self.stage.broken(ctx, Rule::Unwanted, what),
+                }
+            }
+            Some(Wrong::Refused { event, intid }) => {
+                let what = format!("an MSI to event {event} is refused, though it is mapped and everything is on");
+                self.stage.broken_lpi(ctx, Rule::Lost, what, intid);
+            }
+        }
     }
 
     fn of(&self, its: usize) -> String {
@@ -160,13 +205,28 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
     #[inline(never)]
     pub fn command_to(&self, ctx: &P::Ctx, its: usize, command: Command) -> Result<(), CommandError> {
         self.stage.note(ctx, || format!("{}{}", in_words(&command), self.of(its)));
-        self.vm.command(ctx, &self.its[its], command)
+        if let Command::Int { event_id, .. } = command {
+            let begin = self.ledger().send_begins(its, event_id);
+            let answer = self.vm.command(ctx, &self.its[its], command);
+            let wrong = self.ledger().send_ends(begin, answer.is_ok(), true);
+            self.judge(ctx, wrong);
+            return answer;
+        }
+        let begin = self.ledger().command_begins(its, &command);
+        let answer = self.vm.command(ctx, &self.its[its], command);
+        self.ledger().command_ends(begin, its, &command, answer.is_ok());
+        answer
     }
 
     /// MAPTI of an event to LPI 8192 + `lpi`.
     pub fn mapti(&self, ctx: &P::Ctx, event_id: u32, lpi: u32, vcpu: u32) -> Result<(), CommandError> {
+        self.mapti_to(ctx, 0, event_id, lpi, vcpu)
+    }
+
+    /// MAPTI of an event of an ITS.
+    pub fn mapti_to(&self, ctx: &P::Ctx, its: usize, event_id: u32, lpi: u32, vcpu: u32) -> Result<(), CommandError> {
         let intid = FIRST_LPI + lpi;
-        self.command(ctx, Command::Mapti { device_id: 0, event_id, intid, collection_id: vcpu })
+        self.command_to(ctx, its, Command::Mapti { device_id: 0, event_id, intid, collection_id: vcpu })
     }
 
     /// DISCARD of an event.
@@ -183,47 +243,101 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
     #[inline(never)]
     pub fn set_its(&self, ctx: &P::Ctx, its: usize, enabled: bool) {
         self.stage.note(ctx, || format!("GITS_CTLR.Enabled = {}{}", u8::from(enabled), self.of(its)));
+        let begin = self.ledger().its_begins(its, enabled);
         self.vm.set_its_enabled(ctx, &self.its[its], enabled);
+        self.ledger().its_ends(begin, its);
     }
 
     /// Writes `GICR_CTLR.EnableLPIs` of a vCPU.
     #[inline(never)]
     pub fn set_lpis(&self, ctx: &P::Ctx, vcpu: u32, enabled: bool) {
         self.stage.note(ctx, || format!("GICR_CTLR.EnableLPIs = {} of vCPU {vcpu}", u8::from(enabled)));
+        let begin = self.ledger().lpis_begins(vcpu, enabled);
         let _ = self.vm.set_lpis_enabled(ctx, &self.vm.vcpus[vcpu as usize], enabled, true);
+        self.ledger().lpis_ends(begin, vcpu);
+    }
+
+    /// Writes the enable bit of LPI 8192 + `lpi` to the configuration table; INV or INVALL makes it count.
+    pub fn configure(&self, ctx: &P::Ctx, lpi: u32, enabled: bool) {
+        let (intid, word) = (FIRST_LPI + lpi, if enabled { "enables" } else { "disables" });
+        self.stage.note(ctx, || format!("{word} LPI {intid} in the table"));
+        self.ledger().configures(intid);
+        self.tables.enable(intid, enabled);
+    }
+
+    /// Sets the bit of LPI 8192 + `lpi` in the pending table of a vCPU, which is read when its LPIs are turned on.
+    pub fn set_pending_bit(&self, vcpu: u32, lpi: u32) {
+        self.tables.set_pending(vcpu, FIRST_LPI + lpi);
+    }
+
+    /// Saves the pending states to the pending tables.
+    #[inline(never)]
+    pub fn save_pending(&self, ctx: &P::Ctx) {
+        self.stage.note(ctx, || "saves the pending tables".to_owned());
+        let _ = self.vm.save_pending_tables(ctx);
     }
 
     /// Enters the guest once; the vCPU takes all that it sees, and leaves. How many LPIs it took.
     #[inline(never)]
     pub fn run(&self, ctx: &P::Ctx, vcpu: u32) -> u32 {
         self.stage.note(ctx, || format!("runs vCPU {vcpu}"));
+        self.enter(ctx, vcpu)
+    }
+
+    fn enter(&self, ctx: &P::Ctx, vcpu: u32) -> u32 {
         let mut running = self.vm.run_vcpu(ctx, vcpu);
         running.enter_always();
+        let taken = self.take(ctx, &mut running);
+        running.exit();
+        taken
+    }
+
+    /// Enters the guest and leaves it; the vCPU takes nothing.
+    pub fn pass(&self, ctx: &P::Ctx, vcpu: u32) {
+        self.stage.note(ctx, || format!("enters and leaves the guest on vCPU {vcpu}, takes nothing"));
+        let mut running = self.vm.run_vcpu(ctx, vcpu);
+        running.enter();
+        running.exit();
+    }
+
+    /// Takes all LPIs that a vCPU in the guest sees; how many.
+    pub fn take(&self, ctx: &P::Ctx, running: &mut Running<'_, P, D>) -> u32 {
         let mut taken = 0;
         while let Some(intid) = running.acknowledge() {
+            let loaded = self.stage.events(ctx, Event::PendingLoaded);
+            let wrong = self.ledger().delivered(intid, loaded);
+            if let Some((count, sent)) = wrong {
+                let what = format!("delivery {count} of LPI {intid}, for {sent} that were sent to it");
+                self.stage.broken_lpi(ctx, Rule::Unwanted, what, intid);
+            }
             running.eoi(intid);
             taken += 1;
         }
-        running.exit();
         taken
     }
 
     // The end.
 
-    /// Waits for the threads.
+    /// Waits for the threads, and looks at what they have left.
     pub fn join(&self, ctx: &P::Ctx) {
         self.stage.join(ctx);
+        // So that whatever leads to something dead is noticed.
+        P::rcu_barrier(ctx);
+        self.stage.note(ctx, || "checks what is left".to_owned());
+        self.audit(ctx);
     }
 
     /// Waits for the threads, lets the vCPUs take what is left, checks the accounts, and gives everything back.
     #[inline(never)]
     pub fn finish(self: Arc<Self>, ctx: &P::Ctx) {
         self.join(ctx);
-        self.stage.note(ctx, || "checks what is left".to_owned());
         // Twice, as what has to move is taken by its new vCPU.
         self.drain(ctx);
         self.drain(ctx);
+        self.stage.note(ctx, || "checks what is left after all".to_owned());
+        self.audit(ctx);
         self.check(ctx);
+        self.stage.note(ctx, || "destroys the VM".to_owned());
         self.vm.destroy(ctx);
         let leaked = self.stage.close(ctx);
         if !leaked.is_empty() {
@@ -232,38 +346,18 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
             self.stage.broken(ctx, Rule::Leak, format!("never freed: {names}{more}"));
         }
     }
+}
 
-    #[inline(never)]
-    fn check(&self, ctx: &P::Ctx) {
-        let wrong = |what: String| self.stage.broken(ctx, Rule::Accounts, what);
-        for lpi in self.vm.lpis(ctx) {
-            let target = lpi.target_vcpu.and_then(|vcpu| self.vm.vcpus.get(vcpu as usize));
-            let deliverable = lpi.enabled && target.is_some_and(|vcpu| vcpu.lpis_enabled(ctx));
-            if lpi.pending && deliverable && self.vm.distributor_enabled(ctx) {
-                wrong(format!("LPI {} is pending and deliverable, but was not delivered", lpi.intid));
-            }
-            if let Some(vcpu) = lpi.queued_on
-                && !self.vm.run_vcpu(ctx, vcpu).has_queued()
-            {
-                wrong(format!("LPI {} says that vCPU {vcpu} queues it, but its ap_list is empty", lpi.intid));
-            }
-        }
-        let (count, pending) = (|event| self.stage.events(ctx, event), self.vm.pending_count(ctx));
-        let came = count(Event::Sent) + count(Event::PendingLoaded);
-        let went = count(Event::Delivered) + count(Event::Coalesced) + count(Event::Dropped) + pending;
-        if came != went {
-            let [delivered, coalesced, dropped] = [Event::Delivered, Event::Coalesced, Event::Dropped].map(count);
-            let ends = format!("{delivered} delivered, {coalesced} coalesced, {dropped} dropped, {pending} pending");
-            wrong(format!("{came} came, {went} went: {ends}"));
-        }
-    }
+/// MAPD of device 0.
+pub fn mapd(valid: bool) -> Command {
+    Command::Mapd { device_id: 0, event_bits: EVENT_BITS, itt_addr: 0, valid }
 }
 
 /// A command as the story tells it.
 fn in_words(command: &Command) -> String {
     match command {
         Command::Mapd { valid, .. } => format!("MAPD V={}", u8::from(*valid)),
-        Command::Mapc { vcpu, valid: true, .. } => format!("MAPC to vCPU {vcpu}"),
+        Command::Mapc { collection_id, vcpu, valid: true } => format!("MAPC collection {collection_id} to vCPU {vcpu}"),
         Command::Mapc { collection_id, .. } => format!("MAPC V=0 of collection {collection_id}"),
         Command::Mapti { event_id, intid, .. } => format!("MAPTI event {event_id} to LPI {intid}"),
         Command::Mapi { event_id, .. } => format!("MAPI event {event_id}"),
@@ -273,7 +367,7 @@ fn in_words(command: &Command) -> String {
         Command::Clear { event_id, .. } => format!("CLEAR event {event_id}"),
         Command::Int { event_id, .. } => format!("INT event {event_id}"),
         Command::Inv { event_id, .. } => format!("INV event {event_id}"),
-        Command::Invall { .. } => "INVALL".to_owned(),
+        Command::Invall { collection_id } => format!("INVALL collection {collection_id}"),
         Command::Sync { .. } => "SYNC".to_owned(),
     }
 }

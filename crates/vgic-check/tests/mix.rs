@@ -1,0 +1,122 @@
+//! The mix finds each of the defects with a CVE without being told where to look: in a design that has nothing but that
+//! defect, so that it is known what was found.
+
+use std::time::Duration;
+use vgic_check::platform::stage::ShuttleStage;
+use vgic_check::scenarios::mix::Mix;
+use vgic_check::{Ctx, Options, Report, Rule, Scenario, Search, Shuttle, Story, check, check_function};
+use vgic_core::cache::per_its::PerIts;
+use vgic_core::designs::series::{D6_17, D7_1_8};
+use vgic_core::designs::{Drain, Put, Queue, Save, Spec, StoreError};
+use vgic_core::{Design, Platform};
+
+macro_rules! only {
+    ($($(#[$doc:meta])* $name:ident: $spec:expr;)*) => {$(
+        $(#[$doc])*
+        struct $name;
+        impl Design for $name {
+            const NAME: &'static str = stringify!($name);
+            const SPEC: Spec = $spec;
+            type Cache<P: Platform> = PerIts<P>;
+        }
+    )*};
+}
+
+/// v6.17 with all fixes but those of prune.
+const UNPRUNED: Spec = Spec {
+    put: Put::DecAndLock,
+    store_error: StoreError::MayAllocate,
+    save: Save::XArrayReferenced,
+    drain: Drain::PutErased,
+    queue: Queue::Summary,
+    ..D6_17::SPEC
+};
+
+only! {
+    /// CVE-2026-46316.
+    Drains: Spec { drain: Drain::PutMet, ..D7_1_8::SPEC };
+    /// CVE-2026-72288 and CVE-2026-72289, whose fixes are one step here.
+    Prunes: UNPRUNED;
+    /// CVE-2026-74568.
+    Defers: Spec { put: Put::Deferred, store_error: StoreError::Unlocked, ..D7_1_8::SPEC };
+}
+
+fn mix<D: Design>(ctx: &Ctx) {
+    Mix::run::<Shuttle, ShuttleStage, D>(ctx, ShuttleStage::default());
+}
+
+fn options(search: Search, seconds: u64) -> Options {
+    Options { search, time: Duration::from_secs(seconds), findings: usize::MAX, ..Options::default() }
+}
+
+/// What v7.1.8 itself shows: the open window, and an LPI that a fold makes pending after LPIs went off.
+fn is_known(story: &Story) -> bool {
+    let window = ["the ITS is off", "are off", "was off", "were off"].iter().any(|off| story.what.contains(off));
+    match story.rule {
+        Rule::Cache | Rule::Unwanted => window,
+        Rule::Accounts => story.what.ends_with("is pending and deliverable, but was not delivered"),
+        _ => false,
+    }
+}
+
+/// Searches until a story is as wanted; that story.
+fn finds<D: Design>(seconds: u64, wanted: fn(&Story) -> bool) -> Story {
+    for seed in 1.. {
+        let options = Options { seed, ..options(Search::Random, 5) };
+        let report = check_function("mix", D::NAME, mix::<D>, &options, &|| false).expect("nothing to look up");
+        if let Some(story) = report.stories.into_iter().find(wanted) {
+            return story;
+        }
+        assert!(seed * 5 < seconds, "{} is not found in {seconds} s", D::NAME);
+    }
+    unreachable!()
+}
+
+#[test]
+fn two_drains_put_one_reference_twice() {
+    finds::<Drains>(30, |story| !is_known(story));
+}
+
+#[test]
+fn an_erase_by_number() {
+    finds::<Defers>(60, |story| matches!(story.rule, Rule::Membership | Rule::Leak));
+}
+
+#[test]
+fn the_hit_without_a_reference() {
+    let options = options(Search::Random, 2);
+    let report = check("mix", "v6.7", &options, &|| false).expect("both exist");
+    let hit = |story: &&Story| story.rule == Rule::UseAfterFree && story.operation.starts_with("sends event");
+    assert!(report.stories.iter().any(|story| hit(&story)));
+}
+
+/// Minutes.
+#[test]
+#[ignore = "up to ten minutes: cargo test --release -p vgic-check -- --ignored"]
+fn prune_without_a_reference_and_a_second_look() {
+    finds::<Prunes>(600, |story| story.rule == Rule::UseAfterFree && story.operation.starts_with("runs vCPU"));
+    finds::<Prunes>(600, |story| matches!(story.rule, Rule::References | Rule::Membership));
+}
+
+#[test]
+fn what_stands_shows_only_what_is_known() {
+    let report = check("mix", "v7.1.8", &options(Search::Random, 4), &|| false).expect("both exist");
+    if let Some(story) = report.stories.iter().find(|story| !is_known(story)) {
+        panic!("{}", story.text(false));
+    }
+}
+
+/// The findings differ, and each can be played again, with its program.
+#[test]
+fn findings_differ_and_can_be_played_again() {
+    let search = |options: &Options| -> Report { check("mix", "v6.10", options, &|| false).expect("both exist") };
+    let report = search(&Options { findings: 3, ..options(Search::Pct { depth: 3 }, 10) });
+    assert_eq!(report.stories.len(), 3);
+    for story in &report.stories {
+        let same = report.stories.iter().filter(|other| other.signature == story.signature);
+        assert_eq!(same.count(), 1, "{}", story.signature);
+        let again = search(&options(Search::Replay(story.schedule.clone()), 10));
+        let again = again.story().expect("it is there again");
+        assert_eq!(again.text(true), story.text(true));
+    }
+}
