@@ -86,7 +86,6 @@ def main() -> int:
     guide = DOCS / "guide" / "prove.md"
     proof = vgic.prove("send_vs_discard", "v6.7")
     _put(guide, "story", f"```text\n{proof.stories[0].text.rstrip()}\n```\n")
-    _put(guide, "replay", f"```console\n$ {proof.command(proof.stories[0])}\n```\n")
     return 0
 
 

@@ -20,8 +20,8 @@ def test_nothing_found_is_status_0_and_says_what_was_explored(vgic_command):
 def test_a_violation_is_status_1_and_its_story_can_be_replayed(vgic_command):
     done = vgic_command("prove", "--design", "v6.7", "--scenario", "send_vs_discard", *QUICK)
     assert done.returncode == 1
-    (replay,) = re.findall(r"^replay: vgic (.*)$", done.stdout, re.MULTILINE)
-    story = done.stdout[done.stdout.index("use after free", done.stdout.index("\n\n")) : done.stdout.index("\nreplay:")]
+    (replay,) = re.findall(r"^ *replay: vgic (.*)$", done.stdout, re.MULTILINE)
+    story = done.stdout[done.stdout.index("use after free") : done.stdout.index("  replay:")]
     again = vgic_command(*shlex.split(replay))
     assert again.returncode == 1
     assert story in again.stdout

@@ -122,20 +122,11 @@ def _show(proofs: list[Proof], *, full: bool, replayed: bool) -> None:
         out.print(table)
     for proof in proofs:
         for story in proof.stories:
-            out.print()
-            show_story(proof, proof.stories.index(story), full=full)
+            out.print(f"\n{escape(story.full_text if full else story.text).rstrip()}", soft_wrap=True)
     if replayed and all(proof.passed for proof in proofs):
         out.print("nothing is violated in this schedule")
     elif not replayed:
         out.print(f"\n{escape(summary(proofs))}", soft_wrap=True)
-
-
-def show_story(proof: Proof, number: int, *, full: bool) -> None:
-    """Print a story of a search, with the command that replays it."""
-    story = proof.stories[number]
-    out = console()
-    out.print(escape(story.full_text if full else story.text).rstrip(), soft_wrap=True)
-    out.print(f"\nreplay: {escape(proof.command(story))}", soft_wrap=True)
 
 
 def summary(proofs: list[Proof]) -> str:
