@@ -65,7 +65,7 @@ def _sections(results: list[DefectResult]) -> str:
         parts.append(
             f"## {defect.id}\n\n{defect.about[:1].upper()}{defect.about[1:]}.\n\n"
             f"Reference: {defect.reference}. In: {defect.designs}. Ended by: {defect.fixed_by}.\n\n"
-            f"```text\n{story.text.rstrip()}\n```\n"
+            f"```text\n{proof.told(story)}\n```\n"
         )
     return "\n".join(parts)
 
@@ -85,7 +85,7 @@ def main() -> int:
     _put(page, "stories", "\n" + _sections(results))
     guide = DOCS / "guide" / "prove.md"
     proof = vgic.prove("send_vs_discard", "v6.7")
-    _put(guide, "story", f"```text\n{proof.stories[0].text.rstrip()}\n```\n")
+    _put(guide, "story", f"```text\n{proof.told(proof.stories[0])}\n```\n")
     return 0
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import isfinite
 from os import cpu_count
+from shlex import quote
 from threading import Event
 from typing import Any, Literal, get_args
 
@@ -148,6 +149,16 @@ class Proof:
             more = f" (and {len(self.stories) - 1} more)" if len(self.stories) > 1 else ""
             return f"VIOLATION: {self.stories[0].what}{more}"
         return f"proved to {_preemptions(self.exhausted or 0)}" if self.complete else "nothing found"
+
+    def command(self, story: Story) -> str:
+        """The command that replays a story of this search."""
+        names = f"--scenario {quote(self.scenario)} --design {quote(self.design)} --seed {self.plan.seed}"
+        return f"vgic prove {names} --replay {quote(story.schedule)}"
+
+    def told(self, story: Story, *, full: bool = False) -> str:
+        """A story of this search as text, with every step if ``full``, and the command that replays it."""
+        text = story.full_text if full else story.text
+        return f"{text.rstrip()}\n  replay: {self.command(story)}"
 
 
 def _preemptions(number: int) -> str:

@@ -122,7 +122,7 @@ def _show(proofs: list[Proof], *, full: bool, replayed: bool) -> None:
         out.print(table)
     for proof in proofs:
         for story in proof.stories:
-            out.print(f"\n{escape(story.full_text if full else story.text).rstrip()}", soft_wrap=True)
+            out.print(f"\n{escape(proof.told(story, full=full))}", soft_wrap=True)
     if replayed and all(proof.passed for proof in proofs):
         out.print("nothing is violated in this schedule")
     elif not replayed:

@@ -68,7 +68,7 @@ def _show(results: list[DefectResult], *, full: bool) -> None:
             for proof in result.found:
                 if shows(proof, result.defect):
                     out.print(f"\n[bold]{escape(result.defect.id)}[/]: {escape(result.defect.about)}\n")
-                    out.print(escape(proof.stories[0].text).rstrip(), soft_wrap=True)
+                    out.print(escape(proof.told(proof.stories[0])), soft_wrap=True)
     wrong = [result.defect.id for result in results if not result.as_expected]
     seconds = sum(proof.seconds for result in results for proof in (*result.found, *result.absent))
     interleavings = sum(proof.executions for result in results for proof in (*result.found, *result.absent))
