@@ -120,6 +120,21 @@ fn what_overlaps_is_not_judged() {
 }
 
 #[test]
+fn what_is_cleared_meanwhile_is_not_missed() {
+    passes(|ctx| {
+        let guest = Vm::new(ctx, ShuttleStage::default(), 2, 1);
+        guest.spawn(ctx, "guest", |guest, ctx| {
+            let _ = guest.mapti(ctx, 0, 0, 0);
+            let _ = guest.send(ctx, 0);
+        });
+        guest.spawn(ctx, "other", |guest, ctx| {
+            let _ = guest.command(ctx, Command::Clear { device_id: 0, event_id: 0 });
+        });
+        guest.finish(ctx);
+    });
+}
+
+#[test]
 fn references_are_counted() {
     let (rule, what) = broken(|ctx| {
         let guest = mapped(ctx);

@@ -155,11 +155,6 @@ impl Ledger {
         self.upsets.push(Upset { intid, begin, end: OPEN });
     }
 
-    fn upset_event(&mut self, its: usize, event: u32, begin: Time) {
-        let intids: Vec<_> = self.events[its][event as usize].intid.may(begin, begin).flatten().collect();
-        intids.into_iter().for_each(|intid| self.upset(Some(intid), begin));
-    }
-
     // Changes. Each beginning gives the time that its end is called with.
 
     pub(super) fn command_begins(&mut self, its: usize, command: &Command) -> Time {
@@ -181,9 +176,9 @@ impl Ledger {
                     self.events[its].iter_mut().for_each(|event| event.collection.begin(now, None));
                 }
             }
-            Command::Clear { event_id, .. } => self.upset_event(its, event_id, now),
-            // INT is a send.
+            // INT is a send; what CLEAR clears is known at its end.
             Command::Int { .. }
+            | Command::Clear { .. }
             | Command::Movall { .. }
             | Command::Inv { .. }
             | Command::Invall { .. }
@@ -234,6 +229,10 @@ impl Ledger {
                     };
                     event.collection.end(begin, now, effect);
                 }
+            }
+            Command::Clear { event_id, .. } => {
+                let intids = self.events[its][event_id as usize].intid.may(begin, now).flatten();
+                self.upsets.extend(intids.map(|intid| Upset { intid: Some(intid), begin, end: now }));
             }
             _ => {}
         }
