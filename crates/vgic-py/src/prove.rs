@@ -63,7 +63,9 @@ fn prove<'py>(
     }
     let report = report.map_err(|failed| match failed {
         Failed::Unknown => PyValueError::new_err(format!("no scenario {scenario:?}, or no design {design:?}")),
-        Failed::Schedule => PyValueError::new_err("the schedule is not one that vgic has printed: [PROGRAM/]STEP:THREAD,..."),
+        Failed::Schedule => {
+            PyValueError::new_err("the schedule is not one that vgic has printed: [PROGRAM/]STEP:THREAD,...")
+        }
     })?;
     report_dict(py, &report)
 }
