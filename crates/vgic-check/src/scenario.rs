@@ -100,7 +100,6 @@ scenarios! {
     cache_limit::CacheLimit,
     xarray::Xarray,
     mix::Mix,
-    mix_switches::MixSwitches,
 }
 
 /// The function of a scenario in a design.

@@ -10,7 +10,7 @@ from vgic import __version__, _core
 from vgic.cli.common import JsonOption, UnsoundOption, check_json, console, rate_text, write_json
 from vgic.designs import DEFAULT_DESIGN
 from vgic.prove import check_scenarios
-from vgic.torture import TorturePeriod, TorturePlan, TortureResult, run_torture
+from vgic.torture import TorturePeriod, TorturePlan, TortureResult, run_torture, scenarios_without_defect
 
 
 def torture(
@@ -39,7 +39,8 @@ def torture(
         typer.Option(
             "--scenario",
             metavar="NAME",
-            help="Execute a scenario of 'vgic prove' over and over instead; repeat it for several, or 'all'.",
+            help="Execute a scenario of 'vgic prove' over and over instead; repeat it for several. 'all' are those in "
+            "which the design has no known defect.",
         ),
     ] = None,
     strict: Annotated[
@@ -71,7 +72,7 @@ def torture(
         period=period,
         watchdog=watchdog,
         poison=poison,
-        scenarios=tuple(check_scenarios(None if scenario == ["all"] else scenario)) if scenario else (),
+        scenarios=scenarios_without_defect(design) if scenario == ["all"] else _scenarios(scenario),
         allow_unsound=allow_unsound,
         strict=strict,
     )
@@ -92,6 +93,10 @@ def torture(
     if json is not None:
         write_json(json, result.to_json())
     return 1 if result.failures else 130 if result.interrupted else 0
+
+
+def _scenarios(names: list[str] | None) -> tuple[str, ...]:
+    return tuple(check_scenarios(names)) if names else ()
 
 
 def _period(period: TorturePeriod) -> str:

@@ -21,7 +21,6 @@ pub mod map_without_memory;
 pub mod mapti_without_memory;
 pub mod migrate_vs_lpi_disable;
 pub mod mix;
-pub mod mix_switches;
 pub mod movall_vs_prune;
 pub mod moved_vs_lpi_disable;
 pub mod prune_vs_lpi_disable;

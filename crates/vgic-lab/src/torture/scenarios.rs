@@ -5,7 +5,7 @@
 //! only designs that need none may run: what a checker reports by name would be freed memory here.
 
 use super::chance::Chance;
-use super::findings::{Findings, WINDOW, is_known};
+use super::findings::Findings;
 use super::watch::{Pulse, Watchdog};
 use super::{LOOK, Period, Torture, Verdict};
 use crate::host::Refused;
@@ -140,14 +140,9 @@ fn execute(scenario: &str, design: &str, seed: u64, findings: &Findings) {
     if warnings() > before {
         stage.broken(&ctx, Rule::Warning, format!("warnings: {:?}", warnings_by_text().keys()));
     }
-    let spec = vgic_core::designs::series::spec(design);
     let broken = core::mem::take(&mut *stage.0.broken.lock());
     for (rule, what) in broken {
-        if rule == Rule::Promise && spec.is_some_and(|spec| is_known(spec, WINDOW)) {
-            findings.found(WINDOW, 1, true);
-        } else {
-            findings.broken(format!("{scenario}: {what} ({})", rule.text()));
-        }
+        findings.broken(format!("{scenario}: {what} ({})", rule.text()));
     }
 }
 
@@ -190,6 +185,9 @@ pub(super) fn run(plan: &Torture, design: &str, report: Report<'_>) -> Result<Ve
         let _ = worker.join();
         Native::rcu_barrier(&ctx);
         set_quarantine(false);
+    } else {
+        // Its thread has the VM, and stays.
+        shared.findings.broken(format!("{} does not end", pulse.doing()));
     }
     Ok(Verdict { broken: shared.findings.all_broken(), known: shared.findings.all_known(), stopped })
 }
