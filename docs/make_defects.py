@@ -7,6 +7,7 @@ result is not what the catalogue says.
 import sys
 import time
 from pathlib import Path
+from textwrap import fill
 
 import vgic
 from vgic.cli.common import progress
@@ -62,10 +63,10 @@ def _sections(results: list[DefectResult]) -> str:
         defect = result.defect
         proof = next(proof for proof in result.found if shows(proof, defect))
         story = next(story for story in proof.stories if any(sign.matches(story) for sign in defect.signs))
+        about = f"{defect.about[:1].upper()}{defect.about[1:]}."
+        source = f"Reference: {defect.reference}. In: {defect.designs}. Ended by: {defect.fixed_by}."
         parts.append(
-            f"## {defect.id}\n\n{defect.about[:1].upper()}{defect.about[1:]}.\n\n"
-            f"Reference: {defect.reference}. In: {defect.designs}. Ended by: {defect.fixed_by}.\n\n"
-            f"```text\n{proof.told(story)}\n```\n"
+            f"## {defect.id}\n\n{fill(about, 118)}\n\n{fill(source, 118)}\n\n```text\n{proof.told(story)}\n```\n"
         )
     return "\n".join(parts)
 
