@@ -169,16 +169,3 @@ fn what_holds_in_every_design() {
 fn an_index_beside_readers() {
     passes("xarray", &["v7.1.8"]);
 }
-
-/// Two preemptions in the design that stands: minutes.
-#[test]
-#[ignore = "exhaustive to two preemptions, up to two minutes a scenario: cargo test -p vgic-check -- --ignored"]
-fn the_last_design_with_two_preemptions() {
-    let known = ["its_disable_vs_resolver", "lpis_disable_vs_resolver", "fold_vs_lpi_disable", "mix"];
-    for scenario in vgic_check::SCENARIOS.iter().filter(|scenario| !known.contains(&scenario.name)) {
-        let report = searched(scenario.name, "v7.1.8", 2, 120);
-        if let Some(story) = report.story() {
-            panic!("{}", story.text(false));
-        }
-    }
-}
