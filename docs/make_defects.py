@@ -11,7 +11,8 @@ from textwrap import fill
 
 import vgic
 from vgic.cli.common import progress
-from vgic.history import Defect, DefectResult, defects, prove_history, shows
+from vgic.cli.prove_history import telling
+from vgic.history import Defect, DefectResult, prove_history
 from vgic.prove import Proof
 
 DOCS = Path(__file__).resolve().parent
@@ -25,7 +26,8 @@ def _put(page: Path, mark: str, text: str) -> None:
 
 
 def _found(proof: Proof, defect: Defect) -> str:
-    story = next(story for story in proof.stories if any(sign.matches(story) for sign in defect.signs))
+    story = defect.story_in(proof)
+    assert story is not None
     return f"`{proof.design}` ({story.preemptions}; {proof.executions:,})"
 
 
@@ -61,8 +63,9 @@ def _sections(results: list[DefectResult]) -> str:
     parts = []
     for result in results:
         defect = result.defect
-        proof = next(proof for proof in result.found if shows(proof, defect))
-        story = next(story for story in proof.stories if any(sign.matches(story) for sign in defect.signs))
+        proof = result.found[0]
+        story = defect.story_in(proof)
+        assert story is not None
         about = f"{defect.about[:1].upper()}{defect.about[1:]}."
         source = f"Reference: {defect.reference}. In: {defect.designs}. Ended by: {defect.fixed_by}."
         parts.append(
@@ -75,12 +78,11 @@ def main() -> int:
     """Run the catalogue and write the pages."""
     begin = time.monotonic()
     with progress("history") as update:
-        results = prove_history(done=lambda n, of, proof: update(n / of, f"{proof.design}: {proof.scenario}"))
+        results = prove_history(done=telling(update))
     wrong = [result.defect.id for result in results if not result.as_expected]
     if wrong:
         print(f"not as the catalogue says: {', '.join(wrong)}", file=sys.stderr)
         return 1
-    assert len(results) == len(defects())
     page = DOCS / "explain" / "defects.md"
     _put(page, "history", _table(results, time.monotonic() - begin))
     _put(page, "stories", "\n" + _sections(results))

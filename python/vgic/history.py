@@ -5,15 +5,15 @@ scenario shows it. :func:`prove_history` searches for each one in designs that h
 """
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
-from vgic.prove import Proof, ProofPlan, Story, prove_all
+from vgic.prove import OnProof, Proof, ProofPlan, Story, prove_all
 
-__all__ = ["Defect", "DefectResult", "Sign", "defects", "prove_history", "shows"]
+__all__ = ["Defect", "DefectResult", "Sign", "defects", "prove_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,10 @@ class Defect:
     #: How long each search may take.
     seconds: float = 30.0
 
+    def story_in(self, proof: Proof) -> Story | None:
+        """The first story of a search that shows this defect, if one does."""
+        return next((story for story in proof.stories if any(sign.matches(story) for sign in self.signs)), None)
+
 
 @dataclass(frozen=True, slots=True)
 class DefectResult:
@@ -73,12 +77,7 @@ class DefectResult:
     @property
     def as_expected(self) -> bool:
         """Whether it was found in each design that has it, and nothing was found in those that have not."""
-        return all(shows(proof, self.defect) for proof in self.found) and all(proof.passed for proof in self.absent)
-
-
-def shows(proof: Proof, defect: Defect) -> bool:
-    """Whether a search has found this defect."""
-    return any(sign.matches(story) for story in proof.stories for sign in defect.signs)
+        return all(self.defect.story_in(proof) for proof in self.found) and all(proof.passed for proof in self.absent)
 
 
 @cache
@@ -98,12 +97,10 @@ def defects() -> tuple[Defect, ...]:
     )
 
 
-def prove_history(
-    chosen: Sequence[Defect] | None = None, *, done: Callable[[int, int, Proof], object] | None = None
-) -> list[DefectResult]:
+def prove_history(chosen: Sequence[Defect] | None = None, *, done: OnProof | None = None) -> list[DefectResult]:
     """Search for each defect (by default the whole catalogue) where it should be and where it should not.
 
-    ``done`` is called with the searches finished, those in all, and the one that came in.
+    ``done``: see :func:`vgic.prove.prove_all`.
     """
     chosen = defects() if chosen is None else chosen
     triples = [
@@ -111,15 +108,7 @@ def prove_history(
         for defect in chosen
         for design in (*defect.found_in, *defect.absent_in)
     ]
-    finished = 0
-
-    def came(proof: Proof) -> None:
-        nonlocal finished
-        finished += 1
-        if done is not None:
-            done(finished, len(triples), proof)
-
-    proofs = iter(prove_all(triples, done=came))
+    proofs = iter(prove_all(triples, done=done))
     return [
         DefectResult(
             defect, tuple(next(proofs) for _ in defect.found_in), tuple(next(proofs) for _ in defect.absent_in)

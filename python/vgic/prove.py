@@ -22,7 +22,18 @@ from typing import Any, Literal, get_args
 from vgic import _core
 from vgic.designs import DEFAULT_DESIGN, check_names
 
-__all__ = ["Proof", "ProofPlan", "Scenario", "Search", "Story", "check_scenarios", "prove", "prove_all", "scenarios"]
+__all__ = [
+    "OnProof",
+    "Proof",
+    "ProofPlan",
+    "Scenario",
+    "Search",
+    "Story",
+    "check_scenarios",
+    "prove",
+    "prove_all",
+    "scenarios",
+]
 
 #: Which schedules are tried: every one with at most so many preemptions, the fewest first; at random; or by random
 #: priorities that change at a few places (PCT).
@@ -226,40 +237,32 @@ def prove(
 
 
 def _story(raw: Any) -> Story:
-    return Story(
-        raw["rule"],
-        raw["what"],
-        raw["operation"],
-        raw["execution"],
-        raw["found_seconds"],
-        raw["times"],
-        tuple(raw["threads"]),
-        tuple(raw["lines"]),
-        raw["preemptions"],
-        raw["schedule"],
-        raw["text"],
-        raw["full_text"],
-    )
+    return Story(**raw | {"threads": tuple(raw["threads"]), "lines": tuple(raw["lines"])})
+
+
+#: Told of each search that has ended: how many have, of how many, and what it came to.
+OnProof = Callable[[int, int, Proof], object]
 
 
 def prove_all(
     pairs: Sequence[tuple[str, str, ProofPlan]],
     *,
-    done: Callable[[Proof], object] | None = None,
+    done: OnProof | None = None,
     jobs: int | None = None,
 ) -> list[Proof]:
     """Search (scenario, design, plan) triples side by side; results in their order.
 
-    ``done`` is called with each result as it comes in, in the calling thread. ``jobs``: how many at a time, by default
-    one for each CPU. An exception, such as that of Ctrl-C, ends the searches that run.
+    ``done`` is called in the calling thread with each result as it comes in: how many have, of how many, and the
+    result. ``jobs``: how many at a time, by default one for each CPU. An exception, such as that of Ctrl-C, ends the
+    searches that run.
     """
     ended = Event()
     with ThreadPoolExecutor(max_workers=jobs or cpu_count() or 1) as pool:
         futures: list[Future[Proof]] = [pool.submit(prove, *triple, stop=ended.is_set) for triple in pairs]
         try:
-            for future in as_completed(futures):
+            for finished, future in enumerate(as_completed(futures), 1):
                 if done is not None:
-                    done(future.result())
+                    done(finished, len(futures), future.result())
             return [future.result() for future in futures]
         except BaseException:
             ended.set()

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import vgic
-from vgic.history import Sign, defects, prove_history, shows
+from vgic.history import Sign, defects, prove_history
 from vgic.prove import Proof, ProofPlan, Story, check_scenarios, prove_all
 
 ONE = ProofPlan(preemptions=1, seconds=30)
@@ -118,13 +118,14 @@ def test_every_scenario_says_what_it_is():
 def test_many_searches_at_once_come_back_in_order():
     triples = [(name, "v7.1.8", ProofPlan(executions=5)) for name in check_scenarios(None)[:6]]
     seen = []
-    proofs = prove_all(triples, done=seen.append, jobs=3)
+    proofs = prove_all(triples, done=lambda *told: seen.append(told), jobs=3)
     assert [proof.scenario for proof in proofs] == [triple[0] for triple in triples]
-    assert sorted(proof.scenario for proof in seen) == sorted(triple[0] for triple in triples)
+    assert [(finished, of) for finished, of, _ in seen] == [(n, 6) for n in range(1, 7)]
+    assert sorted(proof.scenario for _, _, proof in seen) == sorted(triple[0] for triple in triples)
 
 
 def test_an_exception_ends_the_searches_that_run():
-    def done(_):
+    def done(*_):
         raise KeyboardInterrupt
 
     quick = ("send_vs_discard", "v6.8-rc1", ProofPlan(executions=1))
@@ -145,8 +146,8 @@ def test_signs_tell_one_defect_from_another():
     assert Sign(rule="no use", operation="runs vCPU ?").matches(story)
     assert not Sign(what="*deadlock*").matches(story)
     defect = dataclasses.replace(defects()[0], signs=(Sign(what="double free*"), Sign(operation="runs *")))
-    assert shows(proof_of(story), defect)
-    assert not shows(proof_of(), defect)
+    assert defect.story_in(proof_of(story)) == story
+    assert defect.story_in(proof_of()) is None
 
 
 def test_the_catalogue_names_what_exists():

@@ -27,6 +27,7 @@ pub mod violation;
 pub use check::{Failed, Options, Report, Search, check, check_function};
 pub use platform::Shuttle;
 pub use platform::ctx::Ctx;
+pub use quiet::text_of_panic;
 pub use scenario::{Entry, SCENARIOS, Scenario};
 pub use story::Story;
 pub use violation::Rule;

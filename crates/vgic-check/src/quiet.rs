@@ -23,14 +23,17 @@ pub(crate) fn install() {
             let Some(world) = World::try_current() else {
                 return before(info);
             };
-            let payload = info.payload();
-            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+            let text = text_of_panic(info.payload()).unwrap_or_default();
             let place = info.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
             PANICKED.set(true);
             world.fail(Rule::Panic, format!("panic: {text}{place}"), Vec::new());
         }));
     });
+}
+
+/// What a panic says, if it says anything.
+pub fn text_of_panic(payload: &dyn Any) -> Option<&str> {
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 /// Whether this is a panic of the code under test, and not the end that shuttle puts to a stack.

@@ -3,7 +3,7 @@
 //!
 //! Function and field names are the kernel's, so that texts about the kernel can be matched with this source.
 //!
-//! - What it stands on: [`platform`], [`order`], [`obj`], [`guard`]
+//! - What it stands on: [`platform`], [`order`], [`obj`], [`callback`], [`guard`]
 //! - Data structures: [`refcount`], [`list`], [`xarray`]
 //! - The interrupt controller: [`irq`], [`lpi_store`], [`cache`], [`its`], [`vcpu`], [`bus`], [`inject`], [`vm`]
 //! - What the designs are: [`designs`]
@@ -15,6 +15,7 @@ extern crate alloc;
 pub mod audit;
 pub mod bus;
 pub mod cache;
+pub mod callback;
 pub mod designs;
 pub mod guard;
 pub mod inject;
@@ -31,6 +32,7 @@ pub mod vcpu;
 pub mod vm;
 pub mod xarray;
 
+pub use callback::Callback;
 pub use designs::Design;
 pub use inject::{Msi, SendError};
 pub use its::commands::Command;

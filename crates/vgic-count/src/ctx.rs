@@ -3,13 +3,12 @@
 use crate::check::Held;
 use crate::field::{Field, Object};
 use crate::objects::Objects;
-use crate::rcu::Callback;
 use crate::recorder::{Place, Recorder, Uses};
 use crate::step::{Kind, Step};
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use vgic_core::{Event, Order};
+use vgic_core::{Callback, Event, Order};
 
 /// When callbacks run. Both are what real threads could meet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub struct CountCtx {
     pub(crate) held: RefCell<Vec<Held>>,
     recorder: RefCell<Recorder>,
     objects: RefCell<Objects>,
-    callbacks: RefCell<VecDeque<Callback>>,
+    callbacks: RefCell<VecDeque<Callback<CountCtx>>>,
     events: RefCell<[u64; Event::COUNT]>,
     allocations: Cell<u64>,
     failing: Cell<Option<u64>>,
@@ -127,11 +126,11 @@ impl CountCtx {
         f(&mut self.objects.borrow_mut())
     }
 
-    pub(crate) fn push_callback(&self, callback: Callback) {
+    pub(crate) fn push_callback(&self, callback: Callback<CountCtx>) {
         self.callbacks.borrow_mut().push_back(callback);
     }
 
-    pub(crate) fn pop_callback(&self) -> Option<Callback> {
+    pub(crate) fn pop_callback(&self) -> Option<Callback<CountCtx>> {
         self.callbacks.borrow_mut().pop_front()
     }
 

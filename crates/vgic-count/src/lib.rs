@@ -37,7 +37,7 @@ pub use step::{Kind, Step};
 pub use tables::Tables;
 
 use vgic_core::platform::Plain;
-use vgic_core::{Event, NoMemory, Obj, Order, Pair, Platform, Work};
+use vgic_core::{Callback, Event, NoMemory, Obj, Order, Pair, Platform, Work};
 
 /// The platform that writes down what the engine touches.
 #[derive(Clone, Copy, Debug)]
@@ -79,8 +79,8 @@ impl Platform for Count {
     }
 
     unsafe fn call_rcu(ctx: &CountCtx, func: unsafe fn(&CountCtx, *mut ()), data: *mut ()) {
-        // SAFETY: C-02: the caller's promise is the one that is asked for.
-        let callback = unsafe { rcu::Callback::new(func, data) };
+        // SAFETY: S-02: the caller's promise is the one that is asked for.
+        let callback = unsafe { Callback::new(func, data) };
         rcu::call(ctx, callback);
     }
 

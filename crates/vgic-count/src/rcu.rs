@@ -2,30 +2,9 @@
 
 use crate::ctx::{CountCtx, Grace};
 use crate::step::Kind;
-use vgic_core::Event;
+use vgic_core::{Callback, Event};
 
-/// A queued callback.
-#[derive(Debug)]
-pub(crate) struct Callback {
-    func: unsafe fn(&CountCtx, *mut ()),
-    data: *mut (),
-}
-
-impl Callback {
-    /// # Safety
-    /// As [`Platform::call_rcu`](vgic_core::Platform::call_rcu).
-    pub(crate) unsafe fn new(func: unsafe fn(&CountCtx, *mut ()), data: *mut ()) -> Self {
-        Callback { func, data }
-    }
-
-    fn run(self, ctx: &CountCtx) {
-        // SAFETY: C-02: no read section runs, so a grace period has passed; who made the callback promised that it is
-        // sound then. It runs once, as it is consumed.
-        unsafe { (self.func)(ctx, self.data) }
-    }
-}
-
-pub(crate) fn call(ctx: &CountCtx, callback: Callback) {
+pub(crate) fn call(ctx: &CountCtx, callback: Callback<CountCtx>) {
     ctx.note(Kind::CallRcu);
     ctx.push_callback(callback);
     run_early(ctx);
@@ -90,7 +69,8 @@ fn run_early(ctx: &CountCtx) {
 fn run(ctx: &CountCtx) {
     ctx.apart(|| {
         while let Some(callback) = ctx.pop_callback() {
-            callback.run(ctx);
+            // SAFETY: C-02: no read section runs, so a grace period has passed.
+            unsafe { callback.run(ctx) }
         }
     });
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::time::{Duration, Instant};
+use vgic_check::text_of_panic;
 
 /// How to search.
 #[derive(Clone, Debug)]
@@ -113,9 +114,7 @@ fn watch_panics() {
                 return before(info);
             }
             world::stop();
-            let payload = info.payload();
-            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+            let text = text_of_panic(info.payload()).unwrap_or_default().to_owned();
             let own = |file: &str| file.ends_with("rt/atomic.rs") || file.ends_with("rt/path.rs");
             let inside_loom = text.starts_with("assertion `") && info.location().is_some_and(|at| own(at.file()));
             PANIC.with_borrow_mut(|panic| {

@@ -21,23 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// A callback, as [`Platform::call_rcu`](vgic_core::Platform::call_rcu) takes it.
-pub(crate) struct Callback {
-    func: unsafe fn(&NativeCtx, *mut ()),
-    data: *mut (),
-}
-
-// SAFETY: N-05: who makes one promises that calling it from another thread after a grace period is sound.
-unsafe impl Send for Callback {}
-
-impl Callback {
-    /// # Safety
-    /// Calling `func` with `data` from another thread after a grace period is sound.
-    pub(crate) unsafe fn new(func: unsafe fn(&NativeCtx, *mut ()), data: *mut ()) -> Self {
-        Callback { func, data }
-    }
-}
+use vgic_core::Callback;
 
 /// What the thread `vgic-rcu` is doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +35,7 @@ enum Worker {
 }
 
 struct Queue {
-    pending: Vec<Callback>,
+    pending: Vec<Callback<NativeCtx>>,
     /// When the oldest of `pending` was pushed.
     pending_since: Option<Instant>,
     /// When the oldest of the batch that runs was pushed.
@@ -123,7 +107,7 @@ impl Deferred {
     }
 
     /// Queues a callback.
-    pub(crate) fn push(&self, runtime: &Arc<Runtime>, callback: Callback) {
+    pub(crate) fn push(&self, runtime: &Arc<Runtime>, callback: Callback<NativeCtx>) {
         let mut queue = self.queue.lock();
         if queue.pending.is_empty() {
             queue.pending_since = Some(Instant::now());
@@ -211,7 +195,7 @@ impl Deferred {
     }
 
     /// The next batch, in exchange for an empty vector; `None` if the worker should end.
-    fn next_batch(&self, batch: &mut Vec<Callback>) -> Option<()> {
+    fn next_batch(&self, batch: &mut Vec<Callback<NativeCtx>>) -> Option<()> {
         let mut queue = self.queue.lock();
         while queue.pending.is_empty() {
             queue.worker = Worker::Idle;
@@ -254,7 +238,7 @@ fn work(runtime: &Arc<Runtime>) {
         while left > 0 {
             let count = left.min(CHUNK);
             for callback in batch.drain(..count) {
-                run(&ctx, &callback);
+                run(&ctx, callback);
             }
             left -= count;
             deferred.finished(count, left == 0);
@@ -263,10 +247,10 @@ fn work(runtime: &Arc<Runtime>) {
 }
 
 /// Runs one callback; one that panics must not take the others with it.
-fn run(ctx: &NativeCtx, callback: &Callback) {
+fn run(ctx: &NativeCtx, callback: Callback<NativeCtx>) {
     // SAFETY: N-06: a grace period has passed since the callback was queued, and it runs once, since it was drained
     // from its batch.
-    let call = || unsafe { (callback.func)(ctx, callback.data) };
+    let call = || unsafe { callback.run(ctx) };
     if catch_unwind(AssertUnwindSafe(call)).is_err() {
         crate::threads::warn("an RCU callback panicked");
     }

@@ -35,7 +35,7 @@ pub use threads::{Thread, warnings, warnings_by_text};
 
 use core::sync::atomic::{Ordering, fence};
 use vgic_core::platform::Plain;
-use vgic_core::{Event, NoMemory, Obj, Pair, Platform, Work};
+use vgic_core::{Callback, Event, NoMemory, Obj, Pair, Platform, Work};
 
 /// The platform of real threads.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +78,8 @@ impl Platform for Native {
 
     #[inline]
     unsafe fn call_rcu(ctx: &NativeCtx, func: unsafe fn(&NativeCtx, *mut ()), data: *mut ()) {
-        // SAFETY: N-05: the caller's promise is the one that is asked for.
-        let callback = unsafe { deferred::Callback::new(func, data) };
+        // SAFETY: S-02: the caller's promise is the one that is asked for.
+        let callback = unsafe { Callback::new(func, data) };
         ctx.note_queued();
         ctx.runtime().deferred.push(ctx.runtime(), callback);
     }

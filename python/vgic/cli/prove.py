@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vgic.cli.common import JsonOption, check_json, console, progress, write_json
-from vgic.cli.prove_history import prove_history
+from vgic.cli.prove_history import prove_history, telling
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.prove import Proof, ProofPlan, Search, check_scenarios, prove, prove_all, scenarios
 
@@ -98,15 +98,8 @@ def _list(json: str | None) -> None:
 
 
 def _search(pairs: list[tuple[str, str, ProofPlan]]) -> list[Proof]:
-    finished = 0
     with progress("prove") as update:
-
-        def done(proof: Proof) -> None:
-            nonlocal finished
-            finished += 1
-            update(finished / len(pairs), f"{proof.design}: {proof.scenario}")
-
-        return prove_all(pairs, done=done)
+        return prove_all(pairs, done=telling(update))
 
 
 def _show(proofs: list[Proof], *, full: bool, replayed: bool) -> None:

@@ -7,16 +7,16 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from vgic.cli.common import console, progress, write_json
-from vgic.history import DefectResult, shows
+from vgic.cli.common import Update, console, progress, write_json
+from vgic.history import DefectResult
 from vgic.history import prove_history as search
-from vgic.prove import Proof
+from vgic.prove import OnProof, Proof
 
 
 def prove_history(json: str | None, *, full: bool) -> int:
     """Run the catalogue and print what was found; the exit status."""
     with progress("history") as update:
-        results = search(done=lambda n, of, proof: update(n / of, f"{proof.design}: {proof.scenario}"))
+        results = search(done=telling(update))
     if json is not None:
         write_json(
             json, json_module.dumps({"schema": 1, "defects": [_row(result) for result in results]}, indent=1) + "\n"
@@ -26,9 +26,14 @@ def prove_history(json: str | None, *, full: bool) -> int:
     return int(not all(result.as_expected for result in results))
 
 
+def telling(update: Update) -> OnProof:
+    """Has a progress bar told of each search that has ended."""
+    return lambda finished, of, proof: update(finished / of, f"{proof.design}: {proof.scenario}")
+
+
 def found_text(result: DefectResult, proof: Proof) -> str:
     """What was found in a design that has the defect."""
-    story = next((story for story in proof.stories for sign in result.defect.signs if sign.matches(story)), None)
+    story = result.defect.story_in(proof)
     if story is None:
         other = f": {proof.stories[0].what}" if proof.stories else ""
         return f"{proof.design}: NOT FOUND ({proof.explored}){other}"
@@ -66,9 +71,9 @@ def _show(results: list[DefectResult], *, full: bool) -> None:
     if full:
         for result in results:
             for proof in result.found:
-                if shows(proof, result.defect):
+                if story := result.defect.story_in(proof):
                     out.print(f"\n[bold]{escape(result.defect.id)}[/]: {escape(result.defect.about)}\n")
-                    out.print(escape(proof.told(proof.stories[0])), soft_wrap=True)
+                    out.print(escape(proof.told(story)), soft_wrap=True)
     wrong = [result.defect.id for result in results if not result.as_expected]
     seconds = sum(proof.seconds for result in results for proof in (*result.found, *result.absent))
     interleavings = sum(proof.executions for result in results for proof in (*result.found, *result.absent))

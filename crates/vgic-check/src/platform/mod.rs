@@ -23,7 +23,7 @@ use log::Did;
 use rcu::Flavour;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use vgic_core::platform::Plain;
-use vgic_core::{Event, NoMemory, Obj, Pair, Platform, Work};
+use vgic_core::{Callback, Event, NoMemory, Obj, Pair, Platform, Work};
 use world::{Wait, World};
 
 /// The platform of the model checker.
@@ -96,8 +96,8 @@ impl Platform for Shuttle {
     }
 
     unsafe fn call_rcu(ctx: &Ctx, func: unsafe fn(&Ctx, *mut ()), data: *mut ()) {
-        // SAFETY: K-03: the caller's promise is the one that is asked for.
-        let callback = unsafe { rcu::Callback::new(func, data) };
+        // SAFETY: S-02: the caller's promise is the one that is asked for.
+        let callback = unsafe { Callback::new(func, data) };
         rcu::call(ctx, callback);
     }
 

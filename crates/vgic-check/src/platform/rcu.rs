@@ -8,7 +8,7 @@ use super::log::Did;
 use super::world::Wait;
 use crate::violation::Rule;
 use std::collections::VecDeque;
-use vgic_core::{Event, Platform};
+use vgic_core::{Callback, Event, Platform};
 
 /// RCU or SRCU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Flavour {
 /// Callbacks.
 #[derive(Debug, Default)]
 pub(crate) struct Rcu {
-    queue: VecDeque<Callback>,
+    queue: VecDeque<Callback<Ctx>>,
     queued: u64,
     pub(crate) done: u64,
     worker: Option<usize>,
@@ -39,27 +39,6 @@ pub(crate) struct Rcu {
 impl Rcu {
     pub(crate) fn has_work(&self) -> bool {
         !self.queue.is_empty() || self.closing
-    }
-}
-
-/// A function to call after a grace period.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Callback {
-    func: unsafe fn(&Ctx, *mut ()),
-    data: *mut (),
-}
-
-impl Callback {
-    /// # Safety
-    /// As [`Platform::call_rcu`].
-    pub(crate) unsafe fn new(func: unsafe fn(&Ctx, *mut ()), data: *mut ()) -> Self {
-        Callback { func, data }
-    }
-
-    fn run(self, ctx: &Ctx) {
-        // SAFETY: K-03: the sections that ran when the callback was taken from the queue have ended; who made it promised
-        // that it is sound then. It was taken from the queue, so it runs once.
-        unsafe { (self.func)(ctx, self.data) }
     }
 }
 
@@ -127,12 +106,12 @@ fn wait_for_readers(ctx: &Ctx, flavour: Flavour) {
 }
 
 #[inline(never)]
-pub(crate) fn call(ctx: &Ctx, callback: Callback) {
+pub(crate) fn call(ctx: &Ctx, callback: Callback<Ctx>) {
     let world = &ctx.world;
     if !world.tick() {
         return ctx.over();
     }
-    ctx.log(|| Did::CallRcu(world.objects.borrow().find(callback.data.addr() as u64)));
+    ctx.log(|| Did::CallRcu(world.objects.borrow().find(callback.data().addr() as u64)));
     let (idle, worker) = {
         let mut rcu = world.rcu.borrow_mut();
         rcu.queue.push_back(callback);
@@ -168,7 +147,8 @@ fn work(ctx: &Ctx) {
         }
         wait_for_readers(ctx, Flavour::Rcu);
         for callback in batch {
-            callback.run(ctx);
+            // SAFETY: K-03: the sections that ran when it was taken from the queue have ended.
+            unsafe { callback.run(ctx) }
             world.rcu.borrow_mut().done += 1;
         }
         let idle = world.rcu.borrow().queue.is_empty();

@@ -30,12 +30,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use threads::Actor;
+use vgic_check::text_of_panic;
 use vgic_core::Event;
 use vgic_core::bus::MAX_ITS;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_native::{NativeCtx, Runtime, set_quarantine};
-use watch::Watchdog;
+use watch::{Watchdog, all_end};
 use world::World;
 
 /// A rule that a run breaks on purpose, to show that it notices.
@@ -139,6 +140,15 @@ pub struct Period {
     pub backlog: u64,
     /// Reports of stalled readers.
     pub stalls: u64,
+}
+
+impl Period {
+    /// Looks at what RCU has waiting now.
+    fn look_at_callbacks(&mut self) {
+        let rcu = Runtime::global().rcu_stats();
+        self.oldest_callback = self.oldest_callback.max(Duration::from_nanos(rcu.oldest_callback_age_ns));
+        self.backlog = self.backlog.max(rcu.backlog);
+    }
 }
 
 /// What a run has found.
@@ -319,9 +329,7 @@ impl Run<'_, '_> {
         let mut go_on = true;
         while !done() && !self.world.findings.any_broken() {
             std::thread::sleep(pause);
-            let rcu = Runtime::global().rcu_stats();
-            period.oldest_callback = period.oldest_callback.max(Duration::from_nanos(rcu.oldest_callback_age_ns));
-            period.backlog = period.backlog.max(rcu.backlog);
+            period.look_at_callbacks();
             for wrong in [self.watchdog.check(&self.world.pulses), late(self.world)].into_iter().flatten() {
                 self.world.findings.broken(wrong);
             }
@@ -339,13 +347,7 @@ impl Run<'_, '_> {
         world.stopping.store(true, Ordering::SeqCst);
         world.actors.dismiss();
         world.vcpus.dismiss();
-        let patience = Instant::now();
-        let ended = || world.pulses.iter().all(|pulse| pulse.ended.load(Ordering::SeqCst));
-        while !ended() && patience.elapsed() < Duration::from_secs(5) {
-            (0..world.plan.vcpus).for_each(|vcpu| world.host.interrupt(self.ctx, vcpu));
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        ended()
+        all_end(&world.pulses, || (0..world.plan.vcpus).for_each(|vcpu| world.host.interrupt(self.ctx, vcpu)))
     }
 }
 
@@ -374,7 +376,6 @@ fn thread(world: &World, number: usize) {
 }
 
 /// What a panic says.
-fn text_of(panic: &(dyn core::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("it does not say why").to_owned()
+fn text_of(panic: &(dyn core::any::Any + Send)) -> &str {
+    text_of_panic(panic).unwrap_or("it does not say why")
 }

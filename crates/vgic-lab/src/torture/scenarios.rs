@@ -6,15 +6,15 @@
 
 use super::chance::Chance;
 use super::findings::Findings;
-use super::watch::{Pulse, Watchdog};
-use super::{LOOK, Period, Torture, Verdict};
+use super::watch::{Pulse, Watchdog, all_end};
+use super::{LOOK, Period, Torture, Verdict, text_of};
 use crate::host::Refused;
 use crate::stress::Failure;
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use vgic_check::stage::Stage;
 use vgic_check::{Rule, SCENARIOS, Scenario, with_scenario};
 use vgic_core::designs::series::{D7_1_8, Hardened};
@@ -25,8 +25,11 @@ use vgic_native::{
 
 type Report<'a> = &'a mut dyn FnMut(Option<&Period>) -> bool;
 
+/// Executes a scenario once, in one design.
+type Run = fn(&str, &NativeCtx, OnThreads);
+
 /// The designs that may run.
-const DESIGNS: [&str; 2] = [D7_1_8::NAME, Hardened::NAME];
+const DESIGNS: [(&str, Run); 2] = [(D7_1_8::NAME, on_threads::<D7_1_8>), (Hardened::NAME, on_threads::<Hardened>)];
 
 /// One execution of a scenario on real threads.
 #[derive(Clone)]
@@ -101,7 +104,7 @@ impl Stage<Native> for OnThreads {
                 std::thread::yield_now();
             }
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| f(ctx))) {
-                stage.broken(ctx, Rule::Panic, format!("{named} panicked: {}", super::text_of(&*panic)));
+                stage.broken(ctx, Rule::Panic, format!("{named} panicked: {}", text_of(&*panic)));
             }
         });
         self.0.threads.lock().push(thread);
@@ -123,19 +126,12 @@ impl Stage<Native> for OnThreads {
 }
 
 /// Executes a scenario once.
-fn execute(scenario: &str, design: &str, seed: u64, findings: &Findings) {
+fn execute(scenario: &str, run: Run, seed: u64, findings: &Findings) {
     let ctx = NativeCtx::new("main");
     let stage = OnThreads::new(&ctx, seed);
     let before = warnings();
-    let ended = catch_unwind(AssertUnwindSafe(|| {
-        if design == Hardened::NAME {
-            on_threads::<Hardened>(scenario, &ctx, stage.clone());
-        } else {
-            on_threads::<D7_1_8>(scenario, &ctx, stage.clone());
-        }
-    }));
-    if let Err(panic) = ended {
-        stage.broken(&ctx, Rule::Panic, super::text_of(&*panic));
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(scenario, &ctx, stage.clone()))) {
+        stage.broken(&ctx, Rule::Panic, text_of(&*panic).to_owned());
     }
     if warnings() > before {
         stage.broken(&ctx, Rule::Warning, format!("warnings: {:?}", warnings_by_text().keys()));
@@ -157,15 +153,15 @@ pub(super) fn run(plan: &Torture, design: &str, report: Report<'_>) -> Result<Ve
         entry.map(|entry| entry.name).ok_or_else(|| Refused::UnknownScenario(name.clone()))
     };
     let scenarios = plan.scenarios.iter().map(known).collect::<Result<Vec<_>, _>>()?;
-    if !DESIGNS.contains(&design) {
-        return Err(Refused::NoScenarios(design.to_owned(), DESIGNS.join(", ")).into());
-    }
+    let Some((_, run)) = DESIGNS.into_iter().find(|(name, _)| *name == design) else {
+        return Err(Refused::NoScenarios(design.to_owned(), DESIGNS.map(|(name, _)| name).join(", ")).into());
+    };
     let ctx = NativeCtx::new("torture");
     set_quarantine(plan.poison);
     let shared = Arc::new(Shared {
         plan: plan.clone(),
         scenarios,
-        design: design.to_owned(),
+        run,
         findings: Findings::new(plan.strict),
         pulse: [Pulse::new("scenarios".to_owned())],
         executions: AtomicU64::new(0),
@@ -176,18 +172,13 @@ pub(super) fn run(plan: &Torture, design: &str, report: Report<'_>) -> Result<Ve
     let worker = worker.map_err(|error| Failure::Broken(format!("cannot start a thread: {error}")))?;
     let stopped = shared.watch(report);
     shared.stopping.store(true, Ordering::SeqCst);
-    let [pulse] = &shared.pulse;
-    let patience = Instant::now();
-    while !pulse.ended.load(Ordering::SeqCst) && patience.elapsed() < Duration::from_secs(5) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    if pulse.ended.load(Ordering::SeqCst) {
+    if all_end(&shared.pulse, || {}) {
         let _ = worker.join();
         Native::rcu_barrier(&ctx);
         set_quarantine(false);
     } else {
         // Its thread has the VM, and stays.
-        shared.findings.broken(format!("{} does not end", pulse.doing()));
+        shared.findings.broken(format!("{} does not end", shared.pulse[0].doing()));
     }
     Ok(Verdict { broken: shared.findings.all_broken(), known: shared.findings.all_known(), stopped })
 }
@@ -196,7 +187,7 @@ pub(super) fn run(plan: &Torture, design: &str, report: Report<'_>) -> Result<Ve
 struct Shared {
     plan: Torture,
     scenarios: Vec<&'static str>,
-    design: String,
+    run: Run,
     findings: Findings,
     pulse: [Pulse; 1],
     executions: AtomicU64,
@@ -211,7 +202,7 @@ impl Shared {
         while !self.stopping.load(Ordering::SeqCst) && !self.findings.any_broken() {
             let scenario = chance.pick(&self.scenarios);
             pulse.begin(scenario);
-            execute(scenario, &self.design, chance.seed(), &self.findings);
+            execute(scenario, self.run, chance.seed(), &self.findings);
             // Relaxed: a count that orders nothing.
             self.executions.fetch_add(1, Ordering::Relaxed);
         }
@@ -230,9 +221,7 @@ impl Shared {
             let left = self.plan.time.saturating_sub(begin.elapsed());
             while start.elapsed() < self.plan.period.min(left) {
                 std::thread::sleep(LOOK.min(left));
-                let rcu = Runtime::global().rcu_stats();
-                period.oldest_callback = period.oldest_callback.max(Duration::from_nanos(rcu.oldest_callback_age_ns));
-                period.backlog = period.backlog.max(rcu.backlog);
+                period.look_at_callbacks();
                 if let Some(stuck) = watchdog.check(&self.pulse) {
                     self.findings.broken(stuck);
                 }

@@ -5,6 +5,9 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// How long threads that were told to end may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A place where threads rest while they are called there.
 pub(super) struct Meeting {
     members: usize,
@@ -102,6 +105,17 @@ impl Pulse {
     fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
     }
+}
+
+/// Waits for the threads to end, but not for ever; whether they have. `urge` is called again and again until then.
+pub(super) fn all_end(pulses: &[Pulse], mut urge: impl FnMut()) -> bool {
+    let begin = Instant::now();
+    let ended = || pulses.iter().all(|pulse| pulse.ended.load(Ordering::SeqCst));
+    while !ended() && begin.elapsed() < PATIENCE {
+        urge();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    ended()
 }
 
 /// Since when each thread has been at what it does now.

@@ -18,7 +18,7 @@ use loom::sync::atomic::{Ordering, fence};
 use object::Object;
 use rcu::Flavour;
 use vgic_core::platform::Plain;
-use vgic_core::{Event, NoMemory, Obj, Pair, Platform, Work};
+use vgic_core::{Callback, Event, NoMemory, Obj, Pair, Platform, Work};
 use world::Did;
 
 /// Threads of one execution, the first one and the one of RCU included.
@@ -91,8 +91,8 @@ impl Platform for Loom {
     }
 
     unsafe fn call_rcu(ctx: &Ctx, func: unsafe fn(&Ctx, *mut ()), data: *mut ()) {
-        // SAFETY: M-05: the caller's promise is the one that is asked for.
-        let callback = unsafe { rcu::Callback::new(func, data) };
+        // SAFETY: S-02: the caller's promise is the one that is asked for.
+        let callback = unsafe { Callback::new(func, data) };
         rcu::call(ctx, callback);
     }
 

@@ -21,13 +21,6 @@ unsafe impl<T> Send for TakesTurns<T> {}
 // SAFETY: M-01: as above; nothing is borrowed across a place where they switch.
 unsafe impl<T> Sync for TakesTurns<T> {}
 
-/// Whether an object was freed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Alive {
-    Yes,
-    No,
-}
-
 /// An object as its fields know it.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -45,8 +38,9 @@ impl Object {
         Arc::new(Object { class, serial, life: TakesTurns(UnsafeCell::new(())), dead: AtomicBool::new(false) })
     }
 
-    pub(crate) fn alive(&self) -> Alive {
-        if self.dead.load(Relaxed) { Alive::No } else { Alive::Yes }
+    /// Whether it was freed.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Relaxed)
     }
 
     fn name(&self) -> (&'static str, u32) {
@@ -78,7 +72,7 @@ impl Field {
             return false;
         }
         self.log(ctx, verb, None);
-        if self.object.alive() == Alive::No {
+        if self.object.is_dead() {
             let who = ctx.name();
             world::violation(&format!("use after free: {who} {verb} {} of {}", self.name, self.object.label()));
         }
@@ -124,7 +118,7 @@ pub(crate) fn free(ctx: &Ctx, address: usize) {
         world::violation("free of what was not allocated");
     };
     world::log(ctx.id, Did::Object("frees", object.name()));
-    if object.alive() == Alive::No {
+    if object.is_dead() {
         world::violation(&format!("double free: {} frees {}", ctx.name(), object.label()));
     }
     object.life.0.with_mut(|_| ());

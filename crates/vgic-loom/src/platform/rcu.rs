@@ -18,7 +18,7 @@ use loom::sync::atomic::Ordering::{self, AcqRel, Acquire, Release};
 use loom::thread::{self, JoinHandle};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use vgic_core::Event;
+use vgic_core::{Callback, Event};
 
 /// RCU or SRCU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,33 +41,13 @@ struct Grace {
     waiter: thread::Thread,
 }
 
-/// A function to call after a grace period.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Callback {
-    func: unsafe fn(&Ctx, *mut ()),
-    data: *mut (),
-}
-
-impl Callback {
-    /// # Safety
-    /// As [`vgic_core::Platform::call_rcu`].
-    pub(crate) unsafe fn new(func: unsafe fn(&Ctx, *mut ()), data: *mut ()) -> Self {
-        Callback { func, data }
-    }
-
-    fn run(self, ctx: &Ctx) {
-        // SAFETY: M-05: its grace period is over, and it was taken out of the list, so it runs once.
-        unsafe { (self.func)(ctx, self.data) }
-    }
-}
-
 /// The words, and what is waited for.
 #[derive(Default)]
 pub(crate) struct Rcu {
     words: Vec<[Arc<AtomicU32>; 2]>,
     graces: BTreeMap<u64, Grace>,
     begun: u64,
-    queue: VecDeque<Callback>,
+    queue: VecDeque<Callback<Ctx>>,
     queued: u64,
     run: u64,
     worker: Option<JoinHandle<()>>,
@@ -175,7 +155,7 @@ pub(crate) fn synchronize(ctx: &Ctx, flavour: Flavour) {
 }
 
 #[inline(never)]
-pub(crate) fn call(ctx: &Ctx, callback: Callback) {
+pub(crate) fn call(ctx: &Ctx, callback: Callback<Ctx>) {
     if world::stopped() {
         return;
     }
@@ -206,7 +186,10 @@ fn work(ctx: &Ctx) {
         if !batch.is_empty() {
             grace_period(ctx, Flavour::Rcu);
             let count = batch.len() as u64;
-            batch.into_iter().for_each(|callback| callback.run(ctx));
+            for callback in batch {
+                // SAFETY: M-05: its grace period is over, and it was taken out of the queue.
+                unsafe { callback.run(ctx) }
+            }
             let waiters = world::with(|world| {
                 world.rcu.run += count;
                 core::mem::take(&mut world.rcu.barriers)

@@ -4,7 +4,7 @@
 //! a place where they switch.
 
 use super::arena::{self, Memory};
-use super::object::{Alive, Object};
+use super::object::Object;
 use super::rcu::Rcu;
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -134,7 +134,7 @@ impl World {
 
     /// What was not freed, by name.
     pub(crate) fn live(&self) -> Vec<String> {
-        let live = self.objects.iter().filter(|(object, _)| matches!(object.alive(), Alive::Yes));
+        let live = self.objects.iter().filter(|(object, _)| !object.is_dead());
         live.map(|(object, _)| object.label()).collect()
     }
 
