@@ -9,6 +9,7 @@ from vgic._core import CommandError
 __all__ = [
     "CommandError",
     "ConservationError",
+    "MachineError",
     "MeasurementError",
     "RecordingError",
     "ResultError",
@@ -33,6 +34,10 @@ class WorkloadError(ValueError):
 
 class RecordingError(ValueError):
     """A file is not a recording that can be read: empty, cut short, binary, too large, or of another kind."""
+
+
+class MachineError(ValueError):
+    """No machine has this name, or its profile cannot be read: a value is missing, out of range or not known."""
 
 
 class ResultError(ValueError):

@@ -187,8 +187,8 @@ pub fn present_if<P: Platform, T>(present: bool, l: &P::Layout, make: impl Fn(&P
 pub enum Work {
     /// Binary search of the MMIO bus among this many ranges.
     BusLookup(u32),
-    /// A reschedule IPI to another CPU.
-    SendIpi,
+    /// A reschedule IPI to the CPU on which the vCPU of this number runs.
+    SendIpi(u32),
     /// A sleeping vCPU thread is woken.
     WakeUp,
     /// The world switch into the guest.

@@ -2,6 +2,7 @@
 
 use crate::step::{Kind, Step};
 use std::collections::BTreeMap;
+use vgic_core::Work;
 
 /// How often what was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,7 @@ impl Counts {
                 kind if kind.is_write() => (&mut counts.writes, step.place()),
                 kind if kind.releases_lock() => continue,
                 Kind::RcuUnlock | Kind::SrcuUnlock => continue,
+                Kind::Work(Work::SendIpi(_)) => (&mut counts.others, "work SendIpi".to_owned()),
                 Kind::Work(work) => (&mut counts.others, format!("work {work:?}")),
                 kind => {
                     let name = format!("{} {}", kind.verb(), step.place());

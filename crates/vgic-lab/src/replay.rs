@@ -5,10 +5,11 @@
 //! at full speed. *Lockstep* and *senders*: one thread, the recorded order, the vCPUs run where the recording has an
 //! acknowledge, or not at all.
 
+use crate::bench::Guest;
 use crate::company::Company;
 use crate::host::{ITS_BASE, Refused, check_design, in_range};
 use crate::sample::{Length, Poll, Sample, Stopped, rounds};
-use crate::stress::{Failure, Guest, Mode, drain, vcpu_thread};
+use crate::stress::{Failure, Mode, drain, vcpu_thread};
 use crate::tables::{FlatTables, Shared};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

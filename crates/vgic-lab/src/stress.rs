@@ -5,19 +5,18 @@
 //! - *lockstep*: one thread sends a round, then runs the vCPUs until nothing is left. The cost of delivery.
 //! - *senders*: one thread sends, no vCPU runs, so a send finds its LPI queued. The cost of routing alone.
 
+use crate::bench::{Bench, Guest, Load, message};
 use crate::company::Company;
-use crate::host::{ITS_BASE, Refused, check_design, in_range};
+use crate::host::{Refused, check_design, in_range};
 use crate::sample::{Length, Poll, Sample, Stopped};
-use crate::tables::{FlatTables, Shared};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
-use vgic_core::its::Its;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vcpu::run::Running;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::{Command, CommandError, Design, Event, Msi, Obj, Platform, Vm, with_design};
+use vgic_core::{Command, CommandError, Design, Event, Msi, Platform, Vm, with_design};
 use vgic_native::{Counters, Native, NativeCtx};
 
 /// How a workload is run.
@@ -29,15 +28,6 @@ pub enum Mode {
     Lockstep,
     /// One thread sends; nobody takes.
     Senders,
-}
-
-/// What the guest does with LPIs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guest {
-    /// Collections are spread over the vCPUs, which acknowledge.
-    Fixed,
-    /// As in the kernel's test up to 6.17: every collection maps to vCPU 0, and interrupts stay masked.
-    AsPublished,
 }
 
 /// The load.
@@ -129,7 +119,7 @@ impl Stress {
         let _company = Company::new();
         let ctx = NativeCtx::new("main");
         // What the set-up counts is not the run's.
-        let bench = Arc::new(Bench::<D>::new(&NativeCtx::new("set-up"), self)?);
+        let bench = Arc::new(NativeBench(self.load().bench::<Native, D>(&NativeCtx::new("set-up"))?));
         let mut sample = Sample::default();
         let result = match self.mode {
             Mode::Live => self.live(&ctx, &bench, &mut sample, poll),
@@ -138,6 +128,17 @@ impl Stress {
         sample.add(&ctx);
         sample.pending = bench.vm.pending_count(&ctx);
         result.map(|()| sample)
+    }
+
+    fn load(&self) -> Load {
+        Load {
+            vcpus: self.vcpus,
+            devices: self.devices,
+            events: self.events,
+            guest: self.guest,
+            list_registers: self.list_registers,
+            mapped: self.mapped,
+        }
     }
 
     fn messages(&self) -> Vec<Msi> {
@@ -149,7 +150,7 @@ impl Stress {
     fn one_thread<D: Design>(
         &self,
         ctx: &NativeCtx,
-        bench: &Bench<D>,
+        bench: &NativeBench<D>,
         sample: &mut Sample,
         poll: Poll<'_>,
     ) -> Result<(), Failure> {
@@ -174,7 +175,7 @@ impl Stress {
     fn live<D: Design>(
         &self,
         ctx: &NativeCtx,
-        bench: &Arc<Bench<D>>,
+        bench: &Arc<NativeBench<D>>,
         sample: &mut Sample,
         poll: Poll<'_>,
     ) -> Result<(), Failure> {
@@ -262,10 +263,6 @@ impl Stress {
         sample.accepted = shared.accepted.load(Ordering::Relaxed);
         if stopped { Err(Failure::Stopped) } else { Ok(()) }
     }
-}
-
-fn message(device_id: u32, event_id: u32) -> Msi {
-    Msi { doorbell: ITS_BASE + vgic_core::bus::TRANSLATER, device_id, event_id, device_id_valid: true }
 }
 
 /// Runs a vCPU until nothing is queued on it any more.
@@ -402,7 +399,7 @@ pub(crate) fn vcpu_thread<P: Platform, D: Design>(
 }
 
 /// Maps, moves, clears and discards the events that are being sent, at random from a fixed seed.
-fn churn_thread<D: Design>(bench: &Bench<D>, ctx: &NativeCtx, load: &Stress, stop: &AtomicBool) {
+fn churn_thread<D: Design>(bench: &NativeBench<D>, ctx: &NativeCtx, load: &Stress, stop: &AtomicBool) {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = |limit: u32| {
         random ^= random << 13;
@@ -422,7 +419,7 @@ fn churn_thread<D: Design>(bench: &Bench<D>, ctx: &NativeCtx, load: &Stress, sto
             5 => Command::Invall { collection_id },
             6 => Command::Mapc { collection_id, vcpu: below(load.vcpus), valid: true },
             _ => {
-                let intid = load.intid(device_id, event_id);
+                let intid = load.load().intid(device_id, event_id);
                 Command::Mapti { device_id, event_id, intid, collection_id }
             }
         };
@@ -432,61 +429,17 @@ fn churn_thread<D: Design>(bench: &Bench<D>, ctx: &NativeCtx, load: &Stress, sto
     }
 }
 
-impl Stress {
-    fn intid(&self, device_id: u32, event_id: u32) -> u32 {
-        FIRST_LPI + self.mapped + device_id * self.events + event_id
+/// A VM on real threads, which takes itself apart.
+struct NativeBench<D: Design>(Bench<Native, D>);
+
+impl<D: Design> std::ops::Deref for NativeBench<D> {
+    type Target = Bench<Native, D>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
-/// A VM set up as the kernel's test sets up its guest.
-struct Bench<D: Design> {
-    vm: Vm<Native, D>,
-    its: Obj<Its<Native>>,
-}
-
-impl<D: Design> Bench<D> {
-    fn new(ctx: &NativeCtx, load: &Stress) -> Result<Self, Failure> {
-        let tables = FlatTables::new(load.vcpus);
-        let vm = Vm::new(ctx, load.vcpus, load.list_registers as usize, Box::new(Shared(tables)))?;
-        let its = vm.add_its(ctx, ITS_BASE)?;
-        let bench = Bench { vm, its };
-        for vcpu in &bench.vm.vcpus {
-            let enabled = bench.vm.set_lpis_enabled(ctx, vcpu, true, false);
-            enabled.map_err(|fault| Failure::Broken(format!("the guest's set-up failed: {fault:?}")))?;
-        }
-        let command = |command| bench.vm.command(ctx, &bench.its, command);
-        for collection_id in 0..load.vcpus {
-            let vcpu = if load.guest == Guest::Fixed { collection_id } else { 0 };
-            command(Command::Mapc { collection_id, vcpu, valid: true })?;
-        }
-        let mut intid = FIRST_LPI;
-        let mut map_device = |device_id: u32, events: u32| -> Result<(), CommandError> {
-            command(Command::Mapd { device_id, event_bits: 16, itt_addr: 0, valid: true })?;
-            for event_id in 0..events {
-                let collection_id = (intid - FIRST_LPI) % load.vcpus;
-                command(Command::Mapti { device_id, event_id, intid, collection_id })?;
-                intid += 1;
-            }
-            Ok(())
-        };
-        // The LPIs that nobody sends come first, 32 a device, so that a walk of all meets them first.
-        let mut left = load.mapped;
-        let mut device_id = load.devices;
-        while left > 0 {
-            let events = left.min(32);
-            map_device(device_id, events)?;
-            left -= events;
-            device_id += 1;
-        }
-        for device_id in 0..load.devices {
-            map_device(device_id, load.events)?;
-        }
-        bench.vm.set_its_enabled(ctx, &bench.its, true);
-        Ok(bench)
-    }
-}
-
-impl<D: Design> Drop for Bench<D> {
+impl<D: Design> Drop for NativeBench<D> {
     fn drop(&mut self) {
         self.vm.destroy(&NativeCtx::new("vgic-destroy"));
     }

@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use vgic_core::designs::ROWS;
 use vgic_core::{Event, Platform};
+use vgic_lab::bench::Guest;
 use vgic_lab::host::Refused;
 use vgic_lab::sample::{Length, Sample};
-use vgic_lab::stress::{Failure, Guest, Mode, Stress};
+use vgic_lab::stress::{Failure, Mode, Stress};
 use vgic_native::{Native, NativeCtx, live_objects};
 
 /// Designs that may lose an LPI while mappings come and go: a put-off release that a map overwrites (CVE-2026-74568).

@@ -124,7 +124,7 @@ fn warnings_are_counted_and_work_is_free() {
     Native::warn(&ctx, "on purpose");
     Native::warn(&ctx, "on purpose");
     assert_eq!(warnings(), before + 2);
-    Native::work(&ctx, Work::SendIpi);
+    Native::work(&ctx, Work::SendIpi(0));
     (0..70).for_each(|spins| Native::relax(&ctx, spins));
 }
 

@@ -5,6 +5,7 @@ mod catalogue;
 mod errors;
 mod memory;
 mod pool;
+mod predict;
 mod prove;
 mod runs;
 mod torture;
@@ -26,5 +27,6 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     runs::add(m)?;
     torture::add(m)?;
     prove::add(m)?;
+    predict::add(m)?;
     Ok(())
 }

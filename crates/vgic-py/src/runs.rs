@@ -8,12 +8,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
 use std::time::Duration;
+use vgic_lab::bench::Guest;
 use vgic_lab::replay::{How, OPS, Program, Replay};
 use vgic_lab::sample::{Length, Sample};
-use vgic_lab::stress::{Failure, Guest, Mode, Stress};
+use vgic_lab::stress::{Failure, Mode, Stress};
 
 /// Runs `f` without the interpreter lock; it polls for signals and calls `poll`, either of which may raise.
-fn interruptible<R: Send>(
+pub(crate) fn interruptible<R: Send>(
     py: Python<'_>,
     poll: Option<Py<PyAny>>,
     f: impl FnOnce(&mut dyn FnMut(f64) -> bool) -> Result<R, Failure> + Send,
@@ -58,6 +59,14 @@ fn mode(name: &str) -> PyResult<Mode> {
     }
 }
 
+pub(crate) fn guest(name: &str) -> PyResult<Guest> {
+    match name {
+        "fixed" => Ok(Guest::Fixed),
+        "as-published" => Ok(Guest::AsPublished),
+        other => Err(PyValueError::new_err(format!("guest must be fixed or as-published, not {other:?}"))),
+    }
+}
+
 fn sample_dict<'py>(py: Python<'py>, design: &str, mode: &str, sample: &Sample) -> PyResult<Bound<'py, PyDict>> {
     let dict = counts_dict(py, &sample.counts, sample.pending)?;
     dict.set_item("design", design)?;
@@ -96,13 +105,7 @@ fn stress<'py>(
         events,
         length: length(iterations, seconds)?,
         mode: self::mode(mode)?,
-        guest: match guest {
-            "fixed" => Guest::Fixed,
-            "as-published" => Guest::AsPublished,
-            other => {
-                return Err(PyValueError::new_err(format!("guest must be fixed or as-published, not {other:?}")));
-            }
-        },
+        guest: self::guest(guest)?,
         list_registers,
         mapped,
         window,

@@ -40,7 +40,7 @@ impl<P: Platform> Vcpu<P> {
         let order = Order::SeqCst(Pair::KickEntry);
         if self.mode.compare_exchange(ctx, IN_GUEST_MODE, EXITING_GUEST_MODE, order).is_ok() {
             P::count(ctx, Event::Kick);
-            P::work(ctx, Work::SendIpi);
+            P::work(ctx, Work::SendIpi(self.id));
         }
     }
 

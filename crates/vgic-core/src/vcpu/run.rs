@@ -100,10 +100,11 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
     #[inline(always)]
     pub fn must_exit(&self) -> bool {
         // Relaxed: this is the look of a guest that is told sooner or later, as by an IPI.
-        self.vcpu.mode.load(self.ctx, Order::Relaxed) == EXITING_GUEST_MODE || self.underflows()
+        self.vcpu.mode.load(self.ctx, Order::Relaxed) == EXITING_GUEST_MODE || self.runs_dry()
     }
 
-    fn underflows(&self) -> bool {
+    /// Whether the list registers run dry while more is pending: the maintenance interrupt (`ICH_HCR_EL2.UIE`).
+    pub fn runs_dry(&self) -> bool {
         let (ctx, vcpu) = (self.ctx, self.vcpu);
         let valid = |register: &&P::Cell<u64>| register.get(ctx) & (LR_PENDING | LR_ACTIVE) != 0;
         let used = vcpu.used_list_registers.get(ctx) as usize;

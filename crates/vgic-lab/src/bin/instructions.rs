@@ -4,8 +4,9 @@
 
 use std::process::ExitCode;
 use vgic_core::Platform;
+use vgic_lab::bench::Guest;
 use vgic_lab::sample::Length;
-use vgic_lab::stress::{Guest, Mode, Stress};
+use vgic_lab::stress::{Mode, Stress};
 use vgic_native::{Native, NativeCtx};
 
 fn main() -> ExitCode {

@@ -1,0 +1,321 @@
+//! [`Closed`]: a load like redis-memtier on a VM with a multi-queue NIC that is assigned to it.
+//!
+//! So many requests are in flight. A request comes over the network and raises an RX interrupt of its queue. The queue's
+//! vCPU takes it, serves what has arrived, each in a drawn time, and answers; each answer raises a TX interrupt when it has left, and
+//! lets the client send the next request after the network's time. The host takes the NIC's interrupts on a core a queue pair
+//! and injects them. A vCPU with nothing to do sleeps (WFI), as does the host's thread.
+
+use super::Setting;
+use super::entry::{Door, Entry};
+use super::gicv4::Hardware;
+use super::outcome::Outcome;
+use super::run::{Run, check_free, world};
+use crate::bench::{Bench, Guest, Load, message};
+use crate::host::{Refused, in_range};
+use crate::predict::Predict;
+use crate::sample::Poll;
+use crate::stress::Failure;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+use vgic_core::irq::FIRST_LPI;
+use vgic_core::vcpu::MAX_LIST_REGISTERS;
+use vgic_core::vm::MAX_VCPUS;
+use vgic_core::{Design, Platform};
+use vgic_sim::report::Spending;
+use vgic_sim::{Ps, Sim, SimCtx};
+
+/// The load.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// Queue pairs: an RX and a TX queue each, with an LPI each.
+    pub queues: u32,
+    /// Requests in flight, spread over the queues.
+    pub in_flight: u32,
+    /// What the guest spends on a request.
+    pub service: Ps,
+    /// From an answer to the next request of that client.
+    pub network: Ps,
+    /// Answers that are measured.
+    pub requests: u64,
+    /// Answers before that.
+    pub warmup: u64,
+    /// How an MSI comes in.
+    pub entry: Entry,
+    /// List registers of the GIC.
+    pub list_registers: u32,
+}
+
+/// What happens at the NIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum AtNic {
+    /// A request arrives, which was sent at that time.
+    Request(Ps),
+    /// An answer has left.
+    Sent,
+}
+
+/// A queue pair.
+#[derive(Default)]
+struct Pair {
+    /// What comes next, by time and number.
+    next: RefCell<BTreeSet<(Ps, u64, AtNic)>>,
+    number: Cell<u64>,
+    /// Its core, while that waits for work.
+    waiting: Cell<Option<u32>>,
+    /// Requests that wait for the guest.
+    arrived: RefCell<VecDeque<Ps>>,
+}
+
+impl Pair {
+    fn plan(&self, ctx: &SimCtx, at: Ps, what: AtNic) {
+        let number = self.number.get();
+        self.number.set(number + 1);
+        self.next.borrow_mut().insert((at, number, what));
+        if let Some(core) = self.waiting.take() {
+            ctx.wake(core, at);
+        }
+    }
+}
+
+/// Until an answer has left the NIC.
+const TRANSMIT: Ps = 1_000_000;
+
+impl Predict for Closed {
+    fn check(&self) -> Result<(), Refused> {
+        in_range("vcpus", u64::from(self.vcpus), 1, u64::from(MAX_VCPUS))?;
+        in_range("queues", u64::from(self.queues), 1, 512)?;
+        in_range("in_flight", u64::from(self.in_flight), 1, 1 << 20)?;
+        in_range("service (ps)", self.service, 1, 1_000_000_000_000)?;
+        in_range("network (ps)", self.network, 1, 1_000_000_000_000)?;
+        in_range("requests", self.requests, 1, 1 << 40)?;
+        in_range("warmup", self.warmup, 0, 1 << 40)?;
+        in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)
+    }
+
+    fn threads(&self) -> u64 {
+        u64::from(self.vcpus) + u64::from(self.queues)
+    }
+
+    fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        let short = Closed { vcpus: 1, queues: 1, in_flight: 1, requests: 1, warmup: 1, ..*self };
+        check_free(setting, |setting| short.run::<D>(setting, &mut |_| true))?;
+        let world = world(setting);
+        let set_up = SimCtx::set_up(&world);
+        let bench = self.load().bench::<Sim, D>(&set_up)?;
+        let shared = Rc::new(Shared { bench, door: Door::new(self.entry, 1), loop_: Loop::new(*self) });
+        for id in 0..self.vcpus {
+            let shared = Rc::clone(&shared);
+            world.spawn(&format!("vcpu{id}"), move |ctx| shared.vcpu(ctx, id));
+        }
+        for queue in 0..self.queues {
+            let shared = Rc::clone(&shared);
+            world.spawn(&format!("sender{queue}"), move |ctx| {
+                shared.loop_.nic(ctx, queue, |event| {
+                    shared.loop_.run.sending(ctx, FIRST_LPI + event);
+                    shared.door.send(&shared.bench.vm, ctx, &message(0, event), 0)
+                });
+                shared.bench.vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
+            });
+        }
+        if let Err(failure) = shared.loop_.run.drive(&world, poll) {
+            // What the VM's state is nobody knows.
+            std::mem::forget(shared);
+            return Err(failure);
+        }
+        let pending = shared.bench.vm.pending_count(&set_up);
+        let outcome = shared.loop_.run.outcome(&world, pending);
+        shared.bench.vm.destroy(&set_up);
+        Sim::rcu_barrier(&set_up);
+        Ok(outcome)
+    }
+
+    fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        let world = world(setting);
+        let hardware = Rc::new(Hardware::new(self.vcpus));
+        let loop_ = Rc::new(Loop::new(*self));
+        for id in 0..self.vcpus {
+            let (hardware, loop_) = (Rc::clone(&hardware), Rc::clone(&loop_));
+            world.spawn(&format!("vcpu{id}"), move |ctx| {
+                while !loop_.run.stop.get() {
+                    if let Some(intid) = hardware.take(ctx, id) {
+                        loop_.run.taken(ctx, intid);
+                        loop_.handle(ctx, intid - FIRST_LPI);
+                        continue;
+                    }
+                    // Nothing to do: the vCPU is not resident, and a doorbell wakes it.
+                    let costs = *ctx.costs();
+                    ctx.work(costs.world_switch_out);
+                    hardware.wait(ctx, id);
+                    ctx.spend(Spending::Idle, costs.gicv4_doorbell + costs.wake_latency);
+                    ctx.work(costs.world_switch_in);
+                }
+            });
+        }
+        for queue in 0..self.queues {
+            let (hardware, loop_) = (Rc::clone(&hardware), Rc::clone(&loop_));
+            world.spawn(&format!("sender{queue}"), move |ctx| {
+                loop_.nic(ctx, queue, |event| {
+                    loop_.run.sending(ctx, FIRST_LPI + event);
+                    hardware.send(ctx, FIRST_LPI + event, event % loop_.closed.vcpus);
+                    true
+                });
+                hardware.wake_all(ctx);
+            });
+        }
+        loop_.run.drive(&world, poll)?;
+        Ok(loop_.run.outcome(&world, hardware.pending()))
+    }
+}
+
+impl Closed {
+    fn load(&self) -> Load {
+        Load {
+            vcpus: self.vcpus,
+            devices: 1,
+            events: 2 * self.queues,
+            guest: Guest::Fixed,
+            list_registers: self.list_registers,
+            mapped: 0,
+        }
+    }
+}
+
+/// Clients, NIC and guest.
+struct Loop {
+    closed: Closed,
+    pairs: Box<[Pair]>,
+    run: Rc<Run>,
+    answered: Cell<u64>,
+    stopped: Cell<bool>,
+}
+
+impl Loop {
+    fn new(closed: Closed) -> Self {
+        Loop {
+            closed,
+            pairs: (0..closed.queues).map(|_| Pair::default()).collect(),
+            run: Run::new(1, closed.warmup + closed.requests),
+            answered: Cell::new(0),
+            stopped: Cell::new(false),
+        }
+    }
+
+    /// The core of a queue pair: raises its interrupts when their time comes.
+    fn nic(&self, ctx: &SimCtx, queue: u32, raise: impl Fn(u32) -> bool) {
+        let pair = &self.pairs[queue as usize];
+        let Closed { queues, in_flight, network, .. } = self.closed;
+        for _ in 0..in_flight / queues + u32::from(queue < in_flight % queues) {
+            let at = ctx.random(network);
+            pair.plan(ctx, at, AtNic::Request(at));
+        }
+        loop {
+            ctx.in_order();
+            if self.run.stop.get() {
+                break;
+            }
+            let next = pair.next.borrow().first().copied();
+            match next {
+                Some((at, ..)) if at > ctx.now() => ctx.sleep_until(at, Spending::Idle),
+                Some(first) => {
+                    pair.next.borrow_mut().remove(&first);
+                    // Even events are RX queues, odd ones TX: a pair's interrupts go to one vCPU each, in turn.
+                    let event = match first.2 {
+                        AtNic::Request(sent) => {
+                            pair.arrived.borrow_mut().push_back(sent);
+                            queue
+                        }
+                        AtNic::Sent => queues + queue,
+                    };
+                    self.run.accepted.set(self.run.accepted.get() + u64::from(raise(event)));
+                }
+                None => {
+                    pair.waiting.set(Some(ctx.number()));
+                    ctx.block("for packets");
+                    pair.waiting.set(None);
+                }
+            }
+        }
+    }
+
+    /// The guest's handler.
+    fn handle(&self, ctx: &SimCtx, event: u32) {
+        ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
+        let Closed { queues, service, network, warmup, requests, .. } = self.closed;
+        if event >= queues {
+            return;
+        }
+        let pair = &self.pairs[event as usize];
+        loop {
+            ctx.in_order();
+            let Some(sent) = pair.arrived.borrow_mut().pop_front() else { break };
+            ctx.spend(Spending::Guest, ctx.vary(service));
+            ctx.in_order();
+            let now = ctx.now();
+            pair.plan(ctx, now + TRANSMIT, AtNic::Sent);
+            let again = now + ctx.vary(network);
+            pair.plan(ctx, again, AtNic::Request(again));
+            let answered = self.answered.get() + 1;
+            self.answered.set(answered);
+            self.run.step();
+            self.run.requests.set(self.run.requests.get() + 1);
+            if self.run.measuring.get() {
+                self.run.responses.borrow_mut().push(now.saturating_sub(sent));
+            }
+            if answered == warmup.max(1) {
+                self.run.begin(ctx);
+            }
+            if (answered == warmup.max(1) + requests || self.run.stop.get()) && !self.stopped.replace(true) {
+                self.run.end(ctx);
+                for pair in &self.pairs {
+                    if let Some(core) = pair.waiting.take() {
+                        ctx.wake(core, now);
+                    }
+                }
+            }
+            if self.run.stop.get() {
+                break;
+            }
+        }
+    }
+}
+
+/// What the threads share.
+struct Shared<D: Design> {
+    bench: Bench<Sim, D>,
+    door: Door,
+    loop_: Loop,
+}
+
+impl<D: Design> Shared<D> {
+    fn vcpu(&self, ctx: &SimCtx, id: u32) {
+        ctx.runs_vcpu(id);
+        let run = &self.loop_.run;
+        let mut vcpu = self.bench.vm.run_vcpu(ctx, id);
+        loop {
+            ctx.forget_ipi();
+            ctx.in_order();
+            if run.stop.get() {
+                break;
+            }
+            if !vcpu.enter() {
+                continue;
+            }
+            let mut kicked = false;
+            while !kicked && let Some(intid) = vcpu.acknowledge() {
+                run.taken(ctx, intid);
+                self.loop_.handle(ctx, intid - FIRST_LPI);
+                vcpu.eoi(intid);
+                kicked = ctx.take_ipi();
+            }
+            let dry = vcpu.runs_dry();
+            vcpu.exit();
+            if !kicked && !dry {
+                // WFI.
+                self.bench.vm.block(ctx, vcpu.vcpu(), || run.stop.get());
+            }
+        }
+    }
+}

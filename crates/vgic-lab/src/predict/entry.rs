@@ -1,0 +1,93 @@
+//! [`Entry`]: how an MSI comes into the kernel, and what that costs beside the engine.
+//!
+//! - *direct*: a call of the library.
+//! - *ioctl* (`KVM_SIGNAL_MSI`): a system call, a copy of `struct kvm_msi`, and a reference on the VM's file taken and
+//!   dropped, which is one line shared by all senders.
+//! - *irqfd* (vhost, VFIO): a signalled eventfd, an SRCU section, a look at the irqfd's routing entry under its sequence
+//!   counter; a miss of the translation cache costs a hop to a workqueue.
+
+use vgic_core::platform::{Atomic, AtomicInt, Layout, PlainCell};
+use vgic_core::{Design, Msi, Order, Pair, Platform, Vm};
+use vgic_sim::{AtomicU64, Cell, Sim, SimCtx};
+
+/// How an MSI comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A call.
+    Direct,
+    /// A system call for each.
+    Ioctl(FileReference),
+    /// An eventfd.
+    Irqfd,
+}
+
+/// How the reference on the VM's file is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileReference {
+    /// A load and a compare-and-swap until it works, to take it and to drop it.
+    CompareAndSwap,
+    /// An atomic add each.
+    Add,
+    /// Not at all (a process with one thread).
+    None,
+}
+
+/// What senders share on their way in.
+pub(super) struct Door {
+    entry: Entry,
+    f_count: AtomicU64,
+    /// The routing entry of each device's irqfd.
+    routes: Box<[Cell<u64>]>,
+}
+
+impl Door {
+    pub(super) fn new(entry: Entry, devices: u32) -> Self {
+        let route = |_| Sim::embed("kvm_kernel_irqfd", |l| l.cell("irq_entry", 0_u64));
+        Door { entry, f_count: Sim::embed("file", |l| l.u64("f_count", 1)), routes: (0..devices).map(route).collect() }
+    }
+
+    /// Sends; true if it was taken.
+    pub(super) fn send<D: Design>(&self, vm: &Vm<Sim, D>, ctx: &SimCtx, msi: &Msi, device: u32) -> bool {
+        let costs = ctx.costs();
+        match self.entry {
+            Entry::Direct => vm.inject_msi(ctx, msi) == Ok(true),
+            Entry::Ioctl(reference) => {
+                ctx.work(costs.syscall / 2);
+                self.count_file(ctx, reference, 1);
+                ctx.work(costs.copy);
+                let taken = vm.inject_msi(ctx, msi) == Ok(true);
+                self.count_file(ctx, reference, u64::MAX);
+                ctx.work(costs.syscall - costs.syscall / 2);
+                taken
+            }
+            Entry::Irqfd => {
+                ctx.work(costs.irqfd);
+                Sim::srcu_read_lock(ctx);
+                self.routes[device as usize].get(ctx);
+                let hit = vm.inject_cached(ctx, msi);
+                Sim::srcu_read_unlock(ctx);
+                hit || {
+                    ctx.work(costs.workqueue_hop);
+                    vm.inject_uncached(ctx, msi) == Ok(true)
+                }
+            }
+        }
+    }
+
+    /// Takes a reference on the file, or drops one (`delta` is minus one, wrapping).
+    fn count_file(&self, ctx: &SimCtx, how: FileReference, delta: u64) {
+        let order = Order::SeqCst(Pair::RefDrop);
+        match how {
+            FileReference::None => {}
+            FileReference::Add => {
+                self.f_count.fetch_add(ctx, delta, order);
+            }
+            FileReference::CompareAndSwap => {
+                let mut seen = self.f_count.load(ctx, Order::Relaxed);
+                while let Err(found) = self.f_count.compare_exchange(ctx, seen, seen.wrapping_add(delta), order) {
+                    seen = found;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! [`Flood`]: the load of `vgic_lpi_stress`: every device sends every event, over and over.
+
+use super::entry::{Door, Entry};
+use super::outcome::Outcome;
+use super::run::{Run, check_free, world};
+use super::{Predict, Setting, gicv4};
+use crate::bench::{Bench, Guest, Load, message};
+use crate::host::{Refused, in_range};
+use crate::sample::Poll;
+use crate::stress::Failure;
+use std::rc::Rc;
+use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
+use vgic_core::vcpu::MAX_LIST_REGISTERS;
+use vgic_core::vm::MAX_VCPUS;
+use vgic_core::{Design, Platform};
+use vgic_sim::report::Spending;
+use vgic_sim::{Ps, Sim, SimCtx};
+
+/// The load.
+#[derive(Clone, Copy, Debug)]
+pub struct Flood {
+    /// What is mapped.
+    pub load: Load,
+    /// Rounds of each sender.
+    pub iterations: u64,
+    /// Rounds before that, which do not count.
+    pub warmup: u64,
+    /// How an MSI comes in.
+    pub entry: Entry,
+    /// Each sender sends once in so long; 0: as fast as it goes.
+    pub gap: Ps,
+}
+
+/// Longest gap between two sends: a second.
+const MAX_GAP: Ps = 1_000_000_000_000;
+
+impl Predict for Flood {
+    fn check(&self) -> Result<(), Refused> {
+        let load = &self.load;
+        let lpis = u64::from(INTID_LIMIT - FIRST_LPI);
+        in_range("vcpus", u64::from(load.vcpus), 1, u64::from(MAX_VCPUS))?;
+        in_range("devices", u64::from(load.devices), 1, 1024)?;
+        in_range("events", u64::from(load.events), 1, 1 << 16)?;
+        in_range("list_registers", u64::from(load.list_registers), 1, MAX_LIST_REGISTERS as u64)?;
+        in_range("iterations", self.iterations, 1, 1 << 40)?;
+        in_range("warmup", self.warmup, 0, 1 << 40)?;
+        in_range("gap (ps)", self.gap, 0, MAX_GAP)?;
+        let all = u64::from(load.devices) * u64::from(load.events) + u64::from(load.mapped);
+        in_range("devices x events + mapped", all, 1, lpis)
+    }
+
+    fn threads(&self) -> u64 {
+        u64::from(self.load.vcpus) + u64::from(self.load.devices)
+    }
+
+    fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        let small = Load { vcpus: 1, devices: 1, events: 1, mapped: 0, ..self.load };
+        let short = Flood { load: small, iterations: 2, warmup: 0, gap: 0, ..*self };
+        check_free(setting, |setting| short.run::<D>(setting, &mut |_| true))?;
+        let world = world(setting);
+        let set_up = SimCtx::set_up(&world);
+        let bench = self.load.bench::<Sim, D>(&set_up)?;
+        let door = Door::new(self.entry, self.load.devices);
+        let run = Run::new(self.load.devices, self.rounds() * u64::from(self.load.devices));
+        let shared = Rc::new(Shared { flood: *self, bench, door, run });
+        for id in 0..self.load.vcpus {
+            let shared = Rc::clone(&shared);
+            world.spawn(&format!("vcpu{id}"), move |ctx| shared.vcpu(ctx, id));
+        }
+        for device in 0..self.load.devices {
+            let shared = Rc::clone(&shared);
+            world.spawn(&format!("sender{device}"), move |ctx| shared.sender(ctx, device));
+        }
+        if let Err(failure) = shared.run.drive(&world, poll) {
+            // What the VM's state is nobody knows.
+            std::mem::forget(shared);
+            return Err(failure);
+        }
+        let pending = shared.bench.vm.pending_count(&set_up);
+        let outcome = shared.run.outcome(&world, pending);
+        shared.bench.vm.destroy(&set_up);
+        Sim::rcu_barrier(&set_up);
+        Ok(outcome)
+    }
+
+    fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        gicv4::flood(self, setting, poll)
+    }
+}
+
+impl Flood {
+    pub(super) fn rounds(&self) -> u64 {
+        self.warmup + self.iterations
+    }
+}
+
+/// What the threads share.
+struct Shared<D: Design> {
+    flood: Flood,
+    bench: Bench<Sim, D>,
+    door: Door,
+    run: Rc<Run>,
+}
+
+impl<D: Design> Shared<D> {
+    fn sender(&self, ctx: &SimCtx, device: u32) {
+        let Flood { load, warmup, .. } = self.flood;
+        let mut pace = Pace::new(ctx, self.flood.gap);
+        for round in 0..self.flood.rounds() {
+            if round == warmup {
+                self.run.warmed_up(ctx);
+                pace = Pace::new(ctx, self.flood.gap);
+            }
+            for event in 0..load.events {
+                pace.wait(ctx);
+                let begin = ctx.now();
+                let intid = load.intid(device, event);
+                let number = self.run.sending(ctx, intid);
+                let taken = self.door.send(&self.bench.vm, ctx, &message(device, event), device);
+                if ctx.traces() {
+                    ctx.trace("send", &format!("LPI {intid}"), begin, Some(number));
+                }
+                if round >= warmup {
+                    self.run.accepted.set(self.run.accepted.get() + u64::from(taken));
+                }
+            }
+            self.run.step();
+            if self.run.stop.get() {
+                break;
+            }
+        }
+        if self.run.sender_done(ctx) {
+            self.bench.vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
+        }
+    }
+
+    fn vcpu(&self, ctx: &SimCtx, id: u32) {
+        ctx.runs_vcpu(id);
+        let mut vcpu = self.bench.vm.run_vcpu(ctx, id);
+        loop {
+            // An IPI of before disturbs the host, not this entry.
+            ctx.forget_ipi();
+            ctx.in_order();
+            if self.run.stop.get() {
+                break;
+            }
+            if !vcpu.enter() {
+                continue;
+            }
+            let entered = ctx.now();
+            // The look at pending signals that follows the mode: who stops everybody may have kicked before.
+            ctx.in_order();
+            while !self.run.stop.get() {
+                let mut kicked = false;
+                while self.flood.load.guest == Guest::Fixed && !kicked {
+                    let Some(intid) = vcpu.acknowledge() else { break };
+                    let begin = ctx.now();
+                    let number = self.run.taken(ctx, intid);
+                    ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
+                    vcpu.eoi(intid);
+                    if ctx.traces() {
+                        ctx.trace("deliver", &format!("LPI {intid}"), begin, Some(number));
+                    }
+                    kicked = ctx.take_ipi();
+                }
+                if kicked || ctx.take_ipi() || vcpu.runs_dry() {
+                    break;
+                }
+                ctx.wait_for_ipi(None);
+            }
+            ctx.trace("guest", "guest", entered, None);
+            vcpu.exit();
+        }
+    }
+}
+
+/// When a sender sends next.
+pub(super) struct Pace {
+    gap: Ps,
+    next: Ps,
+}
+
+impl Pace {
+    pub(super) fn new(ctx: &SimCtx, gap: Ps) -> Self {
+        // Senders do not march in step.
+        let next = if gap == 0 { 0 } else { ctx.now() + ctx.random(gap) };
+        Pace { gap, next }
+    }
+
+    pub(super) fn wait(&mut self, ctx: &SimCtx) {
+        if self.gap == 0 {
+            return;
+        }
+        if self.next > ctx.now() {
+            ctx.sleep_until(self.next, Spending::Idle);
+        }
+        self.next += ctx.vary(self.gap);
+    }
+}

@@ -1,0 +1,158 @@
+//! Direct injection (GICv4): the bound that software injection is compared with.
+//!
+//! The ITS translates one LPI after the other, each in a fixed time, and delivers it to a resident vCPU without the host. A
+//! vCPU that does not run is woken by a doorbell interrupt. Three parameters of the machine say all: `gicv4_translate`,
+//! `gicv4_deliver`, `gicv4_doorbell`. A device's write is posted: it waits only while the ITS is busy with earlier ones.
+
+use super::Setting;
+use super::flood::{Flood, Pace};
+use super::outcome::Outcome;
+use super::run::{Run, world};
+use crate::bench::Guest;
+use crate::sample::Poll;
+use crate::stress::Failure;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use vgic_core::irq::FIRST_LPI;
+use vgic_core::{Event, Platform};
+use vgic_sim::report::Spending;
+use vgic_sim::{Ps, Sim, SimCtx};
+
+/// What is pending for a vCPU, by the time from which on it can be taken.
+type Pending = BTreeSet<(Ps, u32)>;
+
+/// The ITS and the vCPUs' pending tables, in hardware.
+pub(super) struct Hardware {
+    free_at: Cell<Ps>,
+    /// Of each vCPU.
+    pending: Box<[RefCell<Pending>]>,
+    /// Whether each LPI is pending.
+    is_pending: RefCell<BTreeSet<u32>>,
+    /// The core of each vCPU that waits.
+    waiting: Box<[Cell<Option<u32>>]>,
+}
+
+impl Hardware {
+    pub(super) fn new(vcpus: u32) -> Self {
+        Hardware {
+            free_at: Cell::new(0),
+            pending: (0..vcpus).map(|_| RefCell::default()).collect(),
+            is_pending: RefCell::default(),
+            waiting: (0..vcpus).map(|_| Cell::new(None)).collect(),
+        }
+    }
+
+    /// A device's write.
+    pub(super) fn send(&self, ctx: &SimCtx, intid: u32, vcpu: u32) {
+        Sim::count(ctx, Event::Sent);
+        ctx.in_order();
+        let begin = ctx.now().max(self.free_at.get());
+        ctx.spend(Spending::Queueing, begin - ctx.now());
+        self.free_at.set(begin + ctx.costs().gicv4_translate);
+        if !self.is_pending.borrow_mut().insert(intid) {
+            return Sim::count(ctx, Event::Coalesced);
+        }
+        let at = self.free_at.get() + ctx.costs().gicv4_deliver;
+        self.pending[vcpu as usize].borrow_mut().insert((at, intid));
+        if let Some(core) = self.waiting[vcpu as usize].get() {
+            ctx.wake(core, at);
+        }
+    }
+
+    /// A vCPU takes what has come; `None` if nothing has yet.
+    pub(super) fn take(&self, ctx: &SimCtx, vcpu: u32) -> Option<u32> {
+        ctx.in_order();
+        let mut pending = self.pending[vcpu as usize].borrow_mut();
+        let first = *pending.first()?;
+        if first.0 > ctx.now() {
+            return None;
+        }
+        pending.pop_first();
+        self.is_pending.borrow_mut().remove(&first.1);
+        Sim::count(ctx, Event::Delivered);
+        Some(first.1)
+    }
+
+    /// The vCPU's core waits until something comes, or somebody wakes it.
+    pub(super) fn wait(&self, ctx: &SimCtx, vcpu: u32) {
+        let next = self.pending[vcpu as usize].borrow().first().map(|(at, _)| *at);
+        match next {
+            Some(at) => ctx.sleep_until(at, Spending::Guest),
+            None => {
+                self.waiting[vcpu as usize].set(Some(ctx.number()));
+                ctx.block("in the guest");
+                self.waiting[vcpu as usize].set(None);
+            }
+        }
+    }
+
+    /// Everybody who waits goes on.
+    pub(super) fn wake_all(&self, ctx: &SimCtx) {
+        self.waiting.iter().filter_map(Cell::get).for_each(|core| ctx.wake(core, ctx.now()));
+    }
+
+    pub(super) fn pending(&self) -> u64 {
+        self.is_pending.borrow().len() as u64
+    }
+}
+
+pub(super) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+    let flood = *flood;
+    let world = world(setting);
+    let run = Run::new(flood.load.devices, flood.rounds() * u64::from(flood.load.devices));
+    let hardware = Rc::new(Hardware::new(flood.load.vcpus));
+    for id in 0..flood.load.vcpus {
+        let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
+        world.spawn(&format!("vcpu{id}"), move |ctx| {
+            while !run.stop.get() {
+                let taken = if flood.load.guest == Guest::Fixed { hardware.take(ctx, id) } else { None };
+                match taken {
+                    Some(intid) => {
+                        let begin = ctx.now();
+                        let number = run.taken(ctx, intid);
+                        ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
+                        ctx.trace("deliver", &format!("LPI {intid}"), begin, Some(number));
+                    }
+                    None if flood.load.guest == Guest::Fixed => hardware.wait(ctx, id),
+                    None => {
+                        hardware.waiting[id as usize].set(Some(ctx.number()));
+                        ctx.block("in the guest");
+                    }
+                }
+            }
+        });
+    }
+    for device in 0..flood.load.devices {
+        let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
+        world.spawn(&format!("sender{device}"), move |ctx| {
+            let mut pace = Pace::new(ctx, flood.gap);
+            for round in 0..flood.rounds() {
+                if round == flood.warmup {
+                    run.warmed_up(ctx);
+                    pace = Pace::new(ctx, flood.gap);
+                }
+                for event in 0..flood.load.events {
+                    pace.wait(ctx);
+                    let intid = flood.load.intid(device, event);
+                    let begin = ctx.now();
+                    let number = run.sending(ctx, intid);
+                    let target =
+                        if flood.load.guest == Guest::Fixed { (intid - FIRST_LPI) % flood.load.vcpus } else { 0 };
+                    hardware.send(ctx, intid, target);
+                    ctx.trace("send", &format!("LPI {intid}"), begin, Some(number));
+                    run.accepted.set(run.accepted.get() + u64::from(round >= flood.warmup));
+                }
+                run.step();
+                if run.stop.get() {
+                    break;
+                }
+            }
+            if run.sender_done(ctx) {
+                hardware.wake_all(ctx);
+            }
+        });
+    }
+    run.drive(&world, poll)?;
+    Ok(run.outcome(&world, hardware.pending()))
+}

@@ -1,0 +1,75 @@
+//! Workloads in virtual time: the same engine on a machine that is not at hand.
+//!
+//! - [`Flood`]: the load of `vgic_lpi_stress`: a sender a device, a vCPU a core; as fast as it goes, or a send every so often.
+//! - [`Closed`]: a load like redis-memtier: so many requests in flight, a time of service, an interrupt a completion.
+//!
+//! Either runs on a design of the engine or as `gicv4`: direct injection, where the ITS delivers without the host.
+
+mod closed;
+mod entry;
+mod flood;
+mod gicv4;
+mod outcome;
+mod run;
+
+pub use closed::Closed;
+pub use entry::{Entry, FileReference};
+pub use flood::Flood;
+pub use outcome::{Latency, Outcome};
+
+use crate::host::{Refused, check_design, in_range};
+use crate::sample::Poll;
+use crate::stress::Failure;
+use std::collections::BTreeSet;
+use vgic_core::{Design, with_design};
+use vgic_sim::Machine;
+
+/// What direct injection is called beside the designs.
+pub const GICV4: &str = "gicv4";
+
+/// What every prediction is told.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The machine.
+    pub machine: Machine,
+    /// Same seed, same result.
+    pub seed: u64,
+    /// Fields, lines and locks whose transfers cost nothing.
+    pub free: BTreeSet<String>,
+    /// How many events of a picture to keep.
+    pub trace: usize,
+    /// Run designs that are known to be unsound.
+    pub allow_unsound: bool,
+}
+
+/// A workload in virtual time.
+pub trait Predict {
+    /// Says what is wrong with it.
+    fn check(&self) -> Result<(), Refused>;
+    /// Threads that it has, a core each.
+    fn threads(&self) -> u64;
+    /// Runs it on a design.
+    fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
+    /// Runs it with direct injection.
+    fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
+
+    /// Runs it on the design of that name, or with direct injection.
+    fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        if design != GICV4 {
+            check_design(design, setting.allow_unsound)?;
+        }
+        self.check()?;
+        let cores = u64::from(setting.machine.cores);
+        in_range(
+            "threads (vCPUs and senders, a core each; the machine's cores are the most)",
+            self.threads(),
+            1,
+            cores,
+        )?;
+        if design == GICV4 {
+            return self.run_gicv4(setting, poll);
+        }
+        with_design!(design, D => self.run::<D>(setting, poll))
+            .unwrap_or_else(|| Err(Refused::UnknownDesign(design.to_owned()).into()))
+    }
+}

@@ -1,0 +1,693 @@
+//! [`World`]: cores in virtual time. The core with the smallest clock runs, by number if several have it, and runs on
+//! while it stays the smallest.
+//!
+//! Each core is a coroutine with a clock of its own. It stops at an access if another core's next event comes before, and
+//! where it has to wait. So everything happens in the order of time, and the same seed gives the same run on every host.
+//!
+//! A core is *ready* (it has one event, at which it goes on), waits for a *line* (the grant is its event), for its stores
+//! to *drain*, or is *blocked* until another one wakes it. Nothing else ever has an event of a core, so none is told twice.
+
+use crate::atomics::AtomicU64;
+use crate::ctx::SimCtx;
+use crate::field::Field;
+use crate::locks::LockState;
+use crate::machine::{Machine, Ps};
+use crate::memory::{Effect, LineId, Memory, Outcome, Want};
+use crate::place::Places;
+use crate::rcu::Rcu;
+use crate::report::{Spending, Spent, Tally, ThreadKind, Threads};
+use crate::trace::{Trace, TraceEvent};
+use core::cell::{Cell, OnceCell, RefCell};
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::rc::Rc;
+use vgic_core::Event;
+
+/// Stack of a core.
+const STACK: usize = 64 << 10;
+/// Bits of an event's key that name the core.
+const CORE_BITS: u32 = 11;
+/// An event without a line.
+const NO_LINE: u32 = u32::MAX;
+/// The request was detached.
+const DETACHED: u32 = 1 << 31;
+/// Accesses without any LPI sent or delivered after which a run is taken to go round in circles.
+const PATIENCE: u64 = 5_000_000;
+/// How many accesses of each core are remembered, for the report on a run that is stuck.
+const REMEMBERED: usize = 6;
+const NO_LOCK: u32 = u32::MAX;
+
+type Thread = Coroutine<(), (), (), DefaultStack>;
+/// When and for which core (the key), and which line is granted.
+type Next = Reverse<(u64, u32)>;
+
+/// What a core waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Its event.
+    Ready,
+    /// A line; the grant is its event.
+    Line,
+    /// That so many of its stores at most are on their way, and none to this line.
+    Drain { most: usize, line: LineId },
+    /// Somebody to wake it.
+    Blocked(&'static str),
+    /// Nothing any more.
+    Done,
+}
+
+/// A core.
+pub(crate) struct Core {
+    pub(crate) number: u32,
+    pub(crate) name: String,
+    pub(crate) kind: ThreadKind,
+    clock: Cell<Ps>,
+    state: Cell<State>,
+    /// How long it waits for its turn at a line.
+    queued: Cell<Ps>,
+    /// What the time goes to while it is suspended.
+    on: Cell<Spending>,
+    yielder: Cell<*const Yielder<(), ()>>,
+    thread: RefCell<Option<Thread>>,
+    /// Lines to which stores are on their way.
+    stores: RefCell<Vec<LineId>>,
+    /// The line whose next write it waits for.
+    watches: Cell<LineId>,
+    /// It waits for this lock: that is where its time goes.
+    waits_for: Cell<u32>,
+    pub(crate) held: RefCell<Vec<u32>>,
+    /// States of the mutexes that it holds.
+    pub(crate) mutexes: RefCell<Vec<u32>>,
+    /// Since when, while a picture is made.
+    pub(crate) held_since: RefCell<Vec<Ps>>,
+    pub(crate) asleep: Cell<bool>,
+    /// Depth of RCU read sections.
+    pub(crate) section: Cell<u32>,
+    pub(crate) section_begun: Cell<Ps>,
+    pub(crate) srcu: OnceCell<[AtomicU64; 2]>,
+    /// When an IPI arrives.
+    ipi: Cell<Option<Ps>>,
+    events: [Cell<u64>; Event::COUNT],
+    random: Cell<u64>,
+    pub(crate) spent: Spent,
+    last: RefCell<[(u32, bool); REMEMBERED]>,
+    last_at: Cell<usize>,
+}
+
+/// Why a run did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// `deadlock` or `livelock`.
+    pub what: &'static str,
+    /// A line a core: what it waits for, holds, and did last.
+    pub cores: Vec<String>,
+}
+
+/// A simulated machine that runs.
+pub struct World {
+    pub(crate) machine: Machine,
+    memory: RefCell<Memory>,
+    cores: RefCell<Vec<Rc<Core>>>,
+    heap: RefCell<BinaryHeap<Next>>,
+    /// The smallest key of the heap.
+    next: Cell<u64>,
+    now: Cell<Ps>,
+    running: Cell<usize>,
+    pub(crate) places: RefCell<Places>,
+    pub(crate) rcu: RefCell<Rcu>,
+    pub(crate) locks: RefCell<Vec<LockState>>,
+    pub(crate) tally: RefCell<Tally>,
+    pub(crate) trace: RefCell<Trace>,
+    /// Which core runs a vCPU.
+    vcpus: RefCell<Vec<u32>>,
+    pub(crate) warnings: RefCell<Vec<&'static str>>,
+    seed: u64,
+    accesses: Cell<u64>,
+    /// Accesses when an LPI was last sent or delivered.
+    progress: Cell<u64>,
+    measured_from: Cell<Ps>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+}
+
+fn key(at: Ps, core: u32) -> u64 {
+    at << CORE_BITS | u64::from(core)
+}
+
+impl World {
+    /// A machine; it is the one that this thread of the host makes objects for, until the next. `free`: fields
+    /// (`vgic_irq.refcount`), lines (`vgic_irq[0]`) and locks whose transfers cost nothing. `trace`: how many events to keep.
+    pub fn new(machine: Machine, seed: u64, free: BTreeSet<String>, trace: usize) -> Rc<World> {
+        let world = Rc::new(World {
+            machine,
+            memory: RefCell::default(),
+            cores: RefCell::default(),
+            heap: RefCell::default(),
+            next: Cell::new(u64::MAX),
+            now: Cell::new(0),
+            running: Cell::new(0),
+            places: RefCell::default(),
+            rcu: RefCell::new(Rcu::new(seed)),
+            locks: RefCell::default(),
+            tally: RefCell::new(Tally::new(free)),
+            trace: RefCell::new(Trace { limit: trace, events: Vec::new() }),
+            vcpus: RefCell::default(),
+            warnings: RefCell::default(),
+            seed,
+            accesses: Cell::new(0),
+            progress: Cell::new(0),
+            measured_from: Cell::new(0),
+        });
+        CURRENT.with(|current| current.replace(Some(Rc::clone(&world))));
+        world
+    }
+
+    /// The machine of this thread of the host.
+    pub(crate) fn current() -> Rc<World> {
+        CURRENT.with(|current| current.borrow().clone()).expect("a simulated machine")
+    }
+
+    /// It is not this thread's any more.
+    pub fn leave(&self) {
+        CURRENT.with(|current| current.take());
+    }
+
+    pub(crate) fn core(&self, number: u32) -> Rc<Core> {
+        Rc::clone(&self.cores.borrow()[number as usize])
+    }
+
+    pub(crate) fn every_core(&self) -> Vec<Rc<Core>> {
+        self.cores.borrow().clone()
+    }
+
+    pub(crate) fn know_line(&self, line: LineId) {
+        self.memory.borrow_mut().reach(line);
+    }
+
+    /// How many accesses there were.
+    pub fn accesses(&self) -> u64 {
+        self.accesses.get()
+    }
+
+    /// The time of the last event.
+    pub fn now(&self) -> Ps {
+        self.now.get()
+    }
+
+    /// Measuring begins: what was before is forgotten. Only the core that runs calls this.
+    pub(crate) fn measure(&self, from: Ps) {
+        self.measured_from.set(from);
+        self.tally.borrow_mut().forget();
+        self.cores.borrow().iter().for_each(|core| core.spent.forget());
+    }
+
+    /// Measuring ends: where the time went until now, of every thread.
+    pub fn measured(&self, until: Ps) -> Vec<Threads> {
+        let from = self.measured_from.get();
+        let mut kinds: Vec<Threads> = Vec::new();
+        for (kind, name) in ThreadKind::ALL {
+            let mut threads = Threads { name, ..Threads::default() };
+            for core in self.cores.borrow().iter().filter(|core| core.kind == kind) {
+                threads.count += 1;
+                let (by, locks) = core.spent.all();
+                let mut add = |name: &'static str, time: Ps| *threads.spent.entry(name.to_owned()).or_default() += time;
+                Spending::ALL.iter().zip(by).for_each(|((_, name), time)| add(name, time));
+                // A core that waits has not charged its waiting yet.
+                let waiting = core.state.get() != State::Done && until > core.clock.get();
+                let late = if waiting { until - core.clock.get().max(from) } else { 0 };
+                let lock = core.waits_for.get();
+                if lock == NO_LOCK {
+                    add(core.on.get().name(), late);
+                }
+                for (number, time) in locks.into_iter().enumerate() {
+                    let time = time + if number as u32 == lock { late } else { 0 };
+                    if time > 0 {
+                        let name = format!("lock {}", self.tally.borrow().lock_name(number as u32));
+                        *threads.spent.entry(name).or_default() += time;
+                    }
+                }
+            }
+            if threads.count > 0 {
+                kinds.push(threads);
+            }
+        }
+        kinds
+    }
+
+    /// What the fields and locks cost so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.borrow().clone()
+    }
+
+    /// The events of the picture.
+    pub fn take_trace(&self) -> Vec<TraceEvent> {
+        core::mem::take(&mut self.trace.borrow_mut().events)
+    }
+
+    /// Names of the cores.
+    pub fn core_names(&self) -> Vec<String> {
+        self.cores.borrow().iter().map(|core| core.name.clone()).collect()
+    }
+
+    /// What the engine warned about.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        self.warnings.borrow().clone()
+    }
+
+    /// Events counted by all cores.
+    pub fn events(&self) -> [u64; Event::COUNT] {
+        let mut sum = [0; Event::COUNT];
+        for core in self.cores.borrow().iter() {
+            sum.iter_mut().zip(core.events()).for_each(|(sum, count)| *sum += count);
+        }
+        sum
+    }
+
+    /// When measuring began.
+    pub fn measured_from(&self) -> Ps {
+        self.measured_from.get()
+    }
+}
+
+impl World {
+    // Running.
+
+    /// Starts a core. It begins with [`World::run`].
+    pub fn spawn(self: &Rc<Self>, name: &str, f: impl FnOnce(&SimCtx) + 'static) -> u32 {
+        let number = self.cores.borrow().len() as u32;
+        assert!(number < self.machine.cores, "the machine has only {} cores", self.machine.cores);
+        let core = Rc::new(Core {
+            number,
+            name: name.to_owned(),
+            kind: ThreadKind::of(name),
+            clock: Cell::new(self.now.get()),
+            state: Cell::new(State::Ready),
+            queued: Cell::new(0),
+            on: Cell::new(Spending::Idle),
+            yielder: Cell::new(core::ptr::null()),
+            thread: RefCell::new(None),
+            stores: RefCell::default(),
+            watches: Cell::new(NO_LINE),
+            waits_for: Cell::new(NO_LOCK),
+            held: RefCell::default(),
+            mutexes: RefCell::default(),
+            held_since: RefCell::default(),
+            asleep: Cell::new(false),
+            section: Cell::new(0),
+            srcu: OnceCell::new(),
+            section_begun: Cell::new(0),
+            ipi: Cell::new(None),
+            events: Default::default(),
+            random: Cell::new(scramble(self.seed, u64::from(number))),
+            spent: Spent::default(),
+            last: RefCell::new([(u32::MAX, false); REMEMBERED]),
+            last_at: Cell::new(0),
+        });
+        let ctx = SimCtx::new(Rc::clone(self), Rc::clone(&core));
+        let stack = DefaultStack::new(STACK).expect("memory for a stack");
+        let thread = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
+            ctx.core().yielder.set(yielder);
+            f(&ctx);
+            ctx.world.drain(ctx.core());
+        });
+        core.thread.replace(Some(thread));
+        self.push(core.clock.get(), number, NO_LINE);
+        self.cores.borrow_mut().push(core);
+        self.running.set(self.running.get() + 1);
+        number
+    }
+
+    /// Runs until every core has ended, and calls `now_and_then` from time to time. If it returns `Err`, the cores stay where
+    /// they are for ever: leak the world.
+    pub fn run(&self, mut now_and_then: impl FnMut()) -> Result<(), Stuck> {
+        let mut events = 0_u32;
+        while self.running.get() > 0 {
+            let Some(Reverse((key, line))) = self.heap.borrow_mut().pop() else { return Err(self.stuck("deadlock")) };
+            self.refresh();
+            events = events.wrapping_add(1);
+            if events.is_multiple_of(1 << 14) {
+                now_and_then();
+                if self.accesses.get() - self.progress.get() > PATIENCE {
+                    return Err(self.stuck("livelock"));
+                }
+            }
+            let (at, number) = (key >> CORE_BITS, (key & ((1 << CORE_BITS) - 1)) as u32);
+            self.now.set(at);
+            let core = self.core(number);
+            if line != NO_LINE {
+                self.memory.borrow_mut().grant(&self.machine, line & !DETACHED, number, at);
+                self.take_effects();
+                if line & DETACHED != 0 {
+                    let mut stores = core.stores.borrow_mut();
+                    stores.retain(|store| *store != line & !DETACHED);
+                    let State::Drain { most, line } = core.state.get() else { continue };
+                    if stores.len() > most || stores.contains(&line) {
+                        continue;
+                    }
+                }
+            }
+            core.clock.set(core.clock.get().max(at));
+            core.state.set(State::Ready);
+            let ended = {
+                let mut thread = core.thread.borrow_mut();
+                thread.as_mut().is_none_or(|thread| matches!(thread.resume(()), CoroutineResult::Return(())))
+            };
+            if ended {
+                core.thread.take();
+                core.state.set(State::Done);
+                self.running.set(self.running.get() - 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&self, at: Ps, core: u32, line: u32) {
+        let key = key(at, core);
+        self.heap.borrow_mut().push(Reverse((key, line)));
+        self.next.set(self.next.get().min(key));
+    }
+
+    fn refresh(&self) {
+        self.next.set(self.heap.borrow().peek().map_or(u64::MAX, |Reverse((key, _))| *key));
+    }
+
+    /// What the memory set off.
+    fn take_effects(&self) {
+        let mut memory = self.memory.borrow_mut();
+        for effect in memory.effects.drain(..) {
+            match effect {
+                Effect::Grant { at, core, line, queued, detached } => {
+                    if !detached {
+                        self.cores.borrow()[core as usize].queued.set(queued);
+                    }
+                    self.push(at, core, if detached { line | DETACHED } else { line });
+                }
+                Effect::Written { core, line } => {
+                    // It may have given up watching.
+                    let watches = self.cores.borrow()[core as usize].watches.get() == line;
+                    if watches {
+                        self.wake(core, self.now.get());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A blocked core goes on at a time, or at its own if that is later.
+    pub(crate) fn wake(&self, number: u32, at: Ps) {
+        let cores = self.cores.borrow();
+        let core = &cores[number as usize];
+        if let State::Blocked(_) = core.state.get() {
+            core.state.set(State::Ready);
+            self.push(at.max(core.clock.get()), number, NO_LINE);
+        }
+    }
+
+    /// Lets the others run until this core's next event; the time until then goes to `on`.
+    fn suspend(&self, core: &Core, state: State, on: Spending) {
+        let before = core.clock.get();
+        core.state.set(state);
+        core.on.set(on);
+        // SAFETY: X-01: the coroutine set it when it began, and runs: it is this one that calls.
+        unsafe { (*core.yielder.get()).suspend(()) }
+        core.charge(on, core.clock.get() - before.max(self.measured_from.get()));
+    }
+
+    /// Lets run whoever comes before this core.
+    #[inline]
+    pub(crate) fn in_order(&self, core: &Core) {
+        let now = core.clock.get();
+        // Now and then also the one that runs alone, so that somebody looks whether it gets anywhere.
+        if self.next.get() < key(now, core.number) || self.accesses.get().is_multiple_of(1 << 16) {
+            self.push(now, core.number, NO_LINE);
+            self.suspend(core, State::Ready, Spending::Hits);
+        } else {
+            self.now.set(now);
+        }
+    }
+
+    /// One access; returns when it takes effect.
+    #[inline]
+    pub(crate) fn access(&self, core: &Core, field: &Field, want: Want) {
+        if !self.begin(core, field, want != Want::Read) {
+            return;
+        }
+        let on_its_way = core.stores.borrow().contains(&field.line);
+        if on_its_way {
+            if want == Want::Read {
+                // From the core's own store buffer.
+                return;
+            }
+            self.wait_for_stores(core, usize::MAX, field.line);
+        }
+        let now = core.clock.get();
+        let outcome = self.memory.borrow_mut().access(&self.machine, field.line, core.number, want, false, now);
+        self.take_effects();
+        if outcome == Outcome::Hit {
+            return;
+        }
+        core.state.set(State::Line);
+        core.on.set(Spending::Transfers);
+        // SAFETY: X-01: as in `suspend`.
+        unsafe { (*core.yielder.get()).suspend(()) }
+        let stalled = core.clock.get() - now.max(self.measured_from.get());
+        let queued = core.queued.get().min(stalled);
+        core.charge(Spending::Queueing, queued);
+        core.charge(Spending::Transfers, stalled - queued);
+        self.tally.borrow_mut().miss(field, core.kind, want != Want::Read, stalled);
+    }
+
+    /// A store, which the core does not wait for while its store buffer has room.
+    #[inline]
+    pub(crate) fn store(&self, core: &Core, field: &Field) {
+        let room = self.machine.store_buffer as usize;
+        if room == 0 {
+            return self.access(core, field, Want::Write);
+        }
+        if !self.begin(core, field, true) || core.stores.borrow().contains(&field.line) {
+            return;
+        }
+        let now = core.clock.get();
+        let outcome = self.memory.borrow_mut().access(&self.machine, field.line, core.number, Want::Write, true, now);
+        self.take_effects();
+        if outcome == Outcome::Hit {
+            return;
+        }
+        core.stores.borrow_mut().push(field.line);
+        self.wait_for_stores(core, room, NO_LINE);
+        self.tally.borrow_mut().miss(field, core.kind, true, core.clock.get() - now);
+    }
+
+    /// What every access begins with; false if it costs nothing more.
+    #[inline]
+    fn begin(&self, core: &Core, field: &Field, write: bool) -> bool {
+        self.accesses.set(self.accesses.get() + 1);
+        core.spend(Spending::Hits, self.machine.step);
+        let at = core.last_at.get();
+        core.last.borrow_mut()[at % REMEMBERED] = (field.kind, write);
+        core.last_at.set(at + 1);
+        self.in_order(core);
+        self.tally.borrow_mut().access(field, write);
+        !field.free
+    }
+
+    /// Waits until at most so many stores are on their way, and none to a line.
+    fn wait_for_stores(&self, core: &Core, most: usize, line: LineId) {
+        let wait = {
+            let stores = core.stores.borrow();
+            stores.len() > most || stores.contains(&line)
+        };
+        if wait {
+            self.suspend(core, State::Drain { most, line }, Spending::Transfers);
+        }
+    }
+
+    /// Waits until every store of the core is done: a barrier, a release.
+    #[inline]
+    pub(crate) fn drain(&self, core: &Core) {
+        self.wait_for_stores(core, 0, NO_LINE);
+    }
+
+    /// Waits for the next write to the line of a field that was just read.
+    pub(crate) fn wait_for_write(&self, core: &Core, field: &Field, why: &'static str) {
+        self.memory.borrow_mut().watch(field.line, core.number);
+        core.watches.set(field.line);
+        self.block(core, why, Spending::Queueing);
+        core.watches.set(NO_LINE);
+    }
+
+    /// Waits until somebody wakes it.
+    pub(crate) fn block(&self, core: &Core, why: &'static str, on: Spending) {
+        self.suspend(core, State::Blocked(why), on);
+    }
+
+    /// Sleeps until a time.
+    pub(crate) fn sleep_until(&self, core: &Core, at: Ps, on: Spending) {
+        if at > core.clock.get() {
+            core.asleep.set(true);
+            self.tell_spinners(core);
+            self.push(at, core.number, NO_LINE);
+            self.suspend(core, State::Ready, on);
+            core.asleep.set(false);
+        }
+    }
+
+    /// Who spins for a mutex of a core that goes to sleep looks again.
+    fn tell_spinners(&self, core: &Core) {
+        for mutex in core.mutexes.borrow().iter() {
+            let spinners = self.locks.borrow()[*mutex as usize].queue.clone();
+            spinners.into_iter().for_each(|spinner| self.wake(spinner, core.clock.get()));
+        }
+    }
+
+    // IPIs.
+
+    /// This core runs a vCPU from now on.
+    pub(crate) fn runs_vcpu(&self, core: u32, vcpu: u32) {
+        let mut vcpus = self.vcpus.borrow_mut();
+        if vcpus.len() <= vcpu as usize {
+            vcpus.resize(vcpu as usize + 1, u32::MAX);
+        }
+        vcpus[vcpu as usize] = core;
+    }
+
+    /// An IPI to the core of a vCPU, sent at a time.
+    pub(crate) fn send_ipi(&self, vcpu: u32, sent: Ps) {
+        let Some(&number) = self.vcpus.borrow().get(vcpu as usize).filter(|core| **core != u32::MAX) else { return };
+        let at = sent + self.machine.work.ipi_latency;
+        let core = self.core(number);
+        core.ipi.set(Some(core.ipi.get().map_or(at, |before| before.min(at))));
+        if core.state.get() == State::Blocked(IN_GUEST) {
+            self.wake(number, at);
+        }
+    }
+
+    /// Whether an IPI has arrived; then it is taken.
+    pub(crate) fn take_ipi(&self, core: &Core) -> bool {
+        let arrived = core.ipi.get().is_some_and(|at| at <= core.clock.get());
+        if arrived {
+            core.ipi.set(None);
+            core.spend(Spending::Ipi, self.machine.work.ipi_receive);
+        }
+        arrived
+    }
+
+    /// An IPI that is under way finds the guest not running.
+    pub(crate) fn forget_ipi(&self, core: &Core) {
+        if core.ipi.take().is_some() {
+            core.spend(Spending::Ipi, self.machine.work.ipi_receive);
+        }
+    }
+
+    /// The guest runs until an IPI comes, or until `until` if that is sooner.
+    pub(crate) fn wait_for_ipi(&self, core: &Core, until: Option<Ps>) {
+        // Nobody sends one at a time that is before this core's.
+        self.in_order(core);
+        match (core.ipi.get(), until) {
+            (None, None) => self.block(core, IN_GUEST, Spending::Guest),
+            (ipi, until) => {
+                let at = ipi.unwrap_or(Ps::MAX).min(until.unwrap_or(Ps::MAX));
+                if at > core.clock.get() {
+                    self.push(at, core.number, NO_LINE);
+                    self.suspend(core, State::Ready, Spending::Guest);
+                }
+            }
+        }
+    }
+
+    fn stuck(&self, what: &'static str) -> Stuck {
+        let tally = self.tally.borrow();
+        let cores = self.cores.borrow();
+        let describe = |core: &Rc<Core>| {
+            let doing = match core.state.get() {
+                State::Ready => "runs".to_owned(),
+                State::Line => "waits for a line".to_owned(),
+                State::Drain { .. } => "waits for its stores".to_owned(),
+                State::Blocked(why) => format!("waits: {why}"),
+                State::Done => return None,
+            };
+            let held: Vec<_> = core.held.borrow().iter().map(|lock| tally.lock_name(*lock)).collect();
+            let held = if held.is_empty() { "nothing".to_owned() } else { held.join(", ") };
+            let count = core.last_at.get().min(REMEMBERED);
+            let recent = (core.last_at.get() - count..core.last_at.get()).map(|at| core.last.borrow()[at % REMEMBERED]);
+            let recent: Vec<_> = recent
+                .map(|(kind, write)| {
+                    let (class, name) = tally.field_name(kind);
+                    format!("{} {class}.{name}", if write { "write" } else { "read" })
+                })
+                .collect();
+            Some(format!("{} {doing}; holds {held}; last: {}", core.name, recent.join(", ")))
+        };
+        Stuck { what, cores: cores.iter().filter_map(describe).collect() }
+    }
+
+    /// The guest goes forward: not a livelock.
+    pub(crate) fn note_progress(&self) {
+        self.progress.set(self.accesses.get());
+    }
+}
+
+/// Why a vCPU in the guest waits.
+const IN_GUEST: &str = "in the guest, for an IPI";
+
+/// A number that looks like chance, never zero.
+pub(crate) fn scramble(seed: u64, stream: u64) -> u64 {
+    let mut x = seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ x >> 31) | 1
+}
+
+/// The next number of a stream, below `limit`, which is not zero.
+pub(crate) fn draw(state: &Cell<u64>, limit: u64) -> u64 {
+    let mut x = state.get();
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    state.set(x);
+    (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % limit
+}
+
+impl Core {
+    pub(crate) fn now(&self) -> Ps {
+        self.clock.get()
+    }
+
+    /// Time goes by.
+    #[inline]
+    pub(crate) fn spend(&self, on: Spending, time: Ps) {
+        self.clock.set(self.clock.get() + time);
+        self.charge(on, time);
+    }
+
+    #[inline]
+    fn charge(&self, on: Spending, time: Ps) {
+        match self.waits_for.get() {
+            NO_LOCK => self.spent.add(on, time),
+            lock => self.spent.add_lock(lock, time),
+        }
+    }
+
+    /// From now on its time goes to a lock; returns what it went to before.
+    pub(crate) fn waits_for(&self, lock: u32) -> u32 {
+        self.waits_for.replace(lock)
+    }
+
+    pub(crate) fn count(&self, event: Event) {
+        let counter = &self.events[event as usize];
+        counter.set(counter.get() + 1);
+    }
+
+    pub(crate) fn events(&self) -> [u64; Event::COUNT] {
+        core::array::from_fn(|event| self.events[event].get())
+    }
+
+    /// A random number below `limit`, which is not zero.
+    pub(crate) fn random(&self, limit: u64) -> u64 {
+        draw(&self.random, limit)
+    }
+}

@@ -1,0 +1,202 @@
+"""What a machine is made of: the parameters, their units and ranges, and a value with its source.
+
+Times are in nanoseconds here (grace periods in milliseconds), ratios are plain numbers. The core takes integers:
+picoseconds and thousandths.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vgic.errors import MachineError
+
+__all__ = ["PARAMETERS", "TIMES", "Parameter", "Value", "hint", "parse_value", "text_of"]
+
+#: Nanoseconds that each unit of time has.
+TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+#: Longest time that is taken, in nanoseconds: 10 s.
+_LONGEST = 1e10
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One thing that a machine has a value for."""
+
+    #: As in a profile, and as a keyword of :meth:`Machine.with_values`.
+    name: str
+    #: ``ns``, ``ms``, ``ratio``, ``count`` or ``choice``.
+    unit: str
+    #: What it is, in one line.
+    text: str
+    #: Smallest value.
+    low: float = 0.0
+    #: Largest value.
+    high: float = _LONGEST
+    #: What a choice may be.
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: object) -> float | int | str:
+        """``value`` as a number (or choice) in range, or :class:`MachineError`."""
+        if self.unit == "choice":
+            if not isinstance(value, str) or value not in self.choices:
+                raise MachineError(f"{self.name}: {value!r} is unknown (one of: {', '.join(self.choices)})")
+            return value
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            raise MachineError(f"{self.name}: {str(value)[:40]!r} is not a number")
+        if not self.low <= value <= self.high:
+            unit = f" {self.unit}" if self.unit in TIMES else ""
+            shown = f"{value:g}" if isinstance(value, float) or abs(value) < 1e15 else "a huge number"
+            if value < 0:
+                raise MachineError(f"{self.name}: {shown} is negative")
+            raise MachineError(f"{self.name}: {shown}{unit} is out of range {self.low:g} to {self.high:g}{unit}")
+        if self.unit == "count":
+            if not isinstance(value, int):
+                raise MachineError(f"{self.name}: {value!r} is not a whole number")
+            return value
+        return float(value)
+
+    def to_core(self, value: float | int | str) -> int | str:
+        """As the core takes it: picoseconds, thousandths, a count or a choice."""
+        if isinstance(value, str) or self.unit == "count":
+            return value if isinstance(value, str) else int(value)
+        if self.unit == "ratio":
+            return round(value * 1000)
+        return round(value * TIMES[self.unit] * 1000)
+
+
+def _time(name: str, text: str, low: float = 0.0) -> Parameter:
+    return Parameter(name, "ns", text, low)
+
+
+_ALL = (
+    _time("hit_load", "a load that hits the own cache"),
+    _time("hit_store", "a store that hits the own cache"),
+    _time("hit_rmw", "an atomic read-modify-write that hits the own cache"),
+    Parameter("shared_read", "ratio", "a clean copy of a line that others have, relative to the distance", high=10),
+    _time("read_occupancy", "how long one such copy keeps the line's home busy"),
+    Parameter("invalidate", "ratio", "to take a line from all who share it, relative to the farthest of them", high=10),
+    _time("memory", "to get a line that no cache has"),
+    _time("hold", "who got a line keeps it so long"),
+    _time("fence", "a full barrier"),
+    Parameter(
+        "atomics",
+        "choice",
+        "where atomics are executed: in the own cache, at the line's home if nobody asks for the result, or by load "
+        "and conditional store",
+        choices=("near", "far-store", "llsc"),
+    ),
+    _time("far_atomic", "an atomic executed at the line's home, for the core that asks"),
+    Parameter("spin_locks", "choice", "how spin locks hand over", choices=("qspinlock", "ticket")),
+    Parameter("store_buffer", "count", "stores that may be on their way; 0: each waits for its line", high=1024),
+    _time("rcu_section", "to enter and to leave a read section of RCU"),
+    Parameter("grace_period_min", "ms", "the shortest grace period of RCU", high=_LONGEST / 1e6),
+    Parameter("grace_period_max", "ms", "the longest grace period of RCU", high=_LONGEST / 1e6),
+    _time("relax", "one turn of a loop that waits", low=0.001),
+    _time("step", "the engine's own instructions between two shared accesses"),
+    Parameter("jitter", "ratio", "work takes longer or shorter by up to so much, at random", high=1),
+    _time("syscall", "entry and exit of a system call"),
+    _time("copy", "to copy the MSI from the caller"),
+    _time("kmalloc", "to allocate an object"),
+    _time("kfree", "to free an object"),
+    _time("ipi_send", "to send an IPI, for the sender"),
+    _time("ipi_latency", "until the IPI arrives"),
+    _time("ipi_receive", "to take the IPI, for the receiver"),
+    _time("wake", "to wake a sleeping thread, for the waker"),
+    _time("wake_latency", "until the woken thread runs"),
+    _time("world_switch_in", "the world switch into the guest"),
+    _time("world_switch_out", "the world switch out of the guest"),
+    _time("list_register_write", "to write a list register"),
+    _time("list_register_read", "to read a list register"),
+    _time("guest_access", "an access of the host to guest memory"),
+    _time("guest_interrupt", "the guest's handler of one interrupt: acknowledge, work, end"),
+    _time("bus_step", "a step of the binary search of the MMIO bus"),
+    _time("workqueue_hop", "an irqfd's miss: until the worker runs"),
+    _time("irqfd", "from a signalled eventfd to the irqfd's function, without shared accesses"),
+    _time("gicv4_translate", "GICv4: the ITS is busy with one LPI"),
+    _time("gicv4_deliver", "GICv4: until a resident vCPU sees the LPI"),
+    _time("gicv4_doorbell", "GICv4: from the doorbell interrupt on the host until the vCPU is woken"),
+)
+#: Every parameter but the distances, by name.
+PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _ALL}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value, in the unit of its parameter, and where it comes from."""
+
+    #: The number, or the choice.
+    value: float | int | str
+    #: As in :class:`Parameter`.
+    unit: str
+    #: Who says so, in words; ``given`` for what a caller has set.
+    source: str
+    #: Whether a published or own measurement says so, of this machine or of its kind of core.
+    verified: bool
+
+    def __str__(self) -> str:
+        """The value with its unit, to read."""
+        if self.unit in TIMES:
+            return f"{self.value:g} {self.unit}" if isinstance(self.value, float) else f"{self.value} {self.unit}"
+        return f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
+
+    def toml(self) -> str:
+        """As an inline table."""
+        value = quoted(self.value) if isinstance(self.value, str) else repr(self.value)
+        verified = "true" if self.verified else "false"
+        return f"{{ {self.unit} = {value}, source = {quoted(self.source)}, verified = {verified} }}"
+
+
+def quoted(text: str) -> str:
+    """A TOML string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """``did you mean ...?``, or all that is known."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}? (known: {', '.join(names)})" if close else f"known: {', '.join(names)}"
+
+
+def text_of(data: Mapping[str, Any], key: str, default: str, where: str = "") -> str:
+    """A text of one line, or ``default`` if there is none."""
+    text = data.get(key, default)
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise MachineError(f"{where}{key}: {str(text)[:40]!r} is not a text of one line")
+    return text
+
+
+def parse_value(parameter: Parameter, entry: object, source: str) -> Value:
+    """A value from its table in a profile; ``source`` is taken if the table names none."""
+    name = parameter.name
+    example = {
+        "ratio": "{ ratio = 0.5 }",
+        "count": "{ count = 8 }",
+        "choice": f"{{ choice = {quoted(parameter.choices[0]) if parameter.choices else ''} }}",
+    }.get(parameter.unit, f"{{ {parameter.unit} = 2.5 }}")
+    units = tuple(TIMES) if parameter.unit in TIMES else (parameter.unit,)
+    if not isinstance(entry, Mapping):
+        raise MachineError(f"{name}: write it with its unit, as {name} = {example}")
+    for key in entry:
+        if key not in (*units, "source", "verified"):
+            raise MachineError(f"{name}: unknown key {key[:40]!r}: {hint(key, (*units, 'source', 'verified'))}")
+    found = [unit for unit in units if unit in entry]
+    if len(found) != 1:
+        raise MachineError(f"{name}: {'two units' if found else 'no value'}; write {name} = {example}")
+    number = entry[found[0]]
+    if parameter.unit in TIMES and found[0] != parameter.unit and isinstance(number, (int, float)):
+        number = _converted(number, found[0], parameter.unit)
+    value = parameter.check(number)
+    verified = entry.get("verified", False)
+    if not isinstance(verified, bool):
+        raise MachineError(f"{name}: verified is true or false, not {str(verified)[:40]!r}")
+    return Value(value, parameter.unit, text_of(entry, "source", source, f"{name}: "), verified)
+
+
+def _converted(number: float | int, unit: str, into: str) -> float | int:
+    """In another unit of time; what is not a sane number stays what it is, and is refused later."""
+    if isinstance(number, bool) or not -1e12 < number < 1e12:
+        return number
+    return number * (TIMES[unit] / TIMES[into])
