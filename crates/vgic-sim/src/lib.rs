@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `machine` | what everything costs |
 //! | `memory`, `cores` | lines: who has them, who waits |
-//! | `world` | cores, clocks, events |
+//! | `world`, `queue` | cores, clocks, events |
 //! | `place`, `layout`, `field` | where objects lie, so that false sharing is real |
 //! | `atomics`, `locks`, `mutex`, `rcu` | the primitives |
 //! | `report`, `trace` | where the time went |
@@ -24,6 +24,7 @@ pub mod machine;
 mod memory;
 mod mutex;
 mod place;
+mod queue;
 mod rcu;
 pub mod report;
 mod trace;
@@ -133,7 +134,7 @@ impl Platform for Sim {
     }
     fn fence_acquire(_ctx: &SimCtx, _pair: Pair) {}
 
-    /// The core begins with [`World::run`].
+    /// The core begins with [`World::run`]; call it before.
     fn spawn(ctx: &SimCtx, name: &str, f: impl FnOnce(&SimCtx) + Send + 'static) -> Started {
         Started(ctx.world.spawn(name, f))
     }

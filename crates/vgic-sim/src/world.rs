@@ -14,25 +14,19 @@ use crate::locks::LockState;
 use crate::machine::{Machine, Ps};
 use crate::memory::{Effect, LineId, Memory, Outcome, Want};
 use crate::place::Places;
+use crate::queue::{NO_LINE, Next, Queue, key};
 use crate::rcu::Rcu;
 use crate::report::{Spending, Spent, Tally, ThreadKind, Threads};
 use crate::trace::{Trace, TraceEvent};
 use core::cell::{Cell, OnceCell, RefCell};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use vgic_core::Event;
 
 /// Stack of a core.
 const STACK: usize = 64 << 10;
-/// Bits of an event's key that name the core.
-const CORE_BITS: u32 = 11;
-/// An event without a line.
-const NO_LINE: u32 = u32::MAX;
-/// The request was detached.
-const DETACHED: u32 = 1 << 31;
 /// Accesses without any LPI sent or delivered after which a run is taken to go round in circles.
 const PATIENCE: u64 = 5_000_000;
 /// How many accesses of each core are remembered, for the report on a run that is stuck.
@@ -40,9 +34,6 @@ const REMEMBERED: usize = 6;
 const NO_LOCK: u32 = u32::MAX;
 
 type Thread = Coroutine<(), (), (), DefaultStack>;
-/// When and for which core (the key), and which line is granted.
-type Next = Reverse<(u64, u32)>;
-
 /// What a core waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -110,9 +101,7 @@ pub struct World {
     pub(crate) machine: Machine,
     memory: RefCell<Memory>,
     cores: RefCell<Vec<Rc<Core>>>,
-    heap: RefCell<BinaryHeap<Next>>,
-    /// The smallest key of the heap.
-    next: Cell<u64>,
+    queue: RefCell<Queue>,
     now: Cell<Ps>,
     running: Cell<usize>,
     pub(crate) places: RefCell<Places>,
@@ -134,20 +123,15 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
 }
 
-fn key(at: Ps, core: u32) -> u64 {
-    at << CORE_BITS | u64::from(core)
-}
-
 impl World {
     /// A machine; it is the one that this thread of the host makes objects for, until the next. `free`: fields
     /// (`vgic_irq.refcount`), lines (`vgic_irq[0]`) and locks whose transfers cost nothing. `trace`: how many events to keep.
     pub fn new(machine: Machine, seed: u64, free: BTreeSet<String>, trace: usize) -> Rc<World> {
         let world = Rc::new(World {
+            queue: RefCell::new(Queue::new(machine.cores)),
             machine,
             memory: RefCell::default(),
             cores: RefCell::default(),
-            heap: RefCell::default(),
-            next: Cell::new(u64::MAX),
             now: Cell::new(0),
             running: Cell::new(0),
             places: RefCell::default(),
@@ -276,7 +260,7 @@ impl World {
 impl World {
     // Running.
 
-    /// Starts a core. It begins with [`World::run`].
+    /// Starts a core. It begins with [`World::run`]; while that runs, nobody starts one.
     pub fn spawn(self: &Rc<Self>, name: &str, f: impl FnOnce(&SimCtx) + 'static) -> u32 {
         let number = self.cores.borrow().len() as u32;
         assert!(number < self.machine.cores, "the machine has only {} cores", self.machine.cores);
@@ -325,25 +309,28 @@ impl World {
     /// they are for ever: leak the world.
     pub fn run(&self, mut now_and_then: impl FnMut()) -> Result<(), Stuck> {
         let mut events = 0_u32;
+        // Nobody starts a core while they run.
+        let cores = self.cores.borrow();
         while self.running.get() > 0 {
-            let Some(Reverse((key, line))) = self.heap.borrow_mut().pop() else { return Err(self.stuck("deadlock")) };
-            self.refresh();
+            let Some(next) = self.queue.borrow_mut().pop() else { return Err(self.stuck("deadlock")) };
+            let Next { at, core: number, line, detached } = next;
             events = events.wrapping_add(1);
             if events.is_multiple_of(1 << 14) {
                 now_and_then();
-                if self.accesses.get() - self.progress.get() > PATIENCE {
-                    return Err(self.stuck("livelock"));
-                }
             }
-            let (at, number) = (key >> CORE_BITS, (key & ((1 << CORE_BITS) - 1)) as u32);
+            if self.accesses.get() - self.progress.get() > PATIENCE {
+                return Err(self.stuck("livelock"));
+            }
             self.now.set(at);
-            let core = self.core(number);
+            let core = &cores[number as usize];
             if line != NO_LINE {
-                self.memory.borrow_mut().grant(&self.machine, line & !DETACHED, number, at);
-                self.take_effects();
-                if line & DETACHED != 0 {
+                let mut memory = self.memory.borrow_mut();
+                memory.grant(&self.machine, line, number, at);
+                self.take_effects(&mut memory);
+                drop(memory);
+                if detached {
                     let mut stores = core.stores.borrow_mut();
-                    stores.retain(|store| *store != line & !DETACHED);
+                    stores.retain(|store| *store != line);
                     let State::Drain { most, line } = core.state.get() else { continue };
                     if stores.len() > most || stores.contains(&line) {
                         continue;
@@ -365,26 +352,21 @@ impl World {
         Ok(())
     }
 
-    fn push(&self, at: Ps, core: u32, line: u32) {
-        let key = key(at, core);
-        self.heap.borrow_mut().push(Reverse((key, line)));
-        self.next.set(self.next.get().min(key));
-    }
-
-    fn refresh(&self) {
-        self.next.set(self.heap.borrow().peek().map_or(u64::MAX, |Reverse((key, _))| *key));
+    fn push(&self, at: Ps, core: u32, line: LineId) {
+        self.queue.borrow_mut().push(at, core, line);
     }
 
     /// What the memory set off.
-    fn take_effects(&self) {
-        let mut memory = self.memory.borrow_mut();
+    fn take_effects(&self, memory: &mut Memory) {
         for effect in memory.effects.drain(..) {
             match effect {
                 Effect::Grant { at, core, line, queued, detached } => {
-                    if !detached {
+                    if detached {
+                        self.queue.borrow_mut().push_detached(at, core, line);
+                    } else {
                         self.cores.borrow()[core as usize].queued.set(queued);
+                        self.push(at, core, line);
                     }
-                    self.push(at, core, if detached { line | DETACHED } else { line });
                 }
                 Effect::Written { core, line } => {
                     // It may have given up watching.
@@ -421,8 +403,8 @@ impl World {
     #[inline]
     pub(crate) fn in_order(&self, core: &Core) {
         let now = core.clock.get();
-        // Now and then also the one that runs alone, so that somebody looks whether it gets anywhere.
-        if self.next.get() < key(now, core.number) || self.accesses.get().is_multiple_of(1 << 16) {
+        // Now and then also the one that runs alone stops, so that somebody looks whether it gets anywhere.
+        if self.queue.borrow().first() < key(now, core.number) || self.accesses.get().is_multiple_of(1 << 16) {
             self.push(now, core.number, NO_LINE);
             self.suspend(core, State::Ready, Spending::Hits);
         } else {
@@ -445,8 +427,12 @@ impl World {
             self.wait_for_stores(core, usize::MAX, field.line);
         }
         let now = core.clock.get();
-        let outcome = self.memory.borrow_mut().access(&self.machine, field.line, core.number, want, false, now);
-        self.take_effects();
+        let outcome = {
+            let mut memory = self.memory.borrow_mut();
+            let outcome = memory.access(&self.machine, field.line, core.number, want, false, now);
+            self.take_effects(&mut memory);
+            outcome
+        };
         if outcome == Outcome::Hit {
             return;
         }
@@ -472,8 +458,12 @@ impl World {
             return;
         }
         let now = core.clock.get();
-        let outcome = self.memory.borrow_mut().access(&self.machine, field.line, core.number, Want::Write, true, now);
-        self.take_effects();
+        let outcome = {
+            let mut memory = self.memory.borrow_mut();
+            let outcome = memory.access(&self.machine, field.line, core.number, Want::Write, true, now);
+            self.take_effects(&mut memory);
+            outcome
+        };
         if outcome == Outcome::Hit {
             return;
         }
