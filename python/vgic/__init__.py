@@ -10,6 +10,7 @@ from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, design, design
 from vgic.errors import (
     CommandError,
     ConservationError,
+    MachineError,
     MeasurementError,
     RecordingError,
     ResultError,
@@ -20,8 +21,10 @@ from vgic.errors import (
 )
 from vgic.history import Defect, DefectResult, defects, prove_history
 from vgic.its import CommandFault, ItsFrame
+from vgic.machines import Machine, machine, machines
 from vgic.measure import Effort
 from vgic.memory import GuestMemory
+from vgic.predict import GICV4, ClosedWorkload, PredictedWorkload, Prediction, predict
 from vgic.prove import Proof, ProofPlan, Scenario, Story, prove, scenarios
 from vgic.redist import RedistributorFrame
 from vgic.registers import GICR, GITS
@@ -38,8 +41,10 @@ __all__ = [
     "COMPARED_DESIGNS",
     "DEFAULT_DESIGN",
     "GICR",
+    "GICV4",
     "GITS",
     "Check",
+    "ClosedWorkload",
     "CommandError",
     "CommandFault",
     "ConservationError",
@@ -50,7 +55,11 @@ __all__ = [
     "GuestMemory",
     "Its",
     "ItsFrame",
+    "Machine",
+    "MachineError",
     "MeasurementError",
+    "PredictedWorkload",
+    "Prediction",
     "Proof",
     "ProofPlan",
     "Recording",
@@ -82,6 +91,9 @@ __all__ = [
     "defects",
     "design",
     "designs",
+    "machine",
+    "machines",
+    "predict",
     "prove",
     "prove_history",
     "read_recording",

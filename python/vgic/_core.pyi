@@ -5,7 +5,7 @@ an ITS command that the architecture rejects raises :class:`CommandError`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Self, TypedDict, final, type_check_only
+from typing import Any, NotRequired, Self, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -364,6 +364,121 @@ class ProofReport(TypedDict):
     bare: list[str]
     seconds: float
     stories: list[Told]
+
+@type_check_only
+class Window(TypedDict):
+    """Counts of the measured time, without the warm-up."""
+
+    sent: int
+    accepted: int
+    delivered: int
+    coalesced: int
+    dropped: int
+    pending_loaded: int
+    cache_hits: int
+    cache_misses: int
+    cache_evictions: int
+    guest_entries: int
+    guest_exits: int
+    entries_cancelled: int
+    kicks: int
+    wakes: int
+    migrations: int
+    grace_periods: int
+    requests: int  # answered, in a closed loop
+
+@type_check_only
+class Latency(TypedDict):
+    samples: int
+    mean_seconds: float
+    median_seconds: float
+    p99_seconds: float
+
+@type_check_only
+class ThreadTimes(TypedDict):
+    kind: str  # "sender", "vcpu", "other"
+    count: int
+    #: by category: "work", "hits", "transfers", "queueing", "lock NAME", "grace periods", "ipi", "guest", "idle"
+    seconds: dict[str, float]
+
+@type_check_only
+class ContendedField(TypedDict):
+    name: str
+    reads: int  # misses
+    writes: int
+    stall_seconds: float
+
+@type_check_only
+class ContendedLine(TypedDict):
+    object: str
+    line: int  # its number in the object
+    transfers: int
+    stall_seconds: float
+    fields: list[ContendedField]
+    writers: dict[str, int]  # misses by kind of thread
+    readers: dict[str, int]
+
+@type_check_only
+class LockTimes(TypedDict):
+    name: str
+    taken: int
+    wait_seconds: float
+
+#: Times are virtual; ``cpu_seconds`` is 0. Counts are of the whole run, but ``accepted`` of the measured time.
+@type_check_only
+class Prediction(Sample):
+    window: Window
+    accesses: int
+    latency: Latency
+    response: Latency
+    threads: list[ThreadTimes]
+    lines: list[ContendedLine]
+    locks: list[LockTimes]
+    fields: list[str]  # what ``free`` accepts
+    cores: list[str]
+    #: kind, core, name, begin and end in ps, number of the LPI or -1; only where a trace was asked for
+    trace: NotRequired[list[tuple[str, int, str, int, int, int]]]
+
+#: ``machine``: as ``vgic.machines.Machine.to_core`` gives it. ``design`` may be "gicv4".
+def predict(
+    design: str,
+    machine: dict[str, Any],
+    *,
+    vcpus: int,
+    devices: int,
+    events: int,
+    iterations: int,
+    warmup: int = 0,
+    guest: str = "fixed",  # "fixed" | "as-published"
+    entry: str = "direct",  # "direct" | "ioctl" | "irqfd"
+    gap_ps: int = 0,
+    f_count: str = "cas",  # "cas" | "add" | "none"
+    mapped: int = 0,
+    list_registers: int = 4,
+    seed: int = 1,
+    free: Sequence[str] = ...,
+    trace: int = 0,
+    allow_unsound: bool = False,
+    poll: Callable[[float], None] | None = None,
+) -> Prediction: ...
+def predict_closed(
+    design: str,
+    machine: dict[str, Any],
+    *,
+    vcpus: int,
+    queues: int,
+    in_flight: int,
+    service_ps: int,
+    network_ps: int,
+    requests: int,
+    warmup: int = 0,
+    entry: str = "irqfd",
+    list_registers: int = 4,
+    seed: int = 1,
+    free: Sequence[str] = ...,
+    allow_unsound: bool = False,
+    poll: Callable[[float], None] | None = None,
+) -> Prediction: ...
 
 #: (name, what meets what, bound) of each scenario of the model checker
 def scenarios() -> list[tuple[str, str, str]]: ...

@@ -100,24 +100,33 @@ def design(name: str) -> Design:
 
     Raises :class:`vgic.UnknownDesign` (a ``ValueError``) with close matches if there is none.
     """
+    return _find(name)
+
+
+def _find(name: str, also: tuple[str, ...] = ()) -> Design:
     table = _table()
     try:
         return table[name]
     except (KeyError, TypeError):
         pass
-    close = difflib.get_close_matches(str(name), table, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), [*table, *also], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "'vgic designs' lists all"
+    if also and not close:
+        hint += f"; {', '.join(also)} is known here besides"
     raise UnknownDesign(f"unknown design {str(name)!r}: {hint}") from None
 
 
-def check_names(names: Iterable[str], *, allow_unsound: bool = False) -> list[str]:
-    """Return ``names`` without repeats, in order, if each can run on real threads.
+def check_names(names: Iterable[str], *, allow_unsound: bool = False, also: tuple[str, ...] = ()) -> list[str]:
+    """Return ``names`` without repeats, in order, if each can run on real threads, or is one of ``also``.
 
     Raises :class:`vgic.UnknownDesign` or, unless ``allow_unsound``, :class:`vgic.UnsoundDesign`.
     """
     checked = []
     for name in dict.fromkeys(names):
-        row = design(name)
+        if name in also:
+            checked.append(name)
+            continue
+        row = _find(name, also)
         if row.unsound and not allow_unsound:
             raise UnsoundDesign(
                 f"design {name} is unsound ({row.defect.rstrip('.')}): it runs on real threads only with allow-unsound"

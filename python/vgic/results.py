@@ -83,6 +83,8 @@ class Sample:
 
 def _rate_of(mode: str, masked: bool) -> tuple[str, str]:
     """What a rate counts, and in which time."""
+    if mode == "closed":
+        return "requests", "seconds"
     amount = "delivered" if mode in ("lockstep", "recorded") and not masked else "accepted"
     return amount, "cpu_seconds" if mode in ("lockstep", "senders") else "seconds"
 
@@ -110,7 +112,8 @@ def make_sample(
         )
     mode = raw["mode"]
     what, clock = _rate_of(mode, masked)
-    amount, time = counts[what], counts[clock]
+    # Requests are counted in the measured time only, as what was accepted is.
+    amount, time = raw["window"][what] if mode == "closed" else counts[what], counts[clock]
     flags = []
     if time <= 0:
         flags.append("no time passed")
@@ -128,7 +131,7 @@ class Result:
     design: str
     #: Name of the workload; :attr:`ResultFile.workloads` has the rest.
     workload: str
-    #: ``live``, ``lockstep`` or ``senders``.
+    #: ``live``, ``lockstep`` or ``senders``; ``predicted`` or ``closed`` if nothing was measured.
     mode: str
     #: Median over the samples, with the quartiles; what it counts, says ``unit``.
     rate: float
@@ -144,6 +147,8 @@ class Result:
     #: Sums over the samples.
     counts: dict[str, float] = field(repr=False)
     samples: tuple[Sample, ...] = field(repr=False)
+    #: Of a prediction: machine, seeds, latency, where the time went (see :func:`vgic.predict.prediction_result`).
+    prediction: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def spread(self) -> float:
@@ -153,13 +158,20 @@ class Result:
     @property
     def grace_period_text(self) -> str:
         """How many grace periods the senders waited for, and how long. Waiting asleep takes no CPU time."""
-        count, waited = self.counts["grace_periods"], self.counts["grace_period_seconds"]
+        # In a prediction times are measured without the warm-up.
+        counts = self.prediction["window"] if self.prediction else self.counts
+        count, waited = counts["grace_periods"], self.counts["grace_period_seconds"] / self._runs
         each = 1e6 * waited / count if count else 0.0
         text = f"waited for {count:,.0f} grace periods of {each:.1f} us on average, one every "
-        text += f"{self.counts['sent'] / count if count else 0:,.0f} sends"
-        if self.mode != "live" and self.counts["seconds"]:
+        text += f"{counts['sent'] / count if count else 0:,.0f} sends"
+        if self.mode in ("lockstep", "senders") and self.counts["seconds"]:
             text += f"; {waited / self.counts['seconds']:.0%} of the wall time"
         return text
+
+    @property
+    def _runs(self) -> int:
+        """Runs that :attr:`counts` are the sums of, where the other counts are those of one."""
+        return len(self.samples) if self.prediction else 1
 
     @property
     def waited_for_grace_periods(self) -> bool:
@@ -198,6 +210,7 @@ class Result:
             **self.counts,
             "flags": self.flags,
             "samples": [sample.to_dict() for sample in self.samples],
+            **({"prediction": self.prediction} if self.prediction is not None else {}),
         }
 
     @classmethod
@@ -207,6 +220,7 @@ class Result:
         values: dict[str, Any] = {name: data[name] for name in (*names, "ratio", "ratio_low", "ratio_high")}
         values["counts"] = {name: data[name] for name in (*_COUNTS, *_TIMES)}
         values["samples"] = tuple(Sample.from_dict(sample) for sample in data["samples"])
+        values["prediction"] = data.get("prediction")
         return cls(**values)
 
 
@@ -219,6 +233,7 @@ def make_result(
     masked: bool = False,
     baseline: str | None = None,
     baseline_samples: Sequence[Sample] = (),
+    prediction: dict[str, Any] | None = None,
 ) -> Result:
     """Sum up samples. A ratio is made round by round: samples that were taken next to each other are compared."""
     used = [sample for sample in samples if sample.counts_for_medians]
@@ -241,14 +256,23 @@ def make_result(
         rate=rate.median,
         rate_low=rate.low,
         rate_high=rate.high,
-        unit=f"LPIs {what} a {'CPU second' if clock == 'cpu_seconds' else 'second'}",
+        unit=_unit(mode, what, clock),
         baseline=baseline if ratio else None,
         ratio=ratio.median if ratio else None,
         ratio_low=ratio.low if ratio else None,
         ratio_high=ratio.high if ratio else None,
         counts={name: sum(sample.counts[name] for sample in samples) for name in (*_COUNTS, *_TIMES)},
         samples=tuple(samples),
+        prediction=prediction,
     )
+
+
+def _unit(mode: str, what: str, clock: str) -> str:
+    if mode == "closed":
+        return "requests answered a second of virtual time"
+    if mode == "predicted":
+        return f"LPIs {what} a second of virtual time"
+    return f"LPIs {what} a {'CPU second' if clock == 'cpu_seconds' else 'second'}"
 
 
 def disturbed_samples(results: Sequence[Result]) -> tuple[int, int]:

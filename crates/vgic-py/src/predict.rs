@@ -194,28 +194,36 @@ fn by_kind<'py>(
 fn lines<'py>(py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyList>> {
     let mut lines: BTreeMap<(&str, u64), Vec<&FieldTally>> = BTreeMap::new();
     for field in outcome.tally.fields() {
-        if field.stalled > 0 || field.misses() > 0 {
+        if field.stalled() > 0 || field.misses() > 0 {
             lines.entry((field.class, field.line)).or_default().push(field);
         }
     }
     let mut lines: Vec<_> = lines.into_iter().collect();
-    let stalled = |fields: &[&FieldTally]| fields.iter().map(|field| field.stalled).sum::<u64>();
+    let stalled = |fields: &[&FieldTally]| fields.iter().map(|field| field.stalled()).sum::<u64>();
     lines.sort_by_key(|(_, fields)| std::cmp::Reverse(stalled(fields)));
     let list = PyList::empty(py);
     for ((class, line), mut fields) in lines {
-        fields.sort_by_key(|field| (std::cmp::Reverse(field.stalled), field.name));
+        fields.sort_by_key(|field| (std::cmp::Reverse(field.stalled()), field.name));
         let dict = PyDict::new(py);
         dict.set_item("object", class)?;
         dict.set_item("line", line)?;
         dict.set_item("transfers", fields.iter().map(|field| field.misses()).sum::<u64>())?;
         dict.set_item("stall_seconds", stalled(&fields) as f64 * PS)?;
+        let stalls = PyDict::new(py);
+        for (at, (_, name)) in ThreadKind::ALL.iter().enumerate() {
+            let sum: u64 = fields.iter().map(|field| field.stalls[at]).sum();
+            if sum > 0 {
+                stalls.set_item(name, sum as f64 * PS)?;
+            }
+        }
+        dict.set_item("stalls", stalls)?;
         let names = PyList::empty(py);
         for field in &fields {
             let one = PyDict::new(py);
             one.set_item("name", field.name)?;
             one.set_item("reads", field.reads.iter().sum::<u64>())?;
             one.set_item("writes", field.writes.iter().sum::<u64>())?;
-            one.set_item("stall_seconds", field.stalled as f64 * PS)?;
+            one.set_item("stall_seconds", field.stalled() as f64 * PS)?;
             names.append(one)?;
         }
         dict.set_item("fields", names)?;

@@ -135,9 +135,9 @@ impl SimCtx {
         self.world.sleep_until(self.core(), at, on);
     }
 
-    /// Waits until another core calls [`SimCtx::wake`].
-    pub fn block(&self, why: &'static str) {
-        self.world.block(self.core(), why, Spending::Idle);
+    /// Waits until another core calls [`SimCtx::wake`]; the time goes to `on`.
+    pub fn block(&self, why: &'static str, on: Spending) {
+        self.world.block(self.core(), why, on);
     }
 
     /// A core that waits goes on at a time.

@@ -171,7 +171,7 @@ impl Platform for Sim {
 }
 
 /// What [`vgic_core::platform::present_if`] calls an object that a design does not have.
-const ABSENT: &str = "absent";
+pub(crate) const ABSENT: &str = "absent";
 
 /// An object, with what its end needs. The value comes first, so its address is the object's.
 #[repr(C)]

@@ -133,11 +133,16 @@ pub struct FieldTally {
     pub reads: [u64; ThreadKind::COUNT],
     /// Writes that had to.
     pub writes: [u64; ThreadKind::COUNT],
-    /// How long they waited.
-    pub stalled: Ps,
+    /// How long they waited, by kind of thread.
+    pub stalls: [Ps; ThreadKind::COUNT],
 }
 
 impl FieldTally {
+    /// How long all waited.
+    pub fn stalled(&self) -> Ps {
+        self.stalls.iter().sum()
+    }
+
     /// Accesses that had to wait for the line.
     pub fn misses(&self) -> u64 {
         self.reads.iter().chain(&self.writes).sum()
@@ -211,7 +216,7 @@ impl Tally {
         let tally = &mut self.fields[field.kind as usize];
         let misses = if write { &mut tally.writes } else { &mut tally.reads };
         misses[by as usize] += 1;
-        tally.stalled += stalled;
+        tally.stalls[by as usize] += stalled;
     }
 
     pub(crate) fn took_lock(&mut self, number: u32, waited: Ps) {
@@ -242,8 +247,8 @@ impl Tally {
 
     /// What [`free`](crate::World::new) knows: fields, lines, and locks by their bare names.
     pub fn names(&self) -> BTreeSet<String> {
-        let fields =
-            self.fields.iter().flat_map(|f| [format!("{}.{}", f.class, f.name), format!("{}[{}]", f.class, f.line)]);
+        let there = self.fields.iter().filter(|f| f.class != crate::ABSENT);
+        let fields = there.flat_map(|f| [format!("{}.{}", f.class, f.name), format!("{}[{}]", f.class, f.line)]);
         fields.chain(self.locks.iter().map(|lock| lock.name.to_owned())).collect()
     }
 }

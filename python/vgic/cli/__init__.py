@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vgic import __version__
-from vgic.cli import compare, designs, its, prove, replay, stress, torture
+from vgic.cli import compare, designs, its, predict, prove, replay, stress, torture
 from vgic.errors import MeasurementError
 
 __all__ = ["app", "main"]
@@ -42,6 +42,7 @@ def _root(
 
 app.command("compare")(compare.compare)
 app.command("stress")(stress.stress)
+app.command("predict")(predict.predict_designs)
 app.command("prove")(prove.prove_designs)
 app.command("torture")(torture.torture)
 app.command("replay")(replay.replay)

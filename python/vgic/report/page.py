@@ -8,6 +8,8 @@ from markupsafe import Markup
 
 from vgic.designs import design
 from vgic.errors import UnknownDesign
+from vgic.explain import lines, locks, spent
+from vgic.predict import CHECKED, GICV4, GICV4_TEXT
 from vgic.report.svg import bar_chart
 from vgic.results import Result, ResultFile, disturbed_samples
 
@@ -19,6 +21,7 @@ def render(results: ResultFile) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["rate"] = _rate
     environment.filters["ratio"] = _ratio
+    environment.filters["time"] = _time
     text = (resources.files("vgic.report") / "page.html.j2").read_text(encoding="utf-8")
     cells: dict[str, dict[str, Result]] = {name: {} for name in results.designs}
     for result in results.results:
@@ -34,7 +37,29 @@ def render(results: ResultFile) -> str:
         waits=[r for r in results.results if r.waited_for_grace_periods],
         flagged=[r for r in results.results if r.doubts],
         disturbed=disturbed_samples(results.results),
+        predicted=bool(results.machine.get("predicted")),
+        explained=[_explain(result) for result in results.results if result.prediction],
+        gicv4=GICV4_TEXT if GICV4 in results.designs else "",
+        checked=CHECKED,
     )
+
+
+def _explain(result: Result) -> dict[str, Any]:
+    """Where the time of a prediction went."""
+    data = result.prediction or {}
+    kinds = spent(data)
+    shares: dict[str, list[float]] = {}
+    for number, kind in enumerate(kinds):
+        for name, share in kind.shares.items():
+            shares.setdefault(name, [0.0] * len(kinds))[number] = share
+    return {
+        "result": result,
+        "data": data,
+        "kinds": kinds,
+        "shares": dict(sorted(shares.items(), key=lambda row: [-share for share in row[1]])),
+        "locks": locks(data),
+        "lines": lines(data),
+    }
 
 
 def _describe(name: str) -> dict[str, Any]:
@@ -64,6 +89,13 @@ def _rate(rate: float) -> str:
         if rate >= size:
             return f"{rate / size:.3g}{unit}" if rate / size < 999.5 else f"{rate / size:.0f}{unit}"
     return f"{rate:.3g}"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("\N{MICRO SIGN}s", 1e-6)):
+        if seconds >= size * 0.9995:
+            return f"{seconds / size:.3g} {unit}" if seconds / size < 999.5 else f"{seconds / size:.0f} {unit}"
+    return f"{seconds * 1e9:.0f} ns" if seconds else "-"
 
 
 def _ratio(ratio: float) -> str:

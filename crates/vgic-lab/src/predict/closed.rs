@@ -1,7 +1,7 @@
 //! [`Closed`]: a load like redis-memtier on a VM with a multi-queue NIC that is assigned to it.
 //!
 //! So many requests are in flight. A request comes over the network and raises an RX interrupt of its queue. The queue's
-//! vCPU takes it, serves what has arrived, each in a drawn time, and answers; each answer raises a TX interrupt when it has left, and
+//! vCPU takes it, serves what has arrived by then, each in a drawn time, and answers; each answer raises a TX interrupt when it has left, and
 //! lets the client send the next request after the network's time. The host takes the NIC's interrupts on a core a queue pair
 //! and injects them. A vCPU with nothing to do sleeps (WFI), as does the host's thread.
 
@@ -148,7 +148,7 @@ impl Predict for Closed {
                     // Nothing to do: the vCPU is not resident, and a doorbell wakes it.
                     let costs = *ctx.costs();
                     ctx.work(costs.world_switch_out);
-                    hardware.wait(ctx, id);
+                    hardware.wait(ctx, id, Spending::Idle, &loop_.run.stop);
                     ctx.spend(Spending::Idle, costs.gicv4_doorbell + costs.wake_latency);
                     ctx.work(costs.world_switch_in);
                 }
@@ -229,11 +229,12 @@ impl Loop {
                         }
                         AtNic::Sent => queues + queue,
                     };
-                    self.run.accepted.set(self.run.accepted.get() + u64::from(raise(event)));
+                    let taken = raise(event);
+                    self.run.accepted.set(self.run.accepted.get() + u64::from(taken));
                 }
                 None => {
                     pair.waiting.set(Some(ctx.number()));
-                    ctx.block("for packets");
+                    ctx.block("for packets", Spending::Idle);
                     pair.waiting.set(None);
                 }
             }
@@ -248,8 +249,10 @@ impl Loop {
             return;
         }
         let pair = &self.pairs[event as usize];
-        loop {
-            ctx.in_order();
+        // What has arrived by now; what comes later raises an interrupt of its own.
+        ctx.in_order();
+        let arrived = pair.arrived.borrow().len();
+        for _ in 0..arrived {
             let Some(sent) = pair.arrived.borrow_mut().pop_front() else { break };
             ctx.spend(Spending::Guest, ctx.vary(service));
             ctx.in_order();
@@ -260,8 +263,8 @@ impl Loop {
             let answered = self.answered.get() + 1;
             self.answered.set(answered);
             self.run.step();
-            self.run.requests.set(self.run.requests.get() + 1);
             if self.run.measuring.get() {
+                self.run.requests.set(self.run.requests.get() + 1);
                 self.run.responses.borrow_mut().push(now.saturating_sub(sent));
             }
             if answered == warmup.max(1) {

@@ -74,14 +74,18 @@ impl Hardware {
         Some(first.1)
     }
 
-    /// The vCPU's core waits until something comes, or somebody wakes it.
-    pub(super) fn wait(&self, ctx: &SimCtx, vcpu: u32) {
+    /// The vCPU's core waits until something comes, or `stop` is true: who makes it so calls [`Hardware::wake_all`]. Its time
+    /// goes to `on`.
+    pub(super) fn wait(&self, ctx: &SimCtx, vcpu: u32, on: Spending, stop: &Cell<bool>) {
+        // Whoever comes before has come: from here to the block nobody else runs.
+        ctx.in_order();
         let next = self.pending[vcpu as usize].borrow().first().map(|(at, _)| *at);
         match next {
-            Some(at) => ctx.sleep_until(at, Spending::Guest),
+            _ if stop.get() => {}
+            Some(at) => ctx.sleep_until(at, on),
             None => {
                 self.waiting[vcpu as usize].set(Some(ctx.number()));
-                ctx.block("in the guest");
+                ctx.block("in the guest", on);
                 self.waiting[vcpu as usize].set(None);
             }
         }
@@ -96,6 +100,9 @@ impl Hardware {
         self.is_pending.borrow().len() as u64
     }
 }
+
+/// How often a guest that takes nothing looks whether it is over: 100 us.
+const MASKED: Ps = 100_000_000;
 
 pub(super) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
     let flood = *flood;
@@ -114,11 +121,9 @@ pub(super) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
                         ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
                         ctx.trace("deliver", &format!("LPI {intid}"), begin, Some(number));
                     }
-                    None if flood.load.guest == Guest::Fixed => hardware.wait(ctx, id),
-                    None => {
-                        hardware.waiting[id as usize].set(Some(ctx.number()));
-                        ctx.block("in the guest");
-                    }
+                    None if flood.load.guest == Guest::Fixed => hardware.wait(ctx, id, Spending::Guest, &run.stop),
+                    // It takes nothing: what is pending for it does not wake it.
+                    None => ctx.sleep_until(ctx.now() + MASKED, Spending::Guest),
                 }
             }
         });

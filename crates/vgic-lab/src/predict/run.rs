@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use vgic_core::Event;
 use vgic_core::irq::FIRST_LPI;
-use vgic_sim::report::{Tally, Threads};
+use vgic_sim::report::{Spending, Tally, Threads};
 use vgic_sim::{Machine, Ps, SimCtx, World};
 
 /// Most latencies that are kept.
@@ -79,7 +79,7 @@ impl Run {
         ctx.in_order();
         if self.waiting.borrow().len() as u32 + 1 < self.senders {
             self.waiting.borrow_mut().push(ctx.number());
-            return ctx.block("for the others to warm up");
+            return ctx.block("for the others to warm up", Spending::Idle);
         }
         self.begin(ctx);
         // The last one wakes them one by one, as a barrier does.

@@ -1,0 +1,383 @@
+"""``vgic predict``: designs on a machine that is not at hand, in virtual time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from vgic.cli.common import (
+    JsonOption,
+    UnsoundOption,
+    Update,
+    check_json,
+    check_writable,
+    command_line,
+    console,
+    counts_text,
+    notes,
+    progress,
+    rate_text,
+    ratio_text,
+    warn,
+    write_json,
+    write_whole,
+)
+from vgic.cli.predict_tables import comparison, explanation, time_text, what_if_table
+from vgic.errors import WorkloadError
+from vgic.machines import Machine, machine
+from vgic.machines.values import PARAMETERS
+from vgic.predict import (
+    CHECKED,
+    GICV4,
+    PREDICTED_DESIGNS,
+    ClosedWorkload,
+    PredictedWorkload,
+    Prediction,
+    check_predicted,
+    free_names,
+    predict,
+    prediction_file,
+    prediction_result,
+)
+from vgic.results import Result
+
+Load = PredictedWorkload | ClosedWorkload
+
+#: Cores of the default machine, if that is enough.
+_USUAL_CORES = 64
+#: Seeds of a run with one sender.
+_SEEDS_OF_ONE = 5
+#: A cost (see :attr:`vgic.sweep.Point.cost`) from which processes are worth their start; some seconds.
+_MUCH = 2e6
+#: A flood that delivers less than this share of what it accepts starves the guest.
+_STARVED = 0.1
+#: From this share of what is offered on, a design keeps up.
+_KEEPS_UP = 0.97
+
+
+def predict_designs(
+    vcpus: Annotated[
+        int | None, typer.Option("-v", "--vcpus", metavar="N", help="Virtual CPUs, a core each (default 16).")
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option("-d", "--devices", metavar="N", help="Devices, a sender and a core each (16).")
+    ] = None,
+    events: Annotated[
+        int | None, typer.Option("-e", "--events", metavar="N", help="Events of each device (16).")
+    ] = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option("-i", "--iterations", metavar="N", help="Times each device sends all its events."),
+    ] = None,
+    design: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--design",
+            metavar="NAME",
+            help=f"A design or {GICV4}; repeat it for several ({', '.join(PREDICTED_DESIGNS)}).",
+        ),
+    ] = None,
+    machine_name: Annotated[
+        str | None,
+        typer.Option("--machine", metavar="NAME|FILE", help="A machine profile (generic-arm64-64, or more cores)."),
+    ] = None,
+    guest: Annotated[
+        str | None,
+        typer.Option(metavar="GUEST", help="fixed or as-published, as in 'vgic stress' (fixed)."),
+    ] = None,
+    entry: Annotated[
+        str | None, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct (irqfd).")
+    ] = None,
+    gap: Annotated[
+        float | None,
+        typer.Option(metavar="US", help="Each sender sends once every so often; 0: as fast as it goes (5)."),
+    ] = None,
+    f_count: Annotated[
+        str | None,
+        typer.Option("--f-count", metavar="HOW", help="An ioctl's reference on the file: cas, add or none (cas)."),
+    ] = None,
+    mapped: Annotated[
+        int | None, typer.Option(metavar="N", help="Further LPIs that are mapped and never sent (0).")
+    ] = None,
+    list_registers: Annotated[
+        int | None, typer.Option(metavar="N", help="List registers of each vCPU, 1 to 16 (4).")
+    ] = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="A closed loop instead: requests over a NIC that is assigned to the VM.")
+    ] = False,
+    queues: Annotated[int | None, typer.Option(metavar="N", help="Closed: queue pairs, a core each (16).")] = None,
+    in_flight: Annotated[int | None, typer.Option(metavar="N", help="Closed: requests in flight (256).")] = None,
+    service: Annotated[float | None, typer.Option(metavar="US", help="Closed: the guest's work (10).")] = None,
+    network: Annotated[float | None, typer.Option(metavar="US", help="Closed: answer to next request (50).")] = None,
+    requests: Annotated[int | None, typer.Option(metavar="N", help="Closed: requests measured (20000).")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the jitter; same seed, same result.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", help="So many seeds from --seed on (1; with one sender 5).")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show where the time went.")] = False,
+    what_if: Annotated[
+        bool, typer.Option("--what-if", help="Show what each of the ten worst lines is worth (ten further runs).")
+    ] = False,
+    free: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A field, lock or line that costs nothing to fetch; repeat it for several."),
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a picture of a short run for ui.perfetto.dev.")
+    ] = None,
+    report: Annotated[str | None, typer.Option(metavar="FILE", help="Write an HTML page.")] = None,
+    json: JsonOption = None,
+    allow_unsound: UnsoundOption = False,
+) -> None:
+    """Predict what designs do on a machine that is not at hand.
+
+    The engine runs unchanged on simulated cores, and each shared access costs what the machine's profile says. It is
+    deterministic. Rates are a second of virtual time.
+    """
+    workload = _workload(
+        closed,
+        {"iterations": iterations, "devices": devices, "events": events, "guest": guest, "gap_us": gap}
+        | {"f_count": f_count, "mapped": mapped},
+        {"queues": queues, "in_flight": in_flight, "service_us": service, "network_us": network, "requests": requests},
+        {"vcpus": vcpus, "entry": entry, "list_registers": list_registers},
+    )
+    if trace is not None and closed:
+        raise WorkloadError("trace: not with --closed")
+    if f_count is not None and workload.entry != "ioctl":
+        raise WorkloadError(f"f-count: only with --entry ioctl, not {workload.entry}")
+    names = check_predicted(design or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
+    target = _machine(machine_name, workload)
+    freed = _free(free or [], names, workload)
+    single = isinstance(workload, PredictedWorkload) and workload.devices == 1
+    many = (_SEEDS_OF_ONE if single else 1) if seeds is None else seeds
+    if not 1 <= many <= 1000:
+        raise ValueError(f"seeds: {many} is out of range 1 to 1000")
+    check_json(json)
+    for path in (trace, report):
+        if path is not None:
+            check_writable(Path(path))
+
+    variants = [workload]
+    if isinstance(workload, PredictedWorkload) and workload.entry == "ioctl" and f_count is None:
+        from dataclasses import replace
+
+        variants.append(replace(workload, f_count="add"))
+    runs = [(variant, name, number) for variant in variants for name in names for number in range(seed, seed + many)]
+    out = console(json)
+    with progress("predicting") as update:
+        done = _run_all(runs, target, freed, allow_unsound, update)
+    groups = {
+        (variant.name, name): [done[variant.name, name, number] for number in range(seed, seed + many)]
+        for variant, name, _ in runs
+    }
+    results = {
+        (variant, name): prediction_result(
+            group, groups[variant, names[0]] if len(names) > 1 else (), free=freed.get(name, ())
+        )
+        for (variant, name), group in groups.items()
+    }
+    shown = [results[workload.name, name] for name in names]
+    remarks = _notes(workload, shown)
+    if single and seeds is None:
+        remarks.insert(
+            0,
+            "one sender and a vCPU may fall into step, and then a small change of a time moves the rate a lot: "
+            f"median of {many} seeds",
+        )
+    for line in (*notes(shown), *remarks):
+        warn(f"vgic: note: {line}")
+    out.print(_about(target), soft_wrap=True, markup=False)
+    for result in shown:
+        _show(out, workload, result, results.get((variants[-1].name, result.design)) if len(variants) > 1 else None)
+    if len(names) > 1:
+        out.print()
+        delivers = any((result.prediction or {})["window"]["delivered"] for result in shown)
+        out.print(comparison(shown, closed=closed, latency=delivers and not workload.masked))
+    if explain:
+        for name in names:
+            out.print()
+            out.print(explanation(groups[workload.name, name][0]))
+    if what_if:
+        _what_if(out, workload, names, target, seed, freed, allow_unsound)
+    file = prediction_file(shown, workload, target, command_line(), remarks)
+    if trace is not None:
+        _trace(out, Path(trace), workload, names, target, seed, freed, allow_unsound)
+    if report is not None:
+        from vgic.report import render  # loads a template engine: only when needed
+
+        write_whole(Path(report), render(file))
+        out.print(f"Wrote {report}.", soft_wrap=True, markup=False)
+    write_json(json, file.to_json())
+
+
+def _workload(closed: bool, opened: dict[str, Any], looped: dict[str, Any], both: dict[str, Any]) -> Load:
+    """The workload, of the options that were given."""
+    kept, other = (looped, opened) if closed else (opened, looped)
+    for name, value in other.items():
+        if value is not None:
+            option = name.removesuffix("_us").replace("_", "-")
+            raise WorkloadError(f"{option}: {'not' if closed else 'only'} with --closed")
+    given = {name: value for name, value in (both | kept).items() if value is not None}
+    return ClosedWorkload(**given) if closed else PredictedWorkload(**given)
+
+
+def _machine(name: str | None, workload: Load) -> Machine:
+    return machine(f"generic-arm64-{max(_USUAL_CORES, workload.threads)}" if name is None else name)
+
+
+def _about(target: Machine) -> str:
+    return (
+        f"{target.name}, {target.cores} cores: {len(target.unverified)} of its {len(PARAMETERS) + 1} values are not "
+        f"verified; {CHECKED}. All times are virtual."
+    )
+
+
+def _free(free: Sequence[str], names: Sequence[str], workload: Load) -> dict[str, tuple[str, ...]]:
+    """What is free in each design: what it has of the names. A name that none of them has is refused."""
+    known = {name: free_names(name, workload.entry) for name in names}
+    for one in free:
+        having = [name for name in names if one in known[name]]
+        if not having:
+            predict(workload, names[0], _machine(None, workload), free=[one], allow_unsound=True)  # Says what is known.
+        for name in names:
+            if having and name not in having:
+                warn(f"vgic: note: {name} has no {one}, so nothing is free there")
+    return {name: tuple(one for one in free if one in known[name]) for name in names}
+
+
+def _run_all(
+    runs: Sequence[tuple[Load, str, int]],
+    target: Machine,
+    freed: dict[str, tuple[str, ...]],
+    allow_unsound: bool,
+    update: Update,
+) -> dict[tuple[str, str, int], Prediction]:
+    """All runs, in this process or, if they are long, on all CPUs."""
+    from vgic.sweep import Point, predict_many
+
+    points = [Point(variant, name, target, seed, freed[name], allow_unsound) for variant, name, seed in runs]
+    if sum(point.cost for point in points) >= _MUCH:
+        done = predict_many(points, progress=update)
+    else:
+        done = []
+        for number, point in enumerate(points):
+
+            def share(part: float, number: int = number) -> None:
+                update((number + part) / len(points))
+
+            done.append(
+                predict(
+                    point.workload,
+                    point.design,
+                    target,
+                    seed=point.seed,
+                    free=point.free,
+                    allow_unsound=allow_unsound,
+                    poll=share,
+                )
+            )
+    return {(variant.name, name, seed): one for (variant, name, seed), one in zip(runs, done, strict=True)}
+
+
+def _notes(workload: Load, results: Sequence[Result]) -> list[str]:
+    """What a reader of the rates has to know besides."""
+    lines: list[str] = []
+    if isinstance(workload, ClosedWorkload):
+        return lines
+    offered = workload.offered
+    if offered is None:
+        starved = [
+            result.design
+            for result in results
+            if result.design != GICV4 and (result.prediction or {})["delivered_rate"] < _STARVED * result.rate
+        ]
+        if starved and not workload.masked:
+            lines.append(
+                f"{', '.join(starved)}: less than a tenth of what is accepted is delivered: a flood keeps vCPUs from "
+                "entering the guest, so the rate counts sends that find their LPI pending; see --gap"
+            )
+    else:
+        keeping = [result.design for result in results if result.rate >= _KEEPS_UP * offered]
+        if keeping:
+            lines.append(
+                f"{', '.join(keeping)} {'keeps' if len(keeping) == 1 else 'keep'} up with the {rate_text(offered)} "
+                "LPIs/s that are sent: compare latencies, or send more (a shorter --gap, 0 for a flood)"
+            )
+    return lines
+
+
+def _show(out: Console, workload: Load, result: Result, plain: Result | None) -> None:
+    """The counts of a design, what they are a second, and the rate."""
+    more = result.prediction or {}
+    runs = f" ({len(result.samples)} runs)" if len(result.samples) > 1 else ""
+    out.print(f"{result.design}{runs}: {counts_text(result)}", soft_wrap=True, markup=False)
+    if workload.kind == "closed":
+        did, rate, times, what = "sent", more["window"]["sent"] / more["seconds"], more["response"], "response"
+    else:
+        did, rate, times, what = "accepted", more["accepted_rate"], more["latency"], "latency"
+    text = f"  {did} {rate_text(rate)}/s, delivered {rate_text(more['delivered_rate'])}/s"
+    if times["median_seconds"]:
+        text += f", {what} median {time_text(times['median_seconds'])}, p99 {time_text(times['p99_seconds'])}"
+    text += f", in {time_text(more['seconds'])}"
+    if len(result.samples) > 1:
+        text += f"; rate {rate_text(more['lowest_rate'])} to {rate_text(more['highest_rate'])}"
+    out.print(text, soft_wrap=True, markup=False)
+    if plain is not None:
+        factor = plain.rate / result.rate if result.rate else 0.0
+        out.print(
+            f"  with f_count as plain atomic adds: {rate_text(plain.rate)}/s ({ratio_text(factor)})",
+            soft_wrap=True,
+            markup=False,
+        )
+    what = "requests" if workload.kind == "closed" else "LPIs"
+    out.print(f"Rate: {result.rate:.2f} {what}/sec", soft_wrap=True, markup=False)
+
+
+def _what_if(
+    out: Console,
+    workload: Load,
+    names: Sequence[str],
+    target: Machine,
+    seed: int,
+    freed: dict[str, tuple[str, ...]],
+    allow_unsound: bool,
+) -> None:
+    from vgic.explain import what_if
+
+    for name in names:
+        with progress(f"{name}: each line in turn") as update:
+            base, rows = what_if(
+                workload, name, target, seed=seed, free=freed[name], allow_unsound=allow_unsound, progress=update
+            )
+        out.print()
+        out.print(what_if_table(base, rows))
+
+
+def _trace(
+    out: Console,
+    path: Path,
+    workload: Load,
+    names: Sequence[str],
+    target: Machine,
+    seed: int,
+    freed: dict[str, tuple[str, ...]],
+    allow_unsound: bool,
+) -> None:
+    from vgic.chrome_trace import MOST_EVENTS, short_workload, trace_json
+
+    assert isinstance(workload, PredictedWorkload)
+    short = short_workload(workload)
+    most = MOST_EVENTS // len(names)
+    traced = [
+        predict(short, name, target, seed=seed, free=freed[name], trace=most, allow_unsound=allow_unsound)
+        for name in names
+    ]
+    write_whole(path, trace_json(traced))
+    events = sum(len(one.trace) for one in traced)
+    cut = ", cut there" if any(len(one.trace) >= most for one in traced) else ""
+    rounds = f"{short.warmup_rounds + short.rounds} rounds, the first a warm-up"
+    out.print(
+        f"Wrote {path}: {events} events of {rounds}{cut}. Open it at ui.perfetto.dev.", soft_wrap=True, markup=False
+    )

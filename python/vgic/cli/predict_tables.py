@@ -1,0 +1,159 @@
+"""What ``vgic predict`` prints: results side by side, where the time went, what a line is worth."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from vgic.cli.common import rate_text, ratio_text
+from vgic.explain import Line, WhatIf, lines, locks, spent
+from vgic.predict import Prediction
+from vgic.results import Result
+
+__all__ = ["comparison", "explanation", "time_text", "what_if_table"]
+
+_KINDS = {"vcpu": "vCPU", "other": "other"}
+#: Fields of a line that are named.
+_MOST_FIELDS = 4
+#: The longest name of a line.
+_NAME_WIDTH = 31
+
+
+def time_text(seconds: float) -> str:
+    """A time in three significant digits: ``14.3 us``; ns without a fraction; ``-`` for none."""
+    if not seconds:
+        return "-"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size * 0.9995:
+            value = seconds / size
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def _table(*columns: str, wide: bool = False) -> Table:
+    """A plain table: the first column is text, the others are numbers; ``wide``: there are many."""
+    grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1 if wide else 2, 0, 0))
+    for number, column in enumerate(columns):
+        if number == 0:
+            grid.add_column(column, min_width=_NAME_WIDTH if wide else None, no_wrap=not wide, vertical="bottom")
+        else:
+            grid.add_column(column, justify="right", no_wrap=True)
+    return grid
+
+
+def comparison(results: Sequence[Result], *, closed: bool, latency: bool) -> Table:
+    """A row a design, with the ratio to the first."""
+    seeds = len(results[0].samples)
+    heads = ["design", "requests/s" if closed else "accepted/s", "ratio"]
+    heads += [f"over {seeds} seeds"] if seeds > 1 else []
+    heads += ["delivered/s"] if seeds > 1 else ["delivered/s", "coalesced"]
+    heads += ["median", "p99"] if latency else []
+    grid = _table(*heads)
+    for result in results:
+        more = result.prediction or {}
+        cells = [result.design, rate_text(result.rate), f"[bold]{ratio_text(result.ratio)}[/]"]
+        if seeds > 1:
+            cells.append(f"{rate_text(more['lowest_rate'])} to {rate_text(more['highest_rate'])}")
+        cells.append(rate_text(more["delivered_rate"]))
+        if seeds == 1:
+            cells.append(f"{more['coalesced_share']:.1%}")
+        if latency:
+            times = more["response"] if closed else more["latency"]
+            cells += [time_text(times["median_seconds"]), time_text(times["p99_seconds"])]
+        grid.add_row(*cells)
+    return grid
+
+
+def _count_text(count: int) -> str:
+    for unit, size in (("M", 10**6), ("k", 1000)):
+        if count >= size:
+            return f"{count / size:.{1 if count < 10 * size else 0}f}{unit}"
+    return str(count)
+
+
+def _who(misses: Mapping[str, int]) -> str:
+    rows = sorted(misses.items(), key=lambda row: -row[1])
+    return "\n".join(f"{_KINDS.get(kind, kind)} {_count_text(number)}" for kind, number in rows) or "-"
+
+
+def _name(line: Line) -> str:
+    """A line and, below it, its fields."""
+    fields = ", ".join(line.fields[:_MOST_FIELDS])
+    more = len(line.fields) - _MOST_FIELDS
+    return f"{escape(line.name)}\n[dim]{escape(fields)}{f', {more} more' if more > 0 else ''}[/]"
+
+
+def explanation(prediction: Prediction) -> RenderableType:
+    """Where the time went: by category, by lock, by line."""
+    parts: list[RenderableType] = [f"[bold]{escape(prediction.design)}: where the time went[/]"]
+    kinds = [kind for kind in spent(prediction.raw) if kind.kind != "other" or kind.shares]
+    names = {name: max(kind.shares.get(name, 0.0) for kind in kinds) for kind in kinds for name in kind.shares}
+    heads = [f"{kind.count} {_KINDS.get(kind.kind, kind.kind)}{'s' * (kind.count > 1)}" for kind in kinds]
+    grid = _table("share of the threads' time", *heads)
+    first = kinds[0].shares if kinds else {}
+    for name in sorted(names, key=lambda name: (-first.get(name, 0.0), -names[name])):
+        grid.add_row(name, *(f"{kind.shares[name]:.1%}" if name in kind.shares else "" for kind in kinds))
+    parts += ["", grid]
+    waits = locks(prediction.raw)
+    if waits:
+        grid = _table("lock", "taken", "mean wait", "waits, a send")
+        for lock in waits:
+            grid.add_row(
+                lock.name, _count_text(lock.taken), time_text(lock.wait_ns / 1e9), time_text(lock.a_send_ns / 1e9)
+            )
+        parts += ["", grid]
+    worst = lines(prediction.raw)
+    if worst:
+        grid = _table(
+            "contended line\nand its fields",
+            "misses",
+            "stall,\na send",
+            "senders'\ntime",
+            "written by",
+            "read by",
+            wide=True,
+        )
+        for line in worst:
+            grid.add_row(
+                _name(line),
+                _count_text(line.transfers),
+                time_text(line.a_send_ns / 1e9),
+                f"{line.share:.1%}",
+                _who(line.writers),
+                _who(line.readers),
+            )
+        parts += [
+            "",
+            grid,
+            "[dim]A line is all objects of that kind. Stalls are those of all threads, here and while they wait for a "
+            "lock, over the senders' time. What a line is worth, --what-if says.[/]",
+        ]
+    return Group(*parts)
+
+
+def what_if_table(base: Prediction, rows: Sequence[WhatIf]) -> RenderableType:
+    """A row a line, the one that gains most first."""
+    title = f"[bold]{escape(base.design)}: if one line cost nothing[/]"
+    if not rows:
+        return Group(title, "No line is contended.")
+    latency = base.latency["samples"] > 0
+    more = ["median\nlatency"] if latency else []
+    grid = _table("without this line\n", "stall of\nsenders'", "rate", "speed-up", *more, wide=True)
+    grid.add_row(
+        "[dim](with all of them)[/]",
+        "",
+        rate_text(base.rate),
+        ratio_text(1.0),
+        *([time_text(base.latency["median_seconds"])] if latency else []),
+    )
+    for row in rows:
+        grid.add_row(
+            _name(row.line),
+            f"{row.line.share:.1%}",
+            rate_text(row.rate),
+            f"[bold]{ratio_text(row.ratio)}[/]",
+            *([time_text(row.latency)] if latency else []),
+        )
+    return Group(title, "", grid, "[dim]Each line alone: speed-ups do not add up.[/]")

@@ -1,0 +1,361 @@
+"""Predictions: the engine on a machine that is not at hand, in virtual time.
+
+The engine itself runs, on as many simulated cores as there are threads, and each shared access costs what the machine's
+profile says. A run is deterministic: same workload, design, machine and seed, same result, in any process.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from vgic import _core
+from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import MeasurementError, WorkloadError
+from vgic.machines import Machine
+from vgic.machines import machine as find_machine
+from vgic.machines.values import hint
+from vgic.predict_workload import ClosedWorkload, PredictedWorkload
+from vgic.results import Result, ResultFile, Sample, make_result, make_sample
+from vgic.stats import spread_of
+from vgic.workload import _whole
+
+__all__ = [
+    "CHECKED",
+    "DEFAULT_MACHINE",
+    "GICV4",
+    "GICV4_TEXT",
+    "PREDICTED_DESIGNS",
+    "ClosedWorkload",
+    "PredictedWorkload",
+    "Prediction",
+    "check_predicted",
+    "free_names",
+    "predict",
+    "prediction_file",
+    "prediction_result",
+]
+
+#: Direct injection, accepted where :func:`predict` takes a design.
+GICV4 = "gicv4"
+#: What that is, in one line.
+GICV4_TEXT = (
+    "Direct injection, no design of the engine: the ITS translates one LPI after the other and delivers it to a vCPU "
+    "that runs, without the host. A bound for what software can reach."
+)
+#: What ``vgic predict`` compares unless told otherwise.
+PREDICTED_DESIGNS = ("v6.8-rc1", "v6.10", "v7.1.8", GICV4)
+#: The machine that is predicted unless another is named.
+DEFAULT_MACHINE = "generic-arm64-64"
+
+#: Contended lines that go into a result file, the worst first.
+_KEPT_LINES = 20
+
+#: What predictions were compared with: a line for every output.
+CHECKED = "checked against: see docs/explain/published-numbers.md"
+
+#: Called about every 50 ms of real time with the share done, 0 to 1. May raise to stop.
+Poll = Callable[[float], None]
+
+
+def _picoseconds(microseconds: float) -> int:
+    return round(microseconds * 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One deterministic run. It adds up: :class:`vgic.ConservationError` is raised where one is made that does not."""
+
+    design: str
+    workload: PredictedWorkload | ClosedWorkload
+    #: Name of the machine.
+    machine: str
+    seed: int
+    #: What the core returned: everything below is from it.
+    raw: "_core.Prediction"
+
+    def __post_init__(self) -> None:
+        """Check that it adds up."""
+        self.sample()
+
+    def sample(self, round: int = 0) -> Sample:  # noqa: A002
+        """As a sample of a result; rounds with the same number had the same seed."""
+        raw = cast("Mapping[str, Any]", self.raw)
+        return make_sample({**raw, "mode": self.workload.kind}, masked=self.workload.masked, round=round)
+
+    @property
+    def seconds(self) -> float:
+        """Virtual time that was measured: from the end of the warm-up to the end of the last sender."""
+        return self.raw["seconds"]
+
+    def _a_second(self, count: int) -> float:
+        return count / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def rate(self) -> float:
+        """LPIs accepted a second of virtual time; in a closed loop requests answered."""
+        closed = isinstance(self.workload, ClosedWorkload)
+        return self._a_second(self.window["requests" if closed else "accepted"])
+
+    @property
+    def accepted_rate(self) -> float:
+        """LPIs accepted a second of virtual time."""
+        return self._a_second(self.window["accepted"])
+
+    @property
+    def delivered_rate(self) -> float:
+        """LPIs that the guest took a second of virtual time."""
+        return self._a_second(self.window["delivered"])
+
+    @property
+    def coalesced_share(self) -> float:
+        """Share of the sends that found their LPI pending already, 0 to 1."""
+        return self.window["coalesced"] / self.window["sent"] if self.window["sent"] else 0.0
+
+    @property
+    def window(self) -> "_core.Window":
+        """The counts of the measured time, without the warm-up."""
+        return self.raw["window"]
+
+    @property
+    def latency(self) -> "_core.Latency":
+        """From the send that made an LPI pending until the guest took it."""
+        return self.raw["latency"]
+
+    @property
+    def response(self) -> "_core.Latency":
+        """From a request to its answer, in a closed loop."""
+        return self.raw["response"]
+
+    @property
+    def threads(self) -> "list[_core.ThreadTimes]":
+        """Where the measured time went, by kind of thread and category, summed over the threads of the kind."""
+        return self.raw["threads"]
+
+    @property
+    def lines(self) -> "list[_core.ContendedLine]":
+        """Lines that cores had to wait for, the worst first."""
+        return self.raw["lines"]
+
+    @property
+    def locks(self) -> "list[_core.LockTimes]":
+        """Locks, the one most waited for first."""
+        return self.raw["locks"]
+
+    @property
+    def fields(self) -> list[str]:
+        """Every name that ``free`` accepts, for this design."""
+        return [name for name in self.raw["fields"] if not name.startswith("absent")]
+
+    @property
+    def accesses(self) -> int:
+        """Shared accesses that were simulated."""
+        return self.raw["accesses"]
+
+    @property
+    def trace(self) -> list[tuple[str, int, str, int, int, int]]:
+        """Events of the picture, if any were asked for: kind, core, name, begin and end in ps, number of the LPI."""
+        return self.raw.get("trace", [])
+
+
+def check_predicted(names: Iterable[str], *, allow_unsound: bool = False) -> list[str]:
+    """As :func:`vgic.designs.check_names`, with ``gicv4`` among the names."""
+    return check_names(names, allow_unsound=allow_unsound, also=(GICV4,))
+
+
+@cache
+def free_names(design: str, entry: str = "irqfd") -> tuple[str, ...]:
+    """Every name that ``free`` accepts for a design: fields, locks and whole lines. None for ``gicv4``."""
+    small = PredictedWorkload(vcpus=1, devices=1, events=1, iterations=2, warmup=0, entry=entry, gap_us=0)
+    return tuple(predict(small, design, allow_unsound=True).fields)
+
+
+def _check_free(free: Sequence[str], design: str, entry: str) -> None:
+    known = free_names(design, entry)
+    for name in free:
+        if name in known:
+            continue
+        if not known:
+            raise ValueError(f"free: {design} has no field, lock or line")
+        text = str(name)[:60]
+        raise ValueError(f"free: {design} has no field, lock or line {text!r}: {hint(text, known)}")
+
+
+def predict(
+    workload: PredictedWorkload | ClosedWorkload,
+    design: str = DEFAULT_DESIGN,
+    machine: str | Path | Machine = DEFAULT_MACHINE,
+    *,
+    seed: int = 1,
+    free: Iterable[str] = (),
+    trace: int = 0,
+    allow_unsound: bool = False,
+    poll: Poll | None = None,
+) -> Prediction:
+    """Run a workload once in virtual time, through a design or ``gicv4``, on a machine: its name, profile or value.
+
+    ``seed``: 0 to 2**64 - 1; what varies with it is the jitter, and where senders begin. ``free``: fields, locks and
+    lines (:attr:`Prediction.fields`) that cost nothing to fetch, to see what they are worth. ``trace``: keep so many
+    events of a picture (0 to 10000000; not in a closed loop). ``poll`` may raise to stop; Ctrl-C does.
+
+    Raises :class:`vgic.MeasurementError` if the simulated threads are stuck.
+    """
+    (name,) = check_predicted([design], allow_unsound=allow_unsound)
+    target = machine if isinstance(machine, Machine) else find_machine(machine)
+    _whole("seed", seed, 0, 2**64 - 1)
+    _whole("trace", trace, 0, 10**7)
+    names = [free] if isinstance(free, str) else list(free)
+    if workload.threads > target.cores:
+        senders = "queues" if isinstance(workload, ClosedWorkload) else "devices"
+        raise WorkloadError(
+            f"vcpus + {senders}: {workload.threads} threads, a core each, but {target.name} has {target.cores} cores"
+        )
+    if names:
+        _check_free(names, name, workload.entry)
+    if isinstance(workload, ClosedWorkload) and trace:
+        raise WorkloadError("trace: not in a closed loop")
+    try:
+        raw = _raw(workload, name, target.to_core(), seed, names, trace, allow_unsound, poll)
+    except RuntimeError as error:
+        raise MeasurementError(f"{name}: {error}") from None
+    return Prediction(name, workload, target.name, seed, raw)
+
+
+def _raw(
+    workload: PredictedWorkload | ClosedWorkload,
+    design: str,
+    machine: dict[str, Any],
+    seed: int,
+    free: list[str],
+    trace: int,
+    allow_unsound: bool,
+    poll: Poll | None,
+) -> "_core.Prediction":
+    if isinstance(workload, ClosedWorkload):
+        return _core.predict_closed(
+            design,
+            machine,
+            vcpus=workload.vcpus,
+            queues=workload.queues,
+            in_flight=workload.in_flight,
+            service_ps=_picoseconds(workload.service_us),
+            network_ps=_picoseconds(workload.network_us),
+            requests=workload.rounds,
+            warmup=workload.warmup_rounds,
+            entry=workload.entry,
+            list_registers=workload.list_registers,
+            seed=seed,
+            free=free,
+            allow_unsound=allow_unsound,
+            poll=poll,
+        )
+    return _core.predict(
+        design,
+        machine,
+        vcpus=workload.vcpus,
+        devices=workload.devices,
+        events=workload.events,
+        iterations=workload.rounds,
+        warmup=workload.warmup_rounds,
+        guest=workload.guest,
+        entry=workload.entry,
+        gap_ps=_picoseconds(workload.gap_us),
+        f_count=workload.f_count,
+        mapped=workload.mapped,
+        list_registers=workload.list_registers,
+        seed=seed,
+        free=free,
+        trace=trace,
+        allow_unsound=allow_unsound,
+        poll=poll,
+    )
+
+
+def prediction_result(
+    predictions: Sequence[Prediction],
+    baseline: Sequence[Prediction] = (),
+    *,
+    free: Sequence[str] = (),
+) -> Result:
+    """Sum up the predictions of one design under one workload, one a seed; ``baseline`` has the same seeds.
+
+    What goes beyond a measured result is in :attr:`vgic.Result.prediction`: rates and latencies as medians over the
+    seeds; where the time went, for the first seed.
+    """
+    first = predictions[0]
+    rates = [one.rate for one in predictions]
+    latency = {
+        name: spread_of([one.latency[name] for one in predictions]).median
+        for name in ("mean_seconds", "median_seconds", "p99_seconds")
+    }
+    return make_result(
+        first.design,
+        first.workload.name,
+        first.workload.kind,
+        [one.sample(number) for number, one in enumerate(predictions)],
+        masked=first.workload.masked,
+        baseline=baseline[0].design if baseline else None,
+        baseline_samples=[one.sample(number) for number, one in enumerate(baseline)],
+        prediction={
+            "machine": first.machine,
+            "seeds": [one.seed for one in predictions],
+            "free": list(free),
+            "lowest_rate": min(rates),
+            "highest_rate": max(rates),
+            "accepted_rate": spread_of([one.accepted_rate for one in predictions]).median,
+            "delivered_rate": spread_of([one.delivered_rate for one in predictions]).median,
+            "coalesced_share": spread_of([one.coalesced_share for one in predictions]).median,
+            "latency": latency,
+            "response": dict(first.response),
+            "seconds": first.seconds,
+            "accesses": sum(one.accesses for one in predictions),
+            "window": dict(first.window),
+            "threads": [dict(kind) for kind in first.threads],
+            "locks": [dict(lock) for lock in first.locks],
+            "lines": [dict(line) for line in first.lines[:_KEPT_LINES]],
+        },
+    )
+
+
+def prediction_file(
+    results: Sequence[Result],
+    workload: PredictedWorkload | ClosedWorkload,
+    machine: Machine,
+    command: str = "vgic.predict()",
+    notes: Sequence[str] = (),
+) -> ResultFile:
+    """Results of one workload on one machine, for JSON and the report; the machine in it is the predicted one.
+
+    ``notes``: what a reader of the rates has to know besides, a line each.
+    """
+    return ResultFile(
+        command=command,
+        workloads=[workload.to_dict()],
+        results=list(results),
+        method={
+            "kind": "predicted",
+            "clock": "virtual time",
+            "seeds": results[0].prediction["seeds"] if results and results[0].prediction else [],
+            "notes": list(notes),
+        },
+        machine={
+            "predicted": True,
+            "name": machine.name,
+            "cpu": machine.title,
+            "cpus": machine.cores,
+            "unverified": len(machine.unverified),
+            "parameters": [
+                {
+                    "name": "distance",
+                    "value": machine.distance.kind,
+                    "source": machine.distance.source,
+                    "verified": machine.distance.verified,
+                },
+                *(
+                    {"name": name, "value": str(value), "source": value.source, "verified": value.verified}
+                    for name, value in machine.values.items()
+                ),
+            ],
+        },
+    )

@@ -1,0 +1,227 @@
+"""Workloads in virtual time: checked, frozen values like those of :mod:`vgic.workload`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+from vgic.errors import WorkloadError
+from vgic.workload import GUESTS, LPI_COUNT, _choice, _whole
+
+__all__ = ["ClosedWorkload", "PredictedWorkload"]
+
+ENTRIES = ("direct", "ioctl", "irqfd")
+F_COUNTS = ("cas", "add", "none")
+_MAX_VCPUS = 512
+_MAX_SENDERS = 1024
+_MAX_ROUNDS = 10**12
+_MAX_US = 1e6
+#: Sends, or requests, of a run whose length is not given.
+_ENOUGH = 20_000
+
+
+def _microseconds(name: str, value: object, low: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise WorkloadError(f"{name}: {value!r} is not a number")
+    if not low <= value <= _MAX_US:
+        raise WorkloadError(f"{name}: {value:g} us is out of range {low:g} to {_MAX_US:g} us")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictedWorkload:
+    """The load of :class:`vgic.StressWorkload` in virtual time: a core a vCPU and a core a sender, one a device."""
+
+    kind: ClassVar[str] = "predicted"
+
+    #: Virtual CPUs (``-v``), 1 to 512.
+    vcpus: int = 16
+    #: Devices (``-d``), each with a sender, 1 to 1024.
+    devices: int = 16
+    #: Events of each device (``-e``), 1 to 65536; devices x events + mapped at most 57344.
+    events: int = 16
+    #: Times that each device sends all its events (``-i``). None: about 20,000 sends in all, at least 10 rounds.
+    iterations: int | None = None
+    #: Rounds before the clock starts. None: a tenth of the rounds, at least 2.
+    warmup: int | None = None
+    #: ``fixed``: LPIs are spread over the vCPUs, and taken. ``as-published``: all target vCPU 0 and stay masked.
+    guest: str = "fixed"
+    #: How a send enters: ``irqfd`` (as from vhost and VFIO), ``ioctl`` (KVM_SIGNAL_MSI) or ``direct`` (a call).
+    entry: str = "irqfd"
+    #: Each sender sends once every so often, in us (an open loop); 0: as fast as it goes (a flood).
+    gap_us: float = 5.0
+    #: How an ioctl counts its reference on the VM's file: ``cas``, ``add`` (a plain atomic) or ``none``.
+    f_count: str = "cas"
+    #: Further LPIs that are mapped, first, and never sent (a big VM).
+    mapped: int = 0
+    #: List registers of each vCPU, 1 to 16.
+    list_registers: int = 4
+    #: What to call it in tables; empty for the flags.
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _whole("vcpus", self.vcpus, 1, _MAX_VCPUS)
+        _whole("devices", self.devices, 1, _MAX_SENDERS)
+        _whole("events", self.events, 1, 65536)
+        _whole("mapped", self.mapped, 0, LPI_COUNT)
+        lpis = self.devices * self.events + self.mapped
+        if lpis > LPI_COUNT:
+            raise WorkloadError(
+                f"devices x events + mapped: {lpis} LPIs, but INTIDs 8192 to 65535 hold only {LPI_COUNT}"
+            )
+        if self.iterations is not None:
+            _whole("iterations", self.iterations, 1, _MAX_ROUNDS)
+        if self.warmup is not None:
+            _whole("warmup", self.warmup, 0, _MAX_ROUNDS)
+        _choice("guest", self.guest, GUESTS)
+        _choice("entry", self.entry, ENTRIES)
+        _microseconds("gap", self.gap_us, 0)
+        _choice("f-count", self.f_count, F_COUNTS)
+        _whole("list-registers", self.list_registers, 1, 16)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that are measured."""
+        if self.iterations is not None:
+            return self.iterations
+        return max(10, -(-_ENOUGH // (self.devices * self.events)))
+
+    @property
+    def warmup_rounds(self) -> int:
+        """Rounds before that."""
+        return max(2, self.rounds // 10) if self.warmup is None else self.warmup
+
+    @property
+    def offered(self) -> float | None:
+        """Sends a second that the senders' pace makes; None for a flood."""
+        return self.devices * 1e6 / self.gap_us if self.gap_us else None
+
+    @property
+    def flags(self) -> str:
+        """The options of ``vgic predict`` that repeat it, without its length."""
+        text = f"-v {self.vcpus} -d {self.devices} -e {self.events}"
+        for option, value, default in (
+            ("--guest", self.guest, "fixed"),
+            ("--entry", self.entry, "irqfd"),
+            ("--gap", f"{self.gap_us:g}", "5"),
+            ("--f-count", self.f_count, "cas"),
+            ("--list-registers", self.list_registers, 4),
+            ("--mapped", self.mapped, 0),
+        ):
+            if value != default:
+                text += f" {option} {value}"
+        return text
+
+    @property
+    def name(self) -> str:
+        """The label, or else the flags."""
+        return self.label or self.flags
+
+    @property
+    def masked(self) -> bool:
+        """Whether the guest takes nothing."""
+        return self.guest == "as-published"
+
+    @property
+    def threads(self) -> int:
+        """Cores that it needs."""
+        return self.vcpus + self.devices
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written into a result file."""
+        return {"kind": self.kind, "name": self.name, "flags": self.flags, "mode": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "PredictedWorkload":
+        """Back from :meth:`to_dict`."""
+        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedWorkload:
+    """A closed loop, as redis with memtier on a NIC that is assigned to the VM, in virtual time.
+
+    So many requests are in flight. One arrives with an RX interrupt of its queue, is served by the vCPU that takes it,
+    and its answer leaves with a TX interrupt; after the network's time the same client asks again.
+    """
+
+    kind: ClassVar[str] = "closed"
+
+    #: Virtual CPUs, 1 to 512.
+    vcpus: int = 16
+    #: Queue pairs of the NIC, each with a core of the host that injects its interrupts, 1 to 512.
+    queues: int = 16
+    #: Requests in flight, spread over the queues, 1 to 1048576.
+    in_flight: int = 256
+    #: What the guest spends on a request, in us, above 0 to 1000000.
+    service_us: float = 10.0
+    #: From an answer to that client's next request, in us, above 0 to 1000000.
+    network_us: float = 50.0
+    #: Requests that are measured. None: 20,000.
+    requests: int | None = None
+    #: Requests before the clock starts. None: a tenth of those.
+    warmup: int | None = None
+    #: As in :class:`PredictedWorkload`.
+    entry: str = "irqfd"
+    #: List registers of each vCPU, 1 to 16.
+    list_registers: int = 4
+    #: What to call it in tables; empty for the flags.
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _whole("vcpus", self.vcpus, 1, _MAX_VCPUS)
+        _whole("queues", self.queues, 1, 512)
+        _whole("in-flight", self.in_flight, 1, 1 << 20)
+        _microseconds("service", self.service_us, 1e-6)
+        _microseconds("network", self.network_us, 1e-6)
+        if self.requests is not None:
+            _whole("requests", self.requests, 1, _MAX_ROUNDS)
+        if self.warmup is not None:
+            _whole("warmup", self.warmup, 0, _MAX_ROUNDS)
+        _choice("entry", self.entry, ENTRIES)
+        _whole("list-registers", self.list_registers, 1, 16)
+
+    @property
+    def rounds(self) -> int:
+        """Requests that are measured."""
+        return _ENOUGH if self.requests is None else self.requests
+
+    @property
+    def warmup_rounds(self) -> int:
+        """Requests before that."""
+        return self.rounds // 10 if self.warmup is None else self.warmup
+
+    @property
+    def flags(self) -> str:
+        """The options of ``vgic predict`` that repeat it, without its length."""
+        text = f"--closed -v {self.vcpus} --queues {self.queues} --in-flight {self.in_flight}"
+        text += f" --service {self.service_us:g} --network {self.network_us:g}"
+        for option, value, default in (("--entry", self.entry, "irqfd"), ("--list-registers", self.list_registers, 4)):
+            if value != default:
+                text += f" {option} {value}"
+        return text
+
+    @property
+    def name(self) -> str:
+        """The label, or else the flags."""
+        return self.label or self.flags
+
+    @property
+    def masked(self) -> bool:
+        """The guest takes what it gets."""
+        return False
+
+    @property
+    def threads(self) -> int:
+        """Cores that it needs."""
+        return self.vcpus + self.queues
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written into a result file."""
+        return {"kind": self.kind, "name": self.name, "flags": self.flags, "mode": self.kind, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ClosedWorkload":
+        """Back from :meth:`to_dict`."""
+        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})

@@ -1,0 +1,166 @@
+import json
+import os
+import re
+import signal
+import time
+
+import pytest
+
+import vgic
+
+QUICK = ("predict", "-v", "2", "-d", "2", "-e", "2", "-i", "10")
+
+
+def test_one_design_ends_with_its_rate(vgic_command):
+    done = vgic_command(*QUICK, "--design", "v6.10")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("generic-arm64-64, 64 cores: ")
+    assert "values are not verified; checked against: " in lines[0]
+    assert lines[1].startswith("v6.10: sent 48, delivered ")
+    assert re.match(r"  accepted \S+ [kM]?/s, delivered \S+ [kM]?/s, latency median \S+ .?s, p99 ", lines[2])
+    assert re.fullmatch(r"Rate: \d+\.\d\d LPIs/sec", lines[-1])
+    assert vgic_command(*QUICK, "--design", "v6.10").stdout == done.stdout
+
+
+def test_without_a_design_it_compares_and_gicv4_is_one(vgic_command):
+    done = vgic_command(*QUICK)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Rate: ") == 4
+    table = done.stdout.splitlines()[-5:]
+    assert [line.split()[0] for line in table] == ["design", "v6.8-rc1", "v6.10", "v7.1.8", "gicv4"]
+    assert "1.00\N{MULTIPLICATION SIGN}" in table[1]
+    assert all(len(line) <= 80 for line in table)
+
+
+def test_one_sender_is_a_median_of_seeds(vgic_command):
+    done = vgic_command("predict", "-v", "1", "-d", "1", "-i", "20", "--design", "v6.10", "--json", "x.json")
+    assert "vgic: note: one sender" in done.stderr
+    assert "v6.10 (5 runs): sent 1760" in done.stdout
+    again = vgic_command(
+        "predict", "-v", "1", "-d", "1", "-i", "20", "--design", "v6.10", "--seeds", "2", "--seed", "5"
+    )
+    assert "one sender" not in again.stderr
+    assert "(2 runs)" in again.stdout
+
+
+def test_an_ioctl_shows_what_f_count_is_worth(vgic_command):
+    flags = (*QUICK, "--entry", "ioctl", "--design", "v6.10")
+    assert "with f_count as plain atomic adds: " in vgic_command(*flags).stdout
+    assert "with f_count" not in vgic_command(*flags, "--f-count", "cas").stdout
+
+
+def test_what_is_starved_or_keeps_up_is_said(vgic_command):
+    flood = vgic_command("predict", "-v", "1", "-d", "1", "-e", "4", "--seeds", "1", "-i", "200", "--gap", "0")
+    assert "less than a tenth of what is accepted is delivered" in flood.stderr
+    assert "gicv4" not in flood.stderr
+    calm = vgic_command(*QUICK, "--gap", "50", "-i", "40")
+    assert "keep up with the 40.0 k LPIs/s that are sent" in calm.stderr
+
+
+def test_explain_and_what_if(vgic_command):
+    done = vgic_command(
+        *("predict", "-v", "4", "-d", "4", "-e", "2", "-i", "20", "--gap", "0", "--design", "v6.8-rc1"),
+        *("--explain", "--what-if"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "v6.8-rc1: where the time went" in done.stdout
+    assert re.search(r"^waiting for lpi_list_lock +\d+\.\d% +\d+\.\d%$", done.stdout, re.MULTILINE)
+    assert "4 senders" in done.stdout
+    assert "4 vCPUs" in done.stdout
+    assert re.search(r"^vgic_translation_cache_entry\[0\] ", done.stdout, re.MULTILINE)
+    assert "v6.8-rc1: if one line cost nothing" in done.stdout
+    assert "speed-ups do not add up" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()[4:]) <= 80
+
+
+def test_free_may_be_unknown_to_some_designs(vgic_command):
+    done = vgic_command(*QUICK, "--free", "vgic_irq.lpi_list.next")
+    assert done.returncode == 0
+    assert "v6.10 has no vgic_irq.lpi_list.next, so nothing is free there" in done.stderr
+    assert "v6.8-rc1 has no" not in done.stderr
+
+
+def test_a_closed_loop_counts_requests(vgic_command):
+    done = vgic_command(
+        *("predict", "--closed", "-v", "2", "--queues", "2", "--in-flight", "8", "--requests", "200"),
+        *("--json", "x.json", "--report", "x.html"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^Rate: \d+\.\d\d requests/sec$", done.stdout, re.MULTILINE)) == 4
+    assert "response median" in done.stdout
+
+
+def test_files(vgic_command, tmp_path):
+    done = vgic_command(*QUICK, "--json", "x.json", "--report", "x.html", "--trace", "x.trace.json")
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["x.html", "x.json", "x.trace.json"]
+    file = vgic.ResultFile.from_json((tmp_path / "x.json").read_text())
+    assert file.command.startswith("vgic predict -v 2")
+    assert file.designs == ["v6.8-rc1", "v6.10", "v7.1.8", "gicv4"]
+    assert all(result.prediction["threads"] for result in file.results)
+    assert "<h2>The machine</h2>" in (tmp_path / "x.html").read_text()
+    trace = json.loads((tmp_path / "x.trace.json").read_text())
+    assert {event["ph"] for event in trace["traceEvents"]} == {"M", "X", "s", "f"}
+    assert re.search(r"Wrote x.trace.json: \d+ events of 11 rounds, the first a warm-up\.", done.stdout)
+
+
+def test_json_on_standard_output_is_json_alone(vgic_command):
+    done = vgic_command(*QUICK, "--design", "v6.10", "--json", "-")
+    assert vgic.ResultFile.from_json(done.stdout).results[0].design == "v6.10"
+    assert "Rate: " in done.stderr
+
+
+def test_the_machine_grows_with_the_threads_unless_it_is_named(vgic_command):
+    many = ("predict", "-v", "40", "-d", "40", "-e", "1", "-i", "2", "--design", "gicv4")
+    assert vgic_command(*many).stdout.startswith("generic-arm64-80, 80 cores")
+    done = vgic_command(*many, "--machine", "graviton2")
+    assert done.returncode == 2
+    assert done.stderr == ("vgic: error: vcpus + devices: 80 threads, a core each, but graviton2 has 64 cores\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["-v", "0"], "vcpus: 0 is out of range"),
+        (["--gap", "-1"], "gap: -1 us is out of range"),
+        (["--design", "gicv5"], "unknown design 'gicv5': did you mean gicv4"),
+        (["--design", "v6.7"], "unsound"),
+        (["--machine", "cray"], "unknown machine 'cray'"),
+        (["--free", "nonsense"], "free: v6.8-rc1 has no field, lock or line 'nonsense': known: "),
+        (["--seed", "-1"], "seed: -1"),
+        (["--seeds", "0"], "seeds: 0"),
+        (["--queues", "4"], "queues: only with --closed"),
+        (["--in-flight", "4"], "in-flight: only with --closed"),
+        (["--service", "4"], "service: only with --closed"),
+        (["--closed", "--gap", "4"], "gap: not with --closed"),
+        (["--closed", "-d", "4"], "devices: not with --closed"),
+        (["--closed", "--trace", "x"], "trace: not with --closed"),
+        (["--f-count", "add"], "f-count: only with --entry ioctl"),
+        (["--trace", "no/x"], "no/x: cannot be written"),
+        (["--report", "."], ".: cannot be written: is a directory"),
+        (["--json", "no/x"], "no/x: cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line(vgic_command, tmp_path, arguments, text):
+    done = vgic_command("predict", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("vgic: error: ")
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("design", [["--design", "v6.10"], []], ids=["one", "several"])
+def test_ctrl_c_stops_it_and_leaves_nothing(tmp_path, vgic_process, design):
+    process = vgic_process("predict", "-i", "100000", *design, "--json", "x.json")
+    time.sleep(2.0)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.endswith("vgic: interrupted\n")
+    assert "Traceback" not in errors
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,317 @@
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import vgic
+from vgic import ClosedWorkload, ConservationError, PredictedWorkload, Prediction, ResultFile, WorkloadError, predict
+from vgic.chrome_trace import chrome_trace, short_workload, trace_json
+from vgic.explain import lines, locks, spent, what_if
+from vgic.predict import PREDICTED_DESIGNS, check_predicted, free_names, prediction_file, prediction_result
+from vgic.report import render
+
+SMALL = PredictedWorkload(vcpus=2, devices=2, events=3, iterations=8, warmup=2)
+LOOP = ClosedWorkload(vcpus=2, queues=2, in_flight=8, requests=100)
+
+
+def test_the_same_seed_gives_the_same_result():
+    first = predict(SMALL, "v6.8-rc1", seed=7)
+    assert predict(SMALL, "v6.8-rc1", seed=7) == first
+    assert predict(SMALL, "v6.8-rc1", seed=8).raw != first.raw
+
+
+def test_another_process_gives_the_same_result():
+    code = (
+        "import json, vgic\n"
+        "w = vgic.PredictedWorkload(vcpus=2, devices=2, events=3, iterations=8, warmup=2)\n"
+        "print(json.dumps([vgic.predict(w, d, seed=3).raw for d in ('v6.8-rc1', 'gicv4')]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    here = [predict(SMALL, design, seed=3).raw for design in ("v6.8-rc1", "gicv4")]
+    assert json.loads(done.stdout) == json.loads(json.dumps(here))
+
+
+SOUND = [design.name for design in vgic.designs() if not design.unsound]
+
+
+@pytest.mark.parametrize("entry", ["direct", "ioctl", "irqfd"])
+@pytest.mark.parametrize("guest", ["fixed", "as-published"])
+def test_every_run_adds_up(entry, guest):
+    for design in [*SOUND, "gicv4"]:
+        for gap in (0, 2.5):
+            workload = PredictedWorkload(
+                vcpus=2, devices=3, events=2, iterations=6, warmup=1, guest=guest, entry=entry, gap_us=gap
+            )
+            done = predict(workload, design)
+            assert done.raw["sent"] == 42
+            assert done.window["accepted"] == 36
+            assert done.rate == pytest.approx(36 / done.seconds)
+            assert done.accesses > 0 or design == "gicv4"
+            assert (done.raw["delivered"] > 0) == (guest == "fixed")
+            for kind in done.threads:
+                # A sender that has finished before the last has no more time to spend; what a vCPU had under way when
+                # the clock started or stopped is counted whole or not at all, and this run is short.
+                spent_seconds = sum(kind["seconds"].values())
+                assert 0 < spent_seconds <= kind["count"] * done.seconds * (1.0 if kind["kind"] == "sender" else 1.1)
+
+
+@pytest.mark.parametrize("design", PREDICTED_DESIGNS)
+def test_a_closed_loop_answers_what_it_is_asked(design):
+    done = predict(LOOP, design)
+    # Two vCPUs: one may answer just when the other has given the last answer.
+    assert done.window["requests"] in (100, 101)
+    assert done.rate == pytest.approx(done.window["requests"] / done.seconds)
+    assert done.response["samples"] > 0
+    assert done.response["median_seconds"] >= 10e-6
+    # No more than the vCPUs can serve, with some jitter.
+    assert done.rate < 1.2 * 2 / 10e-6
+
+
+def test_a_run_that_does_not_add_up_is_no_prediction():
+    done = predict(SMALL, "v6.10")
+    with pytest.raises(ConservationError, match=r"^v6.10: sent 61 LPIs, but"):
+        Prediction("v6.10", SMALL, done.machine, 1, {**done.raw, "sent": done.raw["sent"] + 1})
+
+
+def test_a_prediction_can_be_pickled():
+    done = predict(SMALL, "v6.10", trace=100)
+    assert pickle.loads(pickle.dumps(done)) == done
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        ("vcpus", 0, "vcpus"),
+        ("vcpus", 513, "vcpus"),
+        ("vcpus", 1.5, "vcpus"),
+        ("devices", 0, "devices"),
+        ("devices", 1025, "devices"),
+        ("events", 0, "events"),
+        ("events", 65537, "events"),
+        ("mapped", -1, "mapped"),
+        ("mapped", 57300, "devices x events"),
+        ("iterations", 0, "iterations"),
+        ("iterations", True, "iterations"),
+        ("warmup", -1, "warmup"),
+        ("guest", "none", "guest"),
+        ("entry", "vhost", "entry"),
+        ("gap_us", -1, "gap"),
+        ("gap_us", 2e6, "gap"),
+        ("gap_us", float("nan"), "gap"),
+        ("gap_us", "5", "gap"),
+        ("f_count", "sub", "f-count"),
+        ("list_registers", 17, "list-registers"),
+    ],
+)
+def test_bad_fields_are_named(field, value, name):
+    with pytest.raises(WorkloadError, match=f"^{name}") as caught:
+        PredictedWorkload(**{field: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "name"),
+    [
+        ("vcpus", 0, "vcpus"),
+        ("queues", 513, "queues"),
+        ("in_flight", 0, "in-flight"),
+        ("service_us", 0, "service"),
+        ("network_us", float("inf"), "network"),
+        ("requests", 0, "requests"),
+        ("warmup", -1, "warmup"),
+        ("entry", "", "entry"),
+        ("list_registers", 0, "list-registers"),
+    ],
+)
+def test_bad_fields_of_a_closed_loop_are_named(field, value, name):
+    with pytest.raises(WorkloadError, match=f"^{name}"):
+        ClosedWorkload(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"design": "v6.99"}, "unknown design 'v6.99': did you mean"),
+        ({"design": "gicv3"}, "did you mean gicv4"),
+        ({"design": "zzzz"}, "gicv4 is known here besides"),
+        ({"design": "v6.7"}, "unsound"),
+        ({"machine": "cray"}, "unknown machine 'cray'"),
+        ({"machine": "generic-arm64-3"}, r"vcpus \+ devices: 4 threads, a core each, but generic-arm64-3 has 3 cores"),
+        ({"seed": -1}, "seed: -1 is out of range"),
+        ({"trace": -1}, "trace: -1 is out of range"),
+        ({"free": ["vgic_irq.refcnt"]}, r"free: v7.1.8 has .* did you mean vgic_irq.refcount.*known: .*irq_lock"),
+        ({"free": ["refcount"], "design": "gicv4"}, "free: gicv4 has no field, lock or line"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, text):
+    with pytest.raises(ValueError, match=text) as caught:
+        predict(SMALL, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_predictions_take_gicv4():
+    assert check_predicted(["gicv4", "v6.10", "gicv4"]) == ["gicv4", "v6.10"]
+    with pytest.raises(vgic.UnknownDesign):
+        vgic.design("gicv4")
+
+
+def test_a_closed_loop_has_no_trace():
+    with pytest.raises(WorkloadError, match="trace"):
+        predict(LOOP, "v6.10", trace=10)
+
+
+def test_the_length_follows_the_devices_unless_it_is_given():
+    assert PredictedWorkload(devices=1, events=1).rounds == 20_000
+    assert PredictedWorkload(devices=1, events=1).warmup_rounds == 2_000
+    assert PredictedWorkload(devices=64, events=64).rounds == 10
+    assert PredictedWorkload(iterations=3).warmup_rounds == 2
+    assert PredictedWorkload(iterations=3, warmup=0).warmup_rounds == 0
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [SMALL, PredictedWorkload(entry="ioctl", gap_us=0, f_count="add", mapped=3, label="x"), LOOP],
+    ids=lambda workload: workload.name,
+)
+def test_a_workload_comes_back_from_its_dictionary(workload):
+    data = json.loads(json.dumps(workload.to_dict()))
+    assert type(workload).from_dict(data) == workload
+
+
+def test_flags_name_what_differs():
+    workload = PredictedWorkload(entry="ioctl", gap_us=0, guest="as-published")
+    assert workload.flags == "-v 16 -d 16 -e 16 --guest as-published --entry ioctl --gap 0"
+
+
+FLOOD = PredictedWorkload(vcpus=8, devices=8, events=4, iterations=15, gap_us=0)
+
+
+def test_what_is_free_costs_nothing():
+    busy = predict(FLOOD, "v6.8-rc1")
+    free = predict(FLOOD, "v6.8-rc1", free=["vgic_irq[0]"])
+    stalled = {f"{line['object']}[{line['line']}]": line["stall_seconds"] for line in free.lines}
+    assert stalled.get("vgic_irq[0]", 0) == 0
+    assert free.rate > busy.rate
+    assert set(free_names("v6.8-rc1")) >= {"vgic_irq[0]", "lpi_list_lock", "vgic_irq.refcount"}
+    assert not any(name.startswith("absent") for name in free_names("v6.10"))
+
+
+def test_what_if_finds_the_line_that_the_baseline_hangs_on():
+    base, rows = what_if(FLOOD, "v6.8-rc1")
+    assert base == predict(FLOOD, "v6.8-rc1")
+    assert 1 <= len(rows) <= 10
+    assert rows == sorted(rows, key=lambda row: -row.ratio)
+    assert rows[0].ratio > 1
+    assert rows[0].line.name in {"vgic_translation_cache_entry[0]", "vgic_dist[0]", "vgic_irq[0]"}
+    gains = {row.line.name: row.ratio for row in rows}
+    assert gains["vgic_translation_cache_entry[0]"] > 1
+    assert gains["vgic_dist[0]"] > 1
+
+
+def test_shares_add_up():
+    done = predict(FLOOD, "v6.8-rc1")
+    for kind in spent(done.raw, smallest=-1):
+        assert sum(kind.shares.values()) == pytest.approx(1, abs=0.02)
+    senders = spent(done.raw)[0]
+    assert next(iter(senders.shares)) == "waiting for lpi_list_lock"
+    assert all(share >= 0.005 for share in senders.shares.values())
+    assert locks(done.raw)[0].name == "lpi_list_lock"
+    assert [line.a_send_ns for line in lines(done.raw)] == sorted((x.a_send_ns for x in lines(done.raw)), reverse=True)
+    assert spent(predict(SMALL, "gicv4").raw)
+    assert lines(predict(SMALL, "gicv4").raw) == []
+
+
+def results(workload, designs, seeds=(1, 2, 3), machine="generic-arm64-64"):
+    groups = [[predict(workload, design, machine, seed=seed) for seed in seeds] for design in designs]
+    made = [prediction_result(group, groups[0] if len(groups) > 1 else ()) for group in groups]
+    return prediction_file(made, workload, vgic.machine(machine), notes=["a <note>"])
+
+
+@pytest.mark.parametrize("workload", [SMALL, LOOP], ids=["open", "closed"])
+def test_a_result_file_comes_back_from_json(workload):
+    file = results(workload, ["v6.8-rc1", "v6.10", "gicv4"])
+    again = ResultFile.from_json(file.to_json())
+    assert again == file
+    assert again.method["kind"] == "predicted"
+    assert again.machine["name"] == "generic-arm64-64"
+    assert again.results[0].ratio == 1
+    for result in again.results:
+        assert result.mode == workload.kind
+        assert result.unit.endswith("a second of virtual time")
+        assert len(result.samples) == 3
+        assert result.rate == sorted(sample.rate for sample in result.samples)[1]
+        assert result.prediction["seeds"] == [1, 2, 3]
+
+
+def test_measured_results_have_no_prediction():
+    measured = vgic.run(vgic.StressWorkload(mode="lockstep", iterations=5))
+    assert measured.prediction is None
+    assert "prediction" not in measured.to_dict()
+
+
+@pytest.mark.parametrize("designs", [["v6.10"], ["v6.8-rc1", "v6.10", "gicv4"]], ids=len)
+@pytest.mark.parametrize("workload", [SMALL, LOOP], ids=["open", "closed"])
+def test_the_report_says_that_it_is_a_prediction(workload, designs):
+    file = results(workload, designs, seeds=(1,), machine="graviton3")
+    html = render(ResultFile.from_json(file.to_json()))
+    assert "a prediction" in html
+    assert "Nothing here was measured" in html
+    assert "graviton3" in html
+    assert "a &lt;note&gt;" in html
+    for parameter in ("distance", "grace_period_min", "world_switch_in"):
+        assert f"<code>{parameter}</code>" in html
+    assert f"vgic predict {workload.flags}" in html
+    assert "each pinned to one CPU" not in html
+
+
+def nested(slices):
+    """Whether slices of one track contain each other or are apart."""
+    open_ends = []
+    for begin, end in sorted(slices, key=lambda one: (one[0], -one[1])):
+        while open_ends and open_ends[-1] <= begin:
+            open_ends.pop()
+        if open_ends and end > open_ends[-1]:
+            return False
+        open_ends.append(end)
+    return True
+
+
+@pytest.mark.parametrize("workload", [SMALL, FLOOD, PredictedWorkload(vcpus=3, devices=2, entry="ioctl", iterations=5)])
+def test_a_trace_can_be_drawn(workload):
+    traced = [predict(workload, design, trace=100_000) for design in ("v6.8-rc1", "patch-15", "v7.1.8", "gicv4")]
+    trace = json.loads("".join(trace_json(traced)))
+    assert trace == json.loads(json.dumps(chrome_trace(traced)))
+    events = trace["traceEvents"]
+    slices = [event for event in events if event["ph"] == "X"]
+    assert len(slices) == sum(len(one.trace) for one in traced)
+    tracks = {}
+    ps = {(event["pid"], event["tid"]): [] for event in slices}
+    for event in slices:
+        begin = round(event["ts"] * 1e6)
+        tracks.setdefault((event["pid"], event["tid"]), []).append((begin, begin + round(event["dur"] * 1e6)))
+        ps[event["pid"], event["tid"]].append(event)
+    assert all(nested(one) for one in tracks.values())
+    names = {(event["pid"], event["tid"]) for event in events if event["name"] == "thread_name"}
+    assert names == set(tracks)
+    assert {event["pid"] for event in events if event["name"] == "process_name"} == {1, 2, 3, 4}
+    begun = {event["id"]: event for event in events if event["ph"] == "s"}
+    ended = [event for event in events if event["ph"] == "f"]
+    assert len(ended) > 4
+    assert len(begun) == len(ended) == len({event["id"] for event in ended})
+    for event in ended:
+        start = begun[event["id"]]
+        assert event["bp"] == "e"
+        assert start["ts"] <= event["ts"]
+        assert any(one["cat"] == "send" and one["ts"] == start["ts"] for one in ps[start["pid"], start["tid"]])
+        assert any(one["cat"] == "deliver" and one["ts"] == event["ts"] for one in ps[event["pid"], event["tid"]])
+
+
+def test_a_trace_is_of_a_short_run():
+    short = short_workload(PredictedWorkload(vcpus=4, devices=4, events=4))
+    assert short.rounds == 62
+    assert short.warmup_rounds == 1
+    assert short_workload(SMALL).rounds == 8
+    assert len(predict(SMALL, "v6.10", trace=10).trace) == 10
+    assert predict(SMALL, "v6.10").trace == []
