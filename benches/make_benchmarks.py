@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from figures import calls, engine, frames, instructions, rcu
+from figures import calls, engine, frames, instructions, rcu, simulator
 from figures.document import Plan, Section, Update, table
 from figures.tools import ROOT, Failed, run
 
@@ -36,6 +36,7 @@ SECTIONS: dict[str, tuple[Callable[[Plan, Update], Section], float]] = {
     "instructions": (instructions.instructions, 110),
     "rcu": (rcu.rcu, 110),
     "frames": (frames.frames, 30),
+    "simulator": (simulator.simulator, 60),
 }
 
 

@@ -30,16 +30,46 @@ MODULES = {
     "run": ["run", "measure"],
     "prove": ["prove", "history"],
     "torture": ["torture"],
+    "predict": ["predict", "predict_workload", "explain", "chrome_trace"],
+    "scale": ["scale", "sweep", "usl"],
+    "calibrate": [
+        "calibrate",
+        "calibrate.fit",
+        "calibrate.parameters",
+        "calibrate.validate",
+        "calibrate.rates",
+        "calibrate.micro_bench",
+        "calibrate.here",
+    ],
+    "machines": ["machines", "machines.profile", "machines.values", "machines.distance"],
     "results": ["results", "stats"],
     "trace": ["trace.store", "trace.recording", "trace.qemu", "trace.check"],
-    "report": ["report.page", "report.svg"],
+    "report": ["report.page", "report.scale_page", "report.svg", "report.lines"],
     "errors": ["errors"],
 }
 #: Public for other modules of the package only.
-INTERNAL = {"LpiRegisters", "save_frames", "restore_frames"}
+INTERNAL = {
+    *("LpiRegisters", "save_frames", "restore_frames"),
+    *("changed", "scaled_distance"),
+    *("TIMES", "hint", "parse_value", "text_of"),
+    *("distance_to_core", "distance_toml", "parse_distance", "read_text"),
+}
 #: Types of the stub that the public API returns.
 TYPES = ("LpiState", "Tables", "DeviceTable", "Counts", "PathStep", "PathCounts")
-COMMANDS = ("", "compare", "stress", "prove", "torture", "replay", "designs", "its", "its decode")
+COMMANDS = (
+    "",
+    "compare",
+    "stress",
+    "predict",
+    "scale",
+    "calibrate",
+    "prove",
+    "torture",
+    "replay",
+    "designs",
+    "its",
+    "its decode",
+)
 NOTE = "<!-- Made by docs/make_reference.py. Do not edit: change the docstrings, and run it again. -->\n"
 
 
@@ -83,7 +113,7 @@ def signature(name: str, node: ast.FunctionDef, *, method: bool) -> str:
     text = f"{name}({ast.unparse(arguments)})"
     if node.returns is not None and ast.unparse(node.returns) != "None":
         text += f" -> {ast.unparse(node.returns)}"
-    return re.sub(r"'([A-Za-z_][\w.\[\], |]*)'(?=[,)\]]| ->|$)", r"\1", text)
+    return re.sub(r"(?<!=)'([A-Za-z_][\w.\[\], |]*)'(?=[,)\]]| ->|$)", r"\1", text)
 
 
 def public(name: str) -> bool:

@@ -30,9 +30,12 @@ from vgic.redist import RedistributorFrame
 from vgic.registers import GICR, GITS
 from vgic.results import Result, ResultFile, Sample
 from vgic.run import COMPARED_DESIGNS, compare, default_workloads, replay_recorded, run, run_in_turn
+from vgic.scale import ScalePoint, ScaleResult, scale
 from vgic.state import SavedState
+from vgic.sweep import Point, dask_executor, local_executor, predict_many
 from vgic.torture import TorturePeriod, TorturePlan, TortureResult, torture
 from vgic.trace import Check, Recording, check, read_recording, recordings
+from vgic.usl import Usl, fit_usl
 from vgic.vm import Its, Vcpu, Vm
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
 
@@ -58,6 +61,7 @@ __all__ = [
     "Machine",
     "MachineError",
     "MeasurementError",
+    "Point",
     "PredictedWorkload",
     "Prediction",
     "Proof",
@@ -71,6 +75,8 @@ __all__ = [
     "ResultFile",
     "Sample",
     "SavedState",
+    "ScalePoint",
+    "ScaleResult",
     "Scenario",
     "Story",
     "StressWorkload",
@@ -80,6 +86,7 @@ __all__ = [
     "TortureResult",
     "UnknownDesign",
     "UnsoundDesign",
+    "Usl",
     "Vcpu",
     "Vm",
     "Workload",
@@ -87,13 +94,17 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "dask_executor",
     "default_workloads",
     "defects",
     "design",
     "designs",
+    "fit_usl",
+    "local_executor",
     "machine",
     "machines",
     "predict",
+    "predict_many",
     "prove",
     "prove_history",
     "read_recording",
@@ -101,6 +112,7 @@ __all__ = [
     "replay_recorded",
     "run",
     "run_in_turn",
+    "scale",
     "scenarios",
     "torture",
 ]

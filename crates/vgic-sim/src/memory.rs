@@ -79,7 +79,7 @@ pub(crate) enum Effect {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     lines: Vec<Line>,
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) effects: VecDeque<Effect>,
 }
 
 impl Memory {
@@ -115,8 +115,10 @@ impl Memory {
         let hit = match (want, taken) {
             (Want::Read, Some((turn, _))) if turn.want != Want::Read => false,
             (Want::Read, _) => line.owner == core || line.sharers.has(core),
-            (_, None) => line.owner == core || line.owner == NOBODY && line.sharers.is_only(core),
-            (_, Some(_)) => false,
+            // Also a line that the core has: it is given back to its home.
+            (Want::Far, _) => false,
+            (Want::Write, None) => line.owner == core || line.owner == NOBODY && line.sharers.is_only(core),
+            (Want::Write, Some(_)) => false,
         };
         if hit {
             if want != Want::Read {
@@ -184,11 +186,11 @@ impl Line {
     }
 
     /// Tells those who watch of a write.
-    fn tell(&mut self, line: LineId, effects: &mut Vec<Effect>) {
+    fn tell(&mut self, line: LineId, effects: &mut VecDeque<Effect>) {
         effects.extend(self.watchers.drain(..).map(|core| Effect::Written { core, line }));
     }
 
-    fn serve(&mut self, machine: &Machine, line: LineId, request: Request, now: Ps, effects: &mut Vec<Effect>) {
+    fn serve(&mut self, machine: &Machine, line: LineId, request: Request, now: Ps, effects: &mut VecDeque<Effect>) {
         let Request { core, want, since, detached } = request;
         let begin = now.max(self.kept_until);
         let nobody = self.owner == NOBODY && self.sharers.is_empty();
@@ -197,7 +199,7 @@ impl Line {
         let grant = |cost: Ps| Effect::Grant { at: begin + cost, core, line, queued: begin - since, detached };
         if self.owner == NOBODY && want == Want::Read {
             self.kept_until = begin + machine.read_occupancy;
-            effects.push(grant(from_home));
+            effects.push_back(grant(from_home));
             return;
         }
         let cost = if want == Want::Far {
@@ -212,6 +214,6 @@ impl Line {
             if self.sharers.has(core) { taken } else { taken.max(from_home) }
         };
         self.turn = Some((request, begin));
-        effects.push(grant(cost));
+        effects.push_back(grant(cost));
     }
 }

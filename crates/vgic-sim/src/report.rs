@@ -127,8 +127,6 @@ pub struct FieldTally {
     pub name: &'static str,
     /// The line within the object.
     pub line: u64,
-    /// Reads and writes, misses among them.
-    pub accesses: [u64; 2],
     /// Reads that had to wait for the line, by kind of thread.
     pub reads: [u64; ThreadKind::COUNT],
     /// Writes that had to.
@@ -165,6 +163,8 @@ pub struct LockTally {
 pub struct Tally {
     numbers: BTreeMap<(&'static str, &'static str, u64), u32>,
     fields: Vec<FieldTally>,
+    /// Reads and writes of each field.
+    accesses: Vec<[Cell<u64>; 2]>,
     locks: Vec<LockTally>,
     /// What costs nothing.
     free: BTreeSet<String>,
@@ -181,6 +181,7 @@ impl Tally {
         let number = *self.numbers.entry((class, name, line)).or_insert(next);
         if number == next {
             self.fields.push(FieldTally { class, name, line, ..FieldTally::default() });
+            self.accesses.push(Default::default());
         }
         let free = !self.free.is_empty()
             && [name.to_owned(), format!("{class}.{name}"), format!("{class}[{line}]")]
@@ -208,8 +209,14 @@ impl Tally {
     }
 
     #[inline]
-    pub(crate) fn access(&mut self, field: &Field, write: bool) {
-        self.fields[field.kind as usize].accesses[usize::from(write)] += 1;
+    pub(crate) fn access(&self, field: &Field, write: bool) {
+        let count = &self.accesses[field.kind as usize][usize::from(write)];
+        count.set(count.get() + 1);
+    }
+
+    /// Reads and writes of a field, misses among them.
+    pub fn accesses(&self, field: usize) -> [u64; 2] {
+        self.accesses.get(field).map_or([0; 2], |counts| [counts[0].get(), counts[1].get()])
     }
 
     pub(crate) fn miss(&mut self, field: &Field, by: ThreadKind, write: bool, stalled: Ps) {
@@ -230,6 +237,7 @@ impl Tally {
         for field in &mut self.fields {
             *field = FieldTally { class: field.class, name: field.name, line: field.line, ..FieldTally::default() };
         }
+        self.accesses.iter().flatten().for_each(|count| count.set(0));
         for lock in &mut self.locks {
             *lock = LockTally { name: lock.name, ..LockTally::default() };
         }

@@ -30,7 +30,7 @@ const STACK: usize = 64 << 10;
 /// Accesses without any LPI sent or delivered after which a run is taken to go round in circles.
 const PATIENCE: u64 = 5_000_000;
 /// How many accesses of each core are remembered, for the report on a run that is stuck.
-const REMEMBERED: usize = 6;
+const REMEMBERED: usize = 8;
 const NO_LOCK: u32 = u32::MAX;
 
 type Thread = Coroutine<(), (), (), DefaultStack>;
@@ -62,8 +62,9 @@ pub(crate) struct Core {
     on: Cell<Spending>,
     yielder: Cell<*const Yielder<(), ()>>,
     thread: RefCell<Option<Thread>>,
-    /// Lines to which stores are on their way.
+    /// Lines to which stores are on their way, and how many.
     stores: RefCell<Vec<LineId>>,
+    storing: Cell<usize>,
     /// The line whose next write it waits for.
     watches: Cell<LineId>,
     /// It waits for this lock: that is where its time goes.
@@ -83,7 +84,8 @@ pub(crate) struct Core {
     events: [Cell<u64>; Event::COUNT],
     random: Cell<u64>,
     pub(crate) spent: Spent,
-    last: RefCell<[(u32, bool); REMEMBERED]>,
+    /// Numbers of fields, and whether they were written in the lowest bit.
+    last: [Cell<u32>; REMEMBERED],
     last_at: Cell<usize>,
 }
 
@@ -102,6 +104,8 @@ pub struct World {
     memory: RefCell<Memory>,
     cores: RefCell<Vec<Rc<Core>>>,
     queue: RefCell<Queue>,
+    /// The queue's first.
+    first: Cell<u64>,
     now: Cell<Ps>,
     running: Cell<usize>,
     pub(crate) places: RefCell<Places>,
@@ -129,6 +133,7 @@ impl World {
     pub fn new(machine: Machine, seed: u64, free: BTreeSet<String>, trace: usize) -> Rc<World> {
         let world = Rc::new(World {
             queue: RefCell::new(Queue::new(machine.cores)),
+            first: Cell::new(u64::MAX),
             machine,
             memory: RefCell::default(),
             cores: RefCell::default(),
@@ -275,6 +280,7 @@ impl World {
             yielder: Cell::new(core::ptr::null()),
             thread: RefCell::new(None),
             stores: RefCell::default(),
+            storing: Cell::new(0),
             watches: Cell::new(NO_LINE),
             waits_for: Cell::new(NO_LOCK),
             held: RefCell::default(),
@@ -288,7 +294,7 @@ impl World {
             events: Default::default(),
             random: Cell::new(scramble(self.seed, u64::from(number))),
             spent: Spent::default(),
-            last: RefCell::new([(u32::MAX, false); REMEMBERED]),
+            last: Default::default(),
             last_at: Cell::new(0),
         });
         let ctx = SimCtx::new(Rc::clone(self), Rc::clone(&core));
@@ -312,7 +318,13 @@ impl World {
         // Nobody starts a core while they run.
         let cores = self.cores.borrow();
         while self.running.get() > 0 {
-            let Some(next) = self.queue.borrow_mut().pop() else { return Err(self.stuck("deadlock")) };
+            let next = {
+                let mut queue = self.queue.borrow_mut();
+                let next = queue.pop();
+                self.first.set(queue.first());
+                next
+            };
+            let Some(next) = next else { return Err(self.stuck("deadlock")) };
             let Next { at, core: number, line, detached } = next;
             events = events.wrapping_add(1);
             if events.is_multiple_of(1 << 14) {
@@ -331,6 +343,7 @@ impl World {
                 if detached {
                     let mut stores = core.stores.borrow_mut();
                     stores.retain(|store| *store != line);
+                    core.storing.set(stores.len());
                     let State::Drain { most, line } = core.state.get() else { continue };
                     if stores.len() > most || stores.contains(&line) {
                         continue;
@@ -353,16 +366,20 @@ impl World {
     }
 
     fn push(&self, at: Ps, core: u32, line: LineId) {
-        self.queue.borrow_mut().push(at, core, line);
+        let mut queue = self.queue.borrow_mut();
+        queue.push(at, core, line);
+        self.first.set(queue.first());
     }
 
     /// What the memory set off.
     fn take_effects(&self, memory: &mut Memory) {
-        for effect in memory.effects.drain(..) {
+        while let Some(effect) = memory.effects.pop_front() {
             match effect {
                 Effect::Grant { at, core, line, queued, detached } => {
                     if detached {
-                        self.queue.borrow_mut().push_detached(at, core, line);
+                        let mut queue = self.queue.borrow_mut();
+                        queue.push_detached(at, core, line);
+                        self.first.set(queue.first());
                     } else {
                         self.cores.borrow()[core as usize].queued.set(queued);
                         self.push(at, core, line);
@@ -404,7 +421,7 @@ impl World {
     pub(crate) fn in_order(&self, core: &Core) {
         let now = core.clock.get();
         // Now and then also the one that runs alone stops, so that somebody looks whether it gets anywhere.
-        if self.queue.borrow().first() < key(now, core.number) || self.accesses.get().is_multiple_of(1 << 16) {
+        if self.first.get() < key(now, core.number) || self.accesses.get().is_multiple_of(1 << 16) {
             self.push(now, core.number, NO_LINE);
             self.suspend(core, State::Ready, Spending::Hits);
         } else {
@@ -418,8 +435,7 @@ impl World {
         if !self.begin(core, field, want != Want::Read) {
             return;
         }
-        let on_its_way = core.stores.borrow().contains(&field.line);
-        if on_its_way {
+        if core.stores(field.line) {
             if want == Want::Read {
                 // From the core's own store buffer.
                 return;
@@ -454,7 +470,7 @@ impl World {
         if room == 0 {
             return self.access(core, field, Want::Write);
         }
-        if !self.begin(core, field, true) || core.stores.borrow().contains(&field.line) {
+        if !self.begin(core, field, true) || core.stores(field.line) {
             return;
         }
         let now = core.clock.get();
@@ -468,6 +484,7 @@ impl World {
             return;
         }
         core.stores.borrow_mut().push(field.line);
+        core.storing.set(core.storing.get() + 1);
         self.wait_for_stores(core, room, NO_LINE);
         self.tally.borrow_mut().miss(field, core.kind, true, core.clock.get() - now);
     }
@@ -478,19 +495,17 @@ impl World {
         self.accesses.set(self.accesses.get() + 1);
         core.spend(Spending::Hits, self.machine.step);
         let at = core.last_at.get();
-        core.last.borrow_mut()[at % REMEMBERED] = (field.kind, write);
+        core.last[at % REMEMBERED].set(field.kind << 1 | u32::from(write));
         core.last_at.set(at + 1);
         self.in_order(core);
-        self.tally.borrow_mut().access(field, write);
+        self.tally.borrow().access(field, write);
         !field.free
     }
 
     /// Waits until at most so many stores are on their way, and none to a line.
+    #[inline]
     fn wait_for_stores(&self, core: &Core, most: usize, line: LineId) {
-        let wait = {
-            let stores = core.stores.borrow();
-            stores.len() > most || stores.contains(&line)
-        };
+        let wait = core.storing.get() > most || core.stores(line);
         if wait {
             self.suspend(core, State::Drain { most, line }, Spending::Transfers);
         }
@@ -603,11 +618,11 @@ impl World {
             let held: Vec<_> = core.held.borrow().iter().map(|lock| tally.lock_name(*lock)).collect();
             let held = if held.is_empty() { "nothing".to_owned() } else { held.join(", ") };
             let count = core.last_at.get().min(REMEMBERED);
-            let recent = (core.last_at.get() - count..core.last_at.get()).map(|at| core.last.borrow()[at % REMEMBERED]);
-            let recent: Vec<_> = recent
-                .map(|(kind, write)| {
-                    let (class, name) = tally.field_name(kind);
-                    format!("{} {class}.{name}", if write { "write" } else { "read" })
+            let recent: Vec<_> = (core.last_at.get() - count..core.last_at.get())
+                .map(|at| {
+                    let last = core.last[at % REMEMBERED].get();
+                    let (class, name) = tally.field_name(last >> 1);
+                    format!("{} {class}.{name}", if last & 1 == 1 { "write" } else { "read" })
                 })
                 .collect();
             Some(format!("{} {doing}; holds {held}; last: {}", core.name, recent.join(", ")))
@@ -643,6 +658,13 @@ pub(crate) fn draw(state: &Cell<u64>, limit: u64) -> u64 {
 }
 
 impl Core {
+    /// Whether a store to a line is on its way.
+    #[inline]
+    fn stores(&self, line: LineId) -> bool {
+        self.storing.get() > 0 && self.stores.borrow().contains(&line)
+    }
+
+    #[inline]
     pub(crate) fn now(&self) -> Ps {
         self.clock.get()
     }

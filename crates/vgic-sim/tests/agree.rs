@@ -67,9 +67,9 @@ fn simulated<D: Design>(deliver: bool, mapped: u32) -> Counts {
     let locks: BTreeSet<_> = after.locks().iter().map(|lock| lock.name).collect();
     let mut counts = Counts::default();
     for (at, field) in after.fields().iter().enumerate().filter(|(_, field)| !locks.contains(field.name)) {
-        let earlier = before.fields().get(at).map_or([0; 2], |field| field.accesses);
+        let (earlier, later) = (before.accesses(at), after.accesses(at));
         for which in 0..2 {
-            let count = field.accesses[which] - earlier[which];
+            let count = later[which] - earlier[which];
             if count > 0 && field.class != "srcu_data" {
                 *counts[which].entry(format!("{}.{}", field.class, field.name)).or_default() += count;
             }

@@ -106,6 +106,7 @@ fn alone(machine: Machine, f: impl Fn(&SimCtx) + 'static) -> Ps {
 
 #[test]
 fn a_far_atomic_costs_its_way_each_time_and_a_near_one_only_once() {
+    // Also on a line that the core has just written itself.
     let costs = |atomics| {
         let machine = Machine { atomics, ..Machine::flat(2) };
         let slot: Rc<std::cell::OnceCell<vgic_sim::AtomicU64>> = Rc::default();

@@ -1,0 +1,173 @@
+"""``vgic scale``: sweeps over cores, in virtual time."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from vgic.cli.common import (
+    DesignsOption,
+    JsonOption,
+    UnsoundOption,
+    check_json,
+    check_writable,
+    command_line,
+    console,
+    progress,
+    rate_text,
+    write_json,
+    write_whole,
+)
+from vgic.errors import WorkloadError
+from vgic.machines import machine as find_machine
+from vgic.predict import PredictedWorkload
+from vgic.scale import SCALED_DESIGNS, SCALED_MACHINE, USL_WARNING, ScalePoint, ScaleResult, cores_of
+from vgic.scale import scale as sweep
+from vgic.sweep import dask_executor, local_executor
+from vgic.terminal_chart import terminal_chart
+
+
+def scale(
+    design: DesignsOption = None,
+    cores: Annotated[
+        str, typer.Option(metavar="LIST", help="Numbers (1,2,6), FIRST..LAST (doubling), FIRST..LAST..STEP.")
+    ] = "1..128",
+    machine: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="The machine: a name, or the file of a profile.")
+    ] = SCALED_MACHINE,
+    entry: Annotated[str, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct.")] = "irqfd",
+    gap: Annotated[
+        float, typer.Option(metavar="US", help="Each sender sends once every so many us; 0 is as fast as it goes.")
+    ] = 5.0,
+    guest: Annotated[
+        str, typer.Option(metavar="GUEST", help="fixed: LPIs are spread and taken. as-published: masked, on vCPU 0.")
+    ] = "fixed",
+    events: Annotated[int, typer.Option("-e", "--events", metavar="N", help="Events of each device.")] = 16,
+    sends: Annotated[
+        int | None, typer.Option(metavar="N", help="Sends in all at each point (default: about 20,000).")
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Run with so many seeds; rates are then medians.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Use the Dask cluster whose scheduler is there.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes (default: one for each usable CPU).")] = None,
+    json: JsonOption = None,
+    csv: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write the points as CSV.")] = None,
+    report: Annotated[
+        str | None, typer.Option("--report", metavar="FILE.html", help="Write a page with charts and tables.")
+    ] = None,
+    allow_unsound: UnsoundOption = False,
+) -> None:
+    """Predict how designs scale: the same load on more and more cores of a machine that need not be at hand.
+
+    Half of the cores run vCPUs, half send; 1 stands for one of each. Each sender has a pace, so the question is up to
+    how many cores a design keeps up; with --gap 0 it is what the design accepts at most. The same seed gives the same
+    numbers, however many processes or workers compute them.
+    """
+    target = find_machine(machine)
+    sizes = cores_of(cores)
+    workload = PredictedWorkload(events=events, guest=guest, entry=entry, gap_us=gap)
+    if not 1 <= seeds <= 1000:
+        raise WorkloadError(f"seeds: {seeds} is out of range 1 to 1000")
+    if dask is not None and jobs is not None:
+        raise WorkloadError("dask and jobs: give one of them, not both")
+    check_json(json)
+    for path in (csv, report):
+        if path is not None:
+            check_writable(Path(path))
+    executor = (
+        dask_executor(dask) if dask is not None else local_executor(jobs) if jobs is not None else nullcontext(None)
+    )
+    with executor as pool, progress("predicting") as update:
+        result = sweep(
+            design or SCALED_DESIGNS,
+            sizes,
+            machine=target,
+            workload=workload,
+            sends=sends,
+            seeds=range(seed, seed + seeds),
+            executor=pool,
+            allow_unsound=allow_unsound,
+            progress=update,
+            command=command_line(),
+        )
+    _show(console(json), result)
+    if csv is not None:
+        write_whole(Path(csv), result.to_csv())
+    if report is not None:
+        from vgic.report.scale_page import render_scale  # loads a template engine: only when needed
+
+        write_whole(Path(report), render_scale(result))
+    write_json(json, result.to_file().to_json())
+
+
+def _show(out: Console, result: ScaleResult) -> None:
+    width = min(out.width, 100)
+    out.print("LPIs accepted a second of virtual time, by cores:", markup=False)
+    lines = [(name, [(p.cores, p.rate) for p in result.of(name)]) for name in result.designs]
+    out.print(terminal_chart(lines, width=width))
+    out.print(table(result))
+    if result.starved:
+        out.print(
+            "Where next to nothing is delivered, each send of a pending LPI makes a request to its vCPU, and a vCPU "
+            "with a request does not enter the guest.",
+            markup=False,
+        )
+    out.print("Universal Scalability Law, in pairs of a sender and a vCPU:", markup=False)
+    for name, fit in result.fits.items():
+        if fit is None:
+            out.print(f"  {name}: no fit", markup=False)
+            continue
+        peak = "no peak so far" if result.peak(name) is None else f"peak at {result.peak(name):.0f} cores"
+        text = f"  {name}: lambda {rate_text(fit.rate)}, sigma {fit.sigma:.3g}, kappa {fit.kappa:.3g}, "
+        out.print(f"{text}R2 {fit.r2:.3f}, {peak}", markup=False, soft_wrap=True)
+    unverified = len(result.machine.unverified)
+    out.print(USL_WARNING, markup=False)
+    out.print(
+        f"Predicted for {result.machine.name}, of whose values {unverified} are estimates: trust the order of the "
+        "designs and the shape of a curve before a number.",
+        markup=False,
+    )
+
+
+def table(result: ScaleResult) -> Table:
+    """A section a design, a row a number of cores."""
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    grid.add_column("design", no_wrap=True)
+    for name in ("cores", "accepted", "ideal", "delivered", "stalled", "median", "p99"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for name in result.designs:
+        grid.add_section()
+        for number, point in enumerate(result.of(name)):
+            grid.add_row(
+                name if number == 0 else "",
+                str(point.cores),
+                _spread(point),
+                rate_text(point.ideal),
+                rate_text(point.delivered),
+                f"{point.stalled:.0%}",
+                time_text(point.latency),
+                time_text(point.latency_p99),
+            )
+    return grid
+
+
+def _spread(point: ScalePoint) -> str:
+    result = point.result
+    percent = f" \N{PLUS-MINUS SIGN}{100 * result.spread / result.rate:.0f} %" if result.spread and result.rate else ""
+    return f"{rate_text(point.rate)}{percent}"
+
+
+def time_text(seconds: float | None) -> str:
+    """A time in three significant digits: ``12.3 us``."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
