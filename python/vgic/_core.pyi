@@ -439,6 +439,19 @@ class Prediction(Sample):
     #: kind, core, name, begin and end in ps, number of the LPI or -1; only where a trace was asked for
     trace: NotRequired[list[tuple[str, int, str, int, int, int]]]
 
+@type_check_only
+class MeasuredHere(TypedDict):
+    cpus: list[int]
+    matrix_ns: list[list[float]]  # half a round of compare-and-swap; 0 from a CPU to itself
+    hit_load_ns: float
+    hit_store_ns: float
+    hit_rmw_ns: float
+    fence_ns: float
+    syscall_ns: float
+
+#: What a few things cost on this machine, measured for about so many seconds.
+def measure_here(seconds: float = 1.0) -> MeasuredHere: ...
+
 #: ``machine``: as ``vgic.machines.Machine.to_core`` gives it. ``design`` may be "gicv4".
 def predict(
     design: str,

@@ -236,7 +236,7 @@ def _result(future: Any, point: Point) -> Prediction:
     try:
         version, prediction = future.result()
     except (BrokenExecutor, CancelledError, _Stopped) as error:
-        why = "a process that predicts has died" if isinstance(error, BrokenExecutor) else "was cancelled"
+        why = "a process that predicts has died (a script must call this under if __name__ == '__main__')" if isinstance(error, BrokenExecutor) else "was cancelled"
         raise MeasurementError(f"{point.name}: {why}") from None
     except Exception as error:
         if type(error).__name__ == "KilledWorker":  # Dask's, which need not be installed.
