@@ -414,6 +414,7 @@ class ContendedLine(TypedDict):
     line: int  # its number in the object
     transfers: int
     stall_seconds: float
+    stalls: dict[str, float]  # the same in seconds by kind of thread
     fields: list[ContendedField]
     writers: dict[str, int]  # misses by kind of thread
     readers: dict[str, int]

@@ -71,7 +71,7 @@ class Line:
     transfers: int
     #: How long cores waited for it, a send, in ns.
     a_send_ns: float
-    #: The same, of the senders' time; vCPUs' waiting is in it too, so it can be above 1.
+    #: That of the senders alone, as a share of their time.
     share: float
     #: Misses by kind of thread.
     writers: dict[str, int]
@@ -137,7 +137,7 @@ def lines(data: Mapping[str, Any], most: int = MOST_LINES) -> list[Line]:
             tuple(field["name"] for field in line["fields"] if field["stall_seconds"] > 0),
             line["transfers"],
             1e9 * line["stall_seconds"] / sends,
-            line["stall_seconds"] / senders if senders else 0.0,
+            line["stalls"].get("sender", 0.0) / senders if senders else 0.0,
             dict(line["writers"]),
             dict(line["readers"]),
         )

@@ -42,8 +42,8 @@ GICV4 = "gicv4"
 #: What that is, in one line.
 GICV4_TEXT = (
     "Direct injection, no design of the engine: the ITS translates one LPI after the other and delivers it to a vCPU "
-    "that runs, without the host: the bound for delivering. (What software merely accepts, as sends of one pending LPI, "
-    "may be more.)"
+    "that runs, without the host: the bound for delivering. (What software merely accepts, as sends of one pending "
+    "LPI, may be more.)"
 )
 #: What ``vgic predict`` compares unless told otherwise.
 PREDICTED_DESIGNS = ("v6.8-rc1", "v6.10", "v7.1.8", GICV4)

@@ -228,7 +228,7 @@ def scale(
     """Predict every design on every number of cores; ``gicv4`` is always among them, as the bound.
 
     ``cores``: 1 or even numbers, up to the cores of the machine. ``workload``: what runs, whatever vCPUs and devices it
-    names; by default each device sends by irqfd once in 5 us, and with ``gap_us=0`` as fast as it goes. ``sends``: in all
+    names; by default each device sends by irqfd once in 5 us, with ``gap_us=0`` as fast as it goes. ``sends``: in all
     at each point; None is as the workload says. With several ``seeds`` rates are medians. ``executor`` and ``progress``
     are those of :func:`vgic.predict_many`.
     """

@@ -236,7 +236,9 @@ def _result(future: Any, point: Point) -> Prediction:
     try:
         version, prediction = future.result()
     except (BrokenExecutor, CancelledError, _Stopped) as error:
-        why = "a process that predicts has died (a script must call this under if __name__ == '__main__')" if isinstance(error, BrokenExecutor) else "was cancelled"
+        why = "was cancelled"
+        if isinstance(error, BrokenExecutor):
+            why = "a process that predicts has died (a script must call this under if __name__ == '__main__')"
         raise MeasurementError(f"{point.name}: {why}") from None
     except Exception as error:
         if type(error).__name__ == "KilledWorker":  # Dask's, which need not be installed.

@@ -1,4 +1,4 @@
-"""Native and predicted runs of one thread agree on what happened: hits, misses, evictions, coalesced, design by design."""
+"""Native and predicted runs of one thread agree on what happened, design by design: hits, misses, evictions."""
 
 import pytest
 

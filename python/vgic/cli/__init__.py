@@ -13,15 +13,15 @@ import typer
 from typer.exceptions import TyperException
 
 from vgic import __version__
-from vgic.cli import compare, designs, its, predict, prove, replay, stress, torture
+from vgic.cli import calibrate, compare, designs, its, predict, prove, replay, scale, stress, torture
 from vgic.errors import MeasurementError
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="vgic",
-    help="Run KVM/arm64's LPI routing and injection through the locking designs that the kernel has had, on real "
-    "threads, and see what each patch is worth.",
+    help="Run KVM/arm64's LPI routing and injection through the locking designs that the kernel has had: on real "
+    "threads, under a model checker, and on simulated machines of many cores. See what each patch is worth.",
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,6 +43,8 @@ def _root(
 app.command("compare")(compare.compare)
 app.command("stress")(stress.stress)
 app.command("predict")(predict.predict_designs)
+app.command("scale")(scale.scale)
+app.command("calibrate")(calibrate.calibrate)
 app.command("prove")(prove.prove_designs)
 app.command("torture")(torture.torture)
 app.command("replay")(replay.replay)

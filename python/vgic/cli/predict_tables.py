@@ -127,8 +127,8 @@ def explanation(prediction: Prediction) -> RenderableType:
         parts += [
             "",
             grid,
-            "[dim]A line is all objects of that kind. Stalls are those of all threads, here and while they wait for a "
-            "lock, over the senders' time. What a line is worth, --what-if says.[/]",
+            "[dim]A line is all objects of that kind. A stall is that of all threads, also while they wait for a "
+            "lock; the share is that of the senders. What a line is worth, --what-if says.[/]",
         ]
     return Group(*parts)
 

@@ -1,0 +1,34 @@
+"""Machine profiles from measurements: a matrix, a micro-benchmark, this machine, or published rates."""
+
+from vgic.calibrate.fit import Effort, Fit, FittedValue, Residual, fit_rates, residuals
+from vgic.calibrate.here import measure_here, with_here
+from vgic.calibrate.micro_bench import MicroBench, read_micro_bench, with_micro_bench
+from vgic.calibrate.parameters import MOST_FREE, Free, free_parameters
+from vgic.calibrate.rates import PUBLISHED, RateRow, RatesError, RateTable, published_rate, read_rates
+from vgic.calibrate.validate import GRACE_PERIODS_MS, PredictedRow, predict_rows
+
+__all__ = [
+    "GRACE_PERIODS_MS",
+    "MOST_FREE",
+    "PUBLISHED",
+    "Effort",
+    "Fit",
+    "FittedValue",
+    "Free",
+    "MicroBench",
+    "PredictedRow",
+    "RateRow",
+    "RateTable",
+    "RatesError",
+    "Residual",
+    "fit_rates",
+    "free_parameters",
+    "measure_here",
+    "predict_rows",
+    "published_rate",
+    "read_micro_bench",
+    "read_rates",
+    "residuals",
+    "with_here",
+    "with_micro_bench",
+]

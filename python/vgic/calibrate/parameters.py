@@ -1,0 +1,119 @@
+"""What a fit may change of a machine: a few parameters, each a factor on the machine that it starts from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vgic.calibrate.rates import RatesError, RateTable
+from vgic.machines import PARAMETERS, Classes, Distance, Machine, Matrix, Value
+from vgic.machines.values import hint
+
+__all__ = ["MOST_FREE", "Free", "changed", "free_parameters", "scaled_distance"]
+
+#: Most parameters that a fit may change: a table has about as many rows.
+MOST_FREE = 4
+#: A parameter without a range of its own may be so many times smaller or larger.
+_RANGE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A parameter that a fit may change."""
+
+    #: As on the command line.
+    name: str
+    #: What it is, in a few words.
+    text: str
+    #: Values of the machine that it multiplies; empty for the distances.
+    values: tuple[str, ...]
+    #: Smallest and largest factor.
+    low: float
+    high: float
+
+    def amount(self, machine: Machine, factor: float = 1.0) -> str:
+        """What it is on a machine, in words; the distances as the median of all pairs."""
+        if not self.values:
+            median = machine.pair_statistics().median if machine.cores > 1 else math.nan
+            return f"{median * factor:.3g} ns"
+        return f"{sum(machine.number(name) for name in self.values) * factor:.3g} ns"
+
+
+def _absolute(name: str, text: str, values: tuple[str, ...], low: float, high: float, machine: Machine) -> Free:
+    """A parameter whose sum over ``values`` may be ``low`` to ``high`` nanoseconds."""
+    now = sum(machine.number(value) for value in values)
+    if now <= 0:
+        raise RatesError(f"{name}: is 0 on {machine.name}, and no factor makes it larger")
+    return Free(name, text, values, min(1.0, low / now), max(1.0, high / now))
+
+
+def _known(machine: Machine, entry: str) -> dict[str, Free]:
+    known = {"distance": Free("distance", "fetch of a line that another core has written", (), 0.25, 4.0)}
+    entrance = {"ioctl": "syscall", "irqfd": "irqfd"}.get(entry)
+    if entrance is not None:
+        text = f"the {entry} of a send, beside the engine"
+        known["entry"] = _absolute("entry", text, (entrance,), 30, 3000, machine)
+    switch = ("world_switch_in", "world_switch_out")
+    known["world-switch"] = _absolute("world-switch", "world switch, in and out", switch, 200, 10_000, machine)
+    known["step"] = _absolute("step", "the engine's instructions between two accesses", ("step",), 0.1, 10, machine)
+    return known
+
+
+def free_parameters(machine: Machine, table: RateTable, names: Sequence[str] = ()) -> tuple[Free, ...]:
+    """The parameters with these names; without names distance, entry, world switch and step."""
+    known = _known(machine, table.entry)
+    if not names:
+        return tuple(known.values())
+    others = {name: PARAMETERS[name] for name in PARAMETERS if PARAMETERS[name].unit == "ns"}
+    chosen = []
+    for name in dict.fromkeys(names):
+        if name in known:
+            chosen.append(known[name])
+        elif name in others:
+            if machine.number(name) <= 0:
+                raise RatesError(f"{name}: is 0 on {machine.name}, and no factor makes it larger")
+            chosen.append(Free(name, others[name].text, (name,), 1 / _RANGE, _RANGE))
+        else:
+            raise RatesError(f"unknown parameter {name[:40]!r}: {hint(name, [*known, *others])}")
+    if len(chosen) > MOST_FREE:
+        raise RatesError(f"{len(chosen)} parameters are more than {MOST_FREE}: that many rates fix")
+    return tuple(chosen)
+
+
+def scaled_distance(distance: Distance, factor: float, source: str) -> Distance:
+    """Every distance times a factor."""
+    if isinstance(distance, Matrix):
+        cells = tuple(tuple(cell * factor for cell in row) for row in distance.cells)
+        return replace(distance, cells=cells, source=source, verified=False)
+    if isinstance(distance, Classes):
+        return replace(
+            distance,
+            within_cluster=distance.within_cluster * factor,
+            within_socket=distance.within_socket * factor,
+            across=distance.across * factor,
+            source=source,
+            verified=False,
+        )
+    return replace(
+        distance,
+        same_crosspoint=distance.same_crosspoint * factor,
+        base=distance.base * factor,
+        hop=distance.hop * factor,
+        across=None if distance.across is None else distance.across * factor,
+        sibling=None if distance.sibling is None else distance.sibling * factor,
+        source=source,
+        verified=False,
+    )
+
+
+def changed(machine: Machine, factors: Mapping[Free, float], source: Mapping[str, str] | None = None) -> Machine:
+    """The machine with each parameter times its factor; ``source`` says by name of the parameter how it was found."""
+    values = dict(machine.values)
+    distance = machine.distance
+    for free, factor in factors.items():
+        text = (source or {}).get(free.name, "being fitted")
+        for name in free.values:
+            number = float(PARAMETERS[name].check(machine.number(name) * factor))
+            values[name] = Value(number, PARAMETERS[name].unit, text, False)
+        if not free.values:
+            distance = scaled_distance(distance, factor, text)
+    return replace(machine, values=values, distance=distance)

@@ -1,0 +1,386 @@
+"""``vgic calibrate``: a machine profile from measurements, and how far predictions with it are off."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vgic.calibrate import (
+    GRACE_PERIODS_MS,
+    PUBLISHED,
+    Effort,
+    Fit,
+    PredictedRow,
+    RatesError,
+    RateTable,
+    Residual,
+    fit_rates,
+    free_parameters,
+    measure_here,
+    predict_rows,
+    read_micro_bench,
+    read_rates,
+    residuals,
+    with_here,
+    with_micro_bench,
+)
+from vgic.cli.common import (
+    JsonOption,
+    check_json,
+    check_writable,
+    command_line,
+    console,
+    progress,
+    rate_text,
+    warn,
+    write_json,
+    write_whole,
+)
+from vgic.machines import PARAMETERS, Machine, machine, read_matrix
+from vgic.predict import DEFAULT_MACHINE, check_predicted
+
+#: Sends of a row that waits for grace periods, unless --full is given.
+_CAP = 50_000
+_USUAL_MEANS = ",".join(f"{mean:g}" for mean in GRACE_PERIODS_MS)
+
+
+def calibrate(
+    machine_name: Annotated[
+        str | None,
+        typer.Option(
+            "--machine",
+            metavar="NAME|FILE",
+            help=f"The profile to start from ({DEFAULT_MACHINE}, or as many cores as the rates need).",
+        ),
+    ] = None,
+    c2c: Annotated[
+        str | None, typer.Option("--c2c", metavar="FILE", help="Distances: CSV of a core-to-core tool, in ns.")
+    ] = None,
+    micro_bench: Annotated[
+        str | None,
+        typer.Option(
+            "--micro-bench", metavar="FILE", help="Exits and IPIs: output of kvm-unit-tests' arm/micro-bench."
+        ),
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Measure on this machine for some seconds.")] = False,
+    seconds: Annotated[float | None, typer.Option(metavar="S", help="With --here: for so long (2).")] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help=f"Fit to measured rates: a TOML file, or {PUBLISHED}v6.8-rc1 for the published ones.",
+        ),
+    ] = None,
+    fit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fit", metavar="NAME", help="What may change (distance, entry, world-switch, step); repeat it, up to 4."
+        ),
+    ] = None,
+    no_fit: Annotated[bool, typer.Option("--no-fit", help="Only compare the profile with the rates.")] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="V/D/E", help="Leave out a row of the rates; repeat it for several.")
+    ] = None,
+    f_count: Annotated[
+        str | None,
+        typer.Option("--f-count", metavar="HOW", help="An ioctl's reference on the file: cas, add or none (cas)."),
+    ] = None,
+    starts: Annotated[int, typer.Option(metavar="N", help="Searches from different starts.")] = Effort().starts,
+    sends: Annotated[int, typer.Option(metavar="N", help="Sends of a row while fitting, at most.")] = Effort().sends,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of starts and simulations; same seed, same result.")] = 1,
+    design: Annotated[
+        list[str] | None,
+        typer.Option("--predict", metavar="DESIGN", help="Then predict the rows with another design; repeatable."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="With --predict: seeds of each row.")] = 5,
+    grace_period_ms: Annotated[
+        str,
+        typer.Option(
+            metavar="MS,...", help="With --predict: mean grace periods that rows which wait for them are run with."
+        ),
+    ] = _USUAL_MEANS,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help=f"With --predict: waiting rows with all their sends, not at most {_CAP:,} (slow)."),
+    ] = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call the profile.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the profile.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Make a machine profile from measurements, and show how far predictions with it are off.
+
+    Measurements can be combined; rates are fitted last. Without any, the profile is shown as it is.
+    """
+    table = _rates(rates, without or [], f_count, bool(fit or no_fit or design))
+    if seconds is not None and not here:
+        raise ValueError("seconds: only with --here")
+    if no_fit and fit:
+        raise ValueError("fit and no-fit: give one of them, not both")
+    means = _means(grace_period_ms)
+    effort = Effort(starts=starts, sends=sends, seed=seed)
+    designs = check_predicted(design or [])
+    check_json(json)
+    if output is not None:
+        if not output.endswith(".toml"):
+            raise ValueError(f"output: {output!r}: the name of a profile ends in .toml")
+        check_writable(Path(output))
+    out = console(json)
+    target = machine(machine_name or (f"generic-arm64-{max(64, table.cores)}" if table else DEFAULT_MACHINE))
+    if table is not None:
+        free_parameters(target, table, fit or ())  # Checks the names before anything takes long.
+        if c2c is None and not here:
+            _check_cores(target, table)
+    data: dict[str, Any] = {"tool": "vgic", "command": command_line(), "base": target.name}
+    target = _measured(out, target, c2c, micro_bench, here, 2.0 if seconds is None else seconds, data)
+    if table is not None:
+        target, others = _fitted(out, target, table, fit or [], no_fit, effort, data)
+        data["predicted"] = []
+        for one in designs:
+            with progress("predicting") as update:
+                rows = predict_rows(
+                    table,
+                    target,
+                    one,
+                    seeds=seeds,
+                    seed=seed,
+                    grace_periods_ms=means,
+                    cap=None if full else _CAP,
+                    others=others,
+                    progress=update,
+                )
+            _show_predicted(out, one, rows, seeds, len(others))
+            data["predicted"] += [_predicted_dict(row) for row in rows]
+    if name is not None:
+        target = target.renamed(name, target.title)
+    unverified = len(target.unverified)
+    out.print(f"{target.name}: {unverified} of its {len(PARAMETERS) + 1} values are not verified.", markup=False)
+    if output is not None:
+        write_whole(Path(output), target.to_toml())
+        out.print(f"Wrote {output}.", soft_wrap=True, markup=False)
+    data["profile"] = target.to_toml()
+    if json is not None:
+        import json as json_module
+
+        write_json(json, json_module.dumps(data, indent=1) + "\n")
+
+
+def _rates(rates: str | None, without: Sequence[str], f_count: str | None, uses: bool) -> RateTable | None:
+    if rates is None:
+        if uses or without or f_count is not None:
+            raise RatesError("fit, no-fit, without, f-count and predict: only with --rates")
+        return None
+    table = read_rates(rates).without(without)
+    if f_count is None:
+        return table
+    from dataclasses import replace
+
+    table = replace(table, f_count=f_count)
+    table.workload(table.rows[0], 1)  # Checks it.
+    return table
+
+
+def _check_cores(target: Machine, table: RateTable) -> None:
+    if table.cores > target.cores:
+        raise RatesError(f"{target.name}: has {target.cores} cores, and the largest row needs {table.cores}")
+
+
+def _means(text: str) -> list[float]:
+    try:
+        means = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"grace-period-ms: {text[:40]!r} is not a list of numbers, as 6.7,13,20") from None
+    for mean in means:
+        if not (math.isfinite(mean) and 0 < mean <= 1000):
+            raise ValueError(f"grace-period-ms: {mean:g} is out of range, above 0 to 1000")
+    return means
+
+
+def _measured(
+    out: Console, target: Machine, c2c: str | None, bench: str | None, here: bool, seconds: float, data: dict[str, Any]
+) -> Machine:
+    """The profile with what was measured directly."""
+    if here:
+        with progress("measuring"):
+            found = measure_here(seconds)
+        data["here"] = found
+        target = with_here(target, found, distances=c2c is None)
+        out.print(f"Measured here for {seconds:g} s, on CPUs {', '.join(map(str, found['cpus']))}:", markup=False)
+        for key in ("hit_load", "hit_store", "hit_rmw", "fence", "syscall"):
+            out.print(f"  {key}: {target.values[key]}", markup=False)
+        if len(found["matrix_ns"]) < 2:
+            warn("vgic: note: one CPU can be used here, so there are no distances: they stay as they are")
+        elif c2c is None:
+            _show_distances(out, target)
+    if bench is not None:
+        read = read_micro_bench(bench)
+        before = target
+        target, complaints = with_micro_bench(target, read)
+        out.print(f"{read.path}:", markup=False)
+        for test, use in read.uses().items():
+            out.print(f"  {test}: {read.means[test]:g} ns ({use})", soft_wrap=True, markup=False)
+        for key in PARAMETERS:
+            if target.values[key] is not before.values[key]:
+                out.print(f"  {key}: {before.values[key]} -> {target.number(key):.4g} ns", markup=False)
+        for complaint in complaints:
+            warn(f"vgic: note: {read.path}: {complaint}")
+        data["micro_bench"] = dict(read.means)
+        target = target.renamed(f"{target.name}-calibrated", target.title)
+    if c2c is not None:
+        target = target.with_matrix(read_matrix(c2c), source=f"core-to-core matrix {Path(c2c).name}")
+        target = target.renamed(f"{target.name}-c2c", f"{target.title}; distances of {Path(c2c).name}")
+        _show_distances(out, target)
+    return target
+
+
+def _show_distances(out: Console, target: Machine) -> None:
+    if target.cores < 2:
+        out.print(f"{target.cores} core: no distances.", markup=False)
+        return
+    found = target.pair_statistics()
+    out.print(
+        f"{target.cores} cores, {found.pairs} pairs: min {found.low:.3g} ns, p25 {found.p25:.3g}, "
+        f"median {found.median:.3g}, p95 {found.p95:.3g}, max {found.high:.3g}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _fitted(
+    out: Console,
+    target: Machine,
+    table: RateTable,
+    free: Sequence[str],
+    no_fit: bool,
+    effort: Effort,
+    data: dict[str, Any],
+) -> tuple[Machine, tuple[Machine, ...]]:
+    """The profile after the fit, and those that the rates do not tell from it; prints what came of it."""
+    _check_cores(target, table)
+    out.print(
+        f"Rates: {table.title}, {table.design}, entry {table.entry}, guest {table.guest}.", soft_wrap=True, markup=False
+    )
+    if no_fit:
+        with progress("predicting") as update:
+            rows = residuals(table, target, effort, progress=update)
+        _show_residuals(out, table, rows)
+        data["residuals"] = [_residual_dict(row) for row in rows]
+        return target, ()
+    with progress("fitting") as update:
+        found = fit_rates(table, target, free, effort=effort, progress=update)
+    _show_fit(out, found)
+    _show_residuals(out, table, found.residuals)
+    data["fit"] = _fit_dict(found)
+    data["residuals"] = [_residual_dict(row) for row in found.residuals]
+    return found.machine, found.others
+
+
+def _grid(*columns: str, title: str) -> Table:
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for number, column in enumerate(columns):
+        grid.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return grid
+
+
+def _show_fit(out: Console, found: Fit) -> None:
+    title = f"Fitted, from {found.base.name}: {len(found.found)} searches, {found.evaluations} evaluations"
+    grid = _grid("parameter", "before", "fitted", "factor", "searches", "fixed", title=title)
+    for one in found.values:
+        grid.add_row(
+            one.free.name,
+            one.free.amount(found.base),
+            one.free.amount(found.base, one.factor),
+            f"{one.factor:.3g}",
+            f"{one.low:.3g} to {one.high:.3g}",
+            "yes" if one.identified else "no",
+        )
+    out.print(grid)
+    loose = [one for one in found.values if not one.identified]
+    for one in loose:
+        text = f"The rates do not fix {one.free.name} ({one.free.text}): with a factor of 1.5 either way the misfit of "
+        text += (
+            f"rows with several senders rises by as little as {max(0.0, one.rise):.3f}, or the searches do not agree."
+        )
+        out.print(text, soft_wrap=True, markup=False)
+
+
+def _show_residuals(out: Console, table: RateTable, rows: Sequence[Residual]) -> None:
+    grid = _grid("row", "measured", "predicted", "over seeds", "ratio", title=f"{table.design}, LPIs accepted a second")
+    for row in rows:
+        grid.add_row(
+            row.row.name,
+            rate_text(row.row.rate),
+            rate_text(row.predicted.median),
+            f"{rate_text(row.low)} to {rate_text(row.high)}",
+            f"{row.ratio:.2f}",
+        )
+    out.print(grid)
+
+
+def _show_predicted(out: Console, design: str, rows: Sequence[PredictedRow], seeds: int, others: int) -> None:
+    title = f"{design}, never fitted: median of {seeds} seeds"
+    grid = _grid("row", "grace period", "waited for", "published", "predicted", "range", "ratio", title=title)
+    for row in rows:
+        grid.add_row(
+            row.row.name + ("*" if row.capped else ""),
+            "-" if row.grace_period_ms is None else f"{row.grace_period_ms:g} ms",
+            f"{row.grace_periods:,.0f}" if row.grace_period_ms is not None else "-",
+            "-" if row.published is None else rate_text(row.published),
+            rate_text(row.result.predicted.median),
+            f"{rate_text(row.result.low)} to {rate_text(row.result.high)}",
+            "-" if row.ratio is None or row.capped else f"{row.ratio:.2f}",
+        )
+    out.print(grid)
+    if others:
+        text = (
+            f"The range is over the seeds, and where a row does not wait over {others} machines that the rates do not "
+        )
+        out.print(text + "tell from this one, too.", soft_wrap=True, markup=False)
+    if any(row.capped for row in rows):
+        out.print("* Fewer sends than the row had, so what it waits for at its beginning weighs more: see --full.")
+
+
+def _residual_dict(row: Residual) -> dict[str, Any]:
+    return {
+        "row": row.row.name,
+        "measured": row.row.rate,
+        "predicted": row.predicted.median,
+        "lowest": row.low,
+        "highest": row.high,
+        "ratio": row.ratio,
+    }
+
+
+def _predicted_dict(row: PredictedRow) -> dict[str, Any]:
+    return {
+        **_residual_dict(row.result),
+        "design": row.design,
+        "measured": row.published,
+        "ratio": row.ratio,
+        "grace_period_ms": row.grace_period_ms,
+        "grace_periods": row.grace_periods,
+        "capped": row.capped,
+    }
+
+
+def _fit_dict(found: Fit) -> dict[str, Any]:
+    return {
+        "design": found.table.design,
+        "rows": [row.name for row in found.table.rows],
+        "misfit": found.misfit,
+        "evaluations": found.evaluations,
+        "values": [
+            {
+                "parameter": one.free.name,
+                "factor": one.factor,
+                "lowest": one.low,
+                "highest": one.high,
+                "rise": one.rise if math.isfinite(one.rise) else None,
+                "identified": one.identified,
+            }
+            for one in found.values
+        ],
+    }

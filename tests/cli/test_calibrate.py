@@ -1,0 +1,120 @@
+"""``vgic calibrate``: what it prints and writes, and how it refuses."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from vgic.cli import main
+from vgic.machines import machine
+
+RATES = """
+design = "v6.10"
+title = "mine"
+[[row]]
+vcpus = 2
+devices = 2
+events = 4
+iterations = 100
+rate = 3e6
+[[row]]
+vcpus = 4
+devices = 4
+events = 1
+iterations = 200
+rate = 4e6
+"""
+QUICK = ("--starts", "1", "--sends", "100", "--fit", "distance", "--machine", "generic-arm64-8")
+
+
+def test_a_matrix_becomes_a_profile(vgic_command, tmp_path):
+    (tmp_path / "c2c.csv").write_text(",,\n50,,\n60,80,\n")
+    done = vgic_command("calibrate", "--c2c", "c2c.csv", "--machine", "graviton2", "--output", "mine.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 cores, 3 pairs: min 50 ns, p25 50, median 60, p95 80, max 80" in done.stdout
+    assert done.stdout.splitlines()[-1] == "Wrote mine.toml."
+    found = machine(tmp_path / "mine.toml")
+    assert found.matrix() == ((0, 50, 60), (50, 0, 80), (60, 80, 0))
+    assert found.distance.source == "core-to-core matrix c2c.csv"
+    assert found.values["hit_rmw"] == machine("graviton2").values["hit_rmw"]
+
+
+def test_a_micro_benchmark_becomes_a_profile(vgic_command, tmp_path):
+    (tmp_path / "micro.txt").write_text("name total ns avg ns\nhvc 65536000 1000\neoi 65536 1\n")
+    done = vgic_command("calibrate", "--micro-bench", "micro.txt", "-o", "mine.toml", "--name", "mine")
+    assert done.returncode == 0
+    assert "  hvc: 1000 ns (world switch)" in done.stdout.splitlines()
+    assert "  eoi: 1 ns (not used: the guest's own, a part of guest_interrupt)" in done.stdout.splitlines()
+    assert "  world_switch_in: 650 ns -> 500 ns" in done.stdout.splitlines()
+    assert done.stderr == "vgic: note: micro.txt: no ipi: the IPI's values stay as they are\n"
+    found = machine(tmp_path / "mine.toml")
+    assert (found.name, found.number("world_switch_in")) == ("mine", 500)
+
+
+def test_rates_are_fitted_and_another_design_is_predicted(vgic_command, tmp_path):
+    (tmp_path / "mine-rates.toml").write_text(RATES)
+    arguments = ("calibrate", "--rates", "mine-rates.toml", *QUICK, "--predict", "v7.1.8", "--seeds", "2")
+    done = vgic_command(*arguments, "-o", "mine.toml", "--json", "x.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Fitted, from generic-arm64-8: 1 searches" in done.stdout
+    assert "v7.1.8, never fitted: median of 2 seeds" in done.stdout
+    data = json.loads((tmp_path / "x.json").read_text())
+    [value] = data["fit"]["values"]
+    assert value["parameter"] == "distance"
+    assert [row["row"] for row in data["residuals"]] == ["2/2/4", "4/4/1"]
+    assert [(row["row"], row["measured"]) for row in data["predicted"]] == [("2/2/4", None), ("4/4/1", None)]
+    found = machine(tmp_path / "mine.toml")
+    assert found.distance.source.startswith(f"fitted: {value['factor']:.3g} times the value before")
+    assert (found.to_toml(), found.name) == (data["profile"], "generic-arm64-8-fitted")
+    again = vgic_command(*arguments, "-o", "mine.toml", "--json", "x.json")
+    assert again.stdout == done.stdout
+
+    compared = vgic_command("calibrate", "--rates", "mine-rates.toml", "--machine", "mine.toml", "--no-fit")
+    assert compared.returncode == 0
+    assert "Fitted" not in compared.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rates", "nowhere.toml"], "nowhere.toml: no such file"),
+        (["--rates", "published:v2"], "published:v2: these rates are there to check predictions, not to fit to"),
+        (["--rates", "published:v6.8-rc1", "--machine", "graviton2"], "graviton2: has 64 cores, and the largest row"),
+        (["--rates", "published:v6.8-rc1", "--without", "1/1"], "no row '1/1'"),
+        (["--rates", "published:v6.8-rc1", "--fit", "speed"], "unknown parameter 'speed'"),
+        (["--rates", "published:v6.8-rc1", "--f-count", "odd"], "f-count: 'odd' is unknown"),
+        (["--rates", "published:v6.8-rc1", "--starts", "0"], "starts: 0 is not a whole number from 1 to 100"),
+        (["--rates", "published:v6.8-rc1", "--predict", "v9"], "unknown design"),
+        (["--rates", "published:v6.8-rc1", "--no-fit", "--fit", "step"], "fit and no-fit: give one of them"),
+        (["--predict", "v2"], "only with --rates"),
+        (["--seconds", "3"], "seconds: only with --here"),
+        (["--grace-period-ms", "6,x"], "grace-period-ms: '6,x' is not a list of numbers"),
+        (["--grace-period-ms", "0"], "grace-period-ms: 0 is out of range"),
+        (["--c2c", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["--micro-bench", "."], ".: not a regular file"),
+        (["--output", "mine.txt"], "output: 'mine.txt': the name of a profile ends in .toml"),
+        (["--output", "no/mine.toml"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line(monkeypatch, tmp_path, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["calibrate", *arguments]) == 2
+    done = capsys.readouterr()
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("vgic: error: ")
+    assert message in done.err
+
+
+def test_ctrl_c_stops_a_fit_and_leaves_nothing(tmp_path, vgic_process):
+    process = vgic_process("calibrate", "--rates", "published:v6.8-rc1", "--output", "mine.toml")
+    time.sleep(4.0)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.endswith("vgic: interrupted\n")
+    assert "Traceback" not in errors
+    assert os.listdir(tmp_path) == []
