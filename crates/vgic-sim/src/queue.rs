@@ -1,8 +1,8 @@
 //! [`Queue`]: what happens next. The smallest time first; among equals the smallest number of a core.
 //!
 //! A core has at most one event of its own, so these are kept as a tournament: a binary tree over the cores, in which each node
-//! has the smaller key of its two children. A change walks from the core to the root without a branch that could be guessed
-//! wrongly. Stores that are on their way by themselves are few; they have a heap.
+//! has the smaller key of its two children. A new event climbs as far as it wins, most often a step or two; one that is taken
+//! leaves a walk to the root. Stores that are on their way by themselves are few; they have a heap.
 
 use crate::machine::Ps;
 use crate::memory::LineId;
@@ -41,20 +41,28 @@ pub(crate) struct Queue {
     /// Node 1 is the root, node `cores + n` the leaf of core `n`.
     tree: Box<[u64]>,
     cores: usize,
-    lines: Box<[LineId]>,
+    lines: Vec<LineId>,
     detached: BinaryHeap<Reverse<(u64, LineId)>>,
     first: u64,
 }
 
 impl Queue {
-    pub(crate) fn new(cores: u32) -> Self {
-        let cores = (cores as usize).next_power_of_two().max(2);
-        Queue {
-            tree: vec![NEVER; 2 * cores].into(),
-            cores,
-            lines: vec![NO_LINE; cores].into(),
-            detached: BinaryHeap::new(),
-            first: NEVER,
+    pub(crate) fn new() -> Self {
+        let (tree, lines) = (vec![NEVER; 4].into(), vec![NO_LINE; 2]);
+        Queue { tree, cores: 2, lines, detached: BinaryHeap::new(), first: NEVER }
+    }
+
+    /// There are cores up to this one.
+    pub(crate) fn reach(&mut self, core: u32) {
+        if (core as usize) < self.cores {
+            return;
+        }
+        let leaves = self.tree[self.cores..].to_vec();
+        self.cores = (core as usize + 1).next_power_of_two();
+        self.tree = vec![NEVER; 2 * self.cores].into();
+        self.lines.resize(self.cores, NO_LINE);
+        for (core, key) in leaves.into_iter().enumerate() {
+            self.lower(core, key);
         }
     }
 
@@ -64,15 +72,31 @@ impl Queue {
         self.first
     }
 
+    /// A core that had no event has one: on its way to the root it beats what is larger, and stops at what is not.
     #[inline]
-    fn set(&mut self, core: u32, key: u64) {
-        let mut at = self.cores + core as usize;
-        self.tree[at] = key;
-        while at > 1 {
+    fn lower(&mut self, core: usize, key: u64) {
+        let mut at = self.cores + core;
+        while at > 0 && self.tree[at] > key {
+            self.tree[at] = key;
             at /= 2;
-            self.tree[at] = self.tree[2 * at].min(self.tree[2 * at + 1]);
         }
-        self.first = self.tree[1].min(self.detached.peek().map_or(NEVER, |Reverse((key, _))| *key));
+    }
+
+    /// A core has no event any more.
+    #[inline]
+    fn remove(&mut self, core: u32) {
+        let mut at = self.cores + core as usize;
+        self.tree[at] = NEVER;
+        let mut least = NEVER;
+        while at > 1 {
+            least = least.min(self.tree[at ^ 1]);
+            at /= 2;
+            self.tree[at] = least;
+        }
+    }
+
+    fn first_detached(&self) -> u64 {
+        self.detached.peek().map_or(NEVER, |Reverse((key, _))| *key)
     }
 
     /// A core goes on at a time; a line is granted to it then, or none.
@@ -80,7 +104,9 @@ impl Queue {
     pub(crate) fn push(&mut self, at: Ps, core: u32, line: LineId) {
         debug_assert_eq!(self.tree[self.cores + core as usize], NEVER, "a core has one event");
         self.lines[core as usize] = line;
-        self.set(core, key(at, core));
+        let key = key(at, core);
+        self.lower(core as usize, key);
+        self.first = self.first.min(key);
     }
 
     /// A line is granted then to a store for which its core does not wait.
@@ -97,13 +123,15 @@ impl Queue {
             return None;
         }
         let (at, core) = (first >> CORE_BITS, (first & ((1 << CORE_BITS) - 1)) as u32);
-        if self.tree[1] == first {
-            self.set(core, NEVER);
-            return Some(Next { at, core, line: self.lines[core as usize], detached: false });
-        }
-        let Reverse((_, line)) = self.detached.pop()?;
-        self.first = self.tree[1].min(self.detached.peek().map_or(NEVER, |Reverse((key, _))| *key));
-        Some(Next { at, core, line, detached: true })
+        let own = self.tree[1] == first;
+        let line = if own {
+            self.remove(core);
+            self.lines[core as usize]
+        } else {
+            self.detached.pop()?.0.1
+        };
+        self.first = self.tree[1].min(self.first_detached());
+        Some(Next { at, core, line, detached: !own })
     }
 }
 
@@ -113,13 +141,14 @@ mod tests {
 
     #[test]
     fn events_come_in_the_order_of_time_and_core() {
-        let mut queue = Queue::new(5);
+        let mut queue = Queue::new();
         let mut random = 1_u64;
         let mut draw = |limit: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (random >> 33) % limit
         };
         for core in 0..5 {
+            queue.reach(core);
             queue.push(draw(10), core, NO_LINE);
         }
         let mut last = 0;

@@ -132,7 +132,7 @@ impl World {
     /// (`vgic_irq.refcount`), lines (`vgic_irq[0]`) and locks whose transfers cost nothing. `trace`: how many events to keep.
     pub fn new(machine: Machine, seed: u64, free: BTreeSet<String>, trace: usize) -> Rc<World> {
         let world = Rc::new(World {
-            queue: RefCell::new(Queue::new(machine.cores)),
+            queue: RefCell::new(Queue::new()),
             first: Cell::new(u64::MAX),
             machine,
             memory: RefCell::default(),
@@ -305,6 +305,7 @@ impl World {
             ctx.world.drain(ctx.core());
         });
         core.thread.replace(Some(thread));
+        self.queue.borrow_mut().reach(number);
         self.push(core.clock.get(), number, NO_LINE);
         self.cores.borrow_mut().push(core);
         self.running.set(self.running.get() + 1);
@@ -365,6 +366,7 @@ impl World {
         Ok(())
     }
 
+    #[inline]
     fn push(&self, at: Ps, core: u32, line: LineId) {
         let mut queue = self.queue.borrow_mut();
         queue.push(at, core, line);
