@@ -55,8 +55,8 @@ _KEPT_LINES = 20
 
 #: What predictions were compared with: a line for every output.
 CHECKED = (
-    "checked against: the published rates of v2, which the model met at 0.95 and 0.88 with 16 and 64 senders and at 0.72 "
-    "with one (docs/explain/published-numbers.md)"
+    "checked against: the published rates of v2, which the model met at 0.95 and 0.88 with 16 and 64 senders and at "
+    "0.72 with one (docs/explain/published-numbers.md)"
 )
 
 #: Called about every 50 ms of real time with the share done, 0 to 1. May raise to stop.

@@ -15,6 +15,7 @@ NAMES = {
     "graviton2": 64,
     "graviton3": 64,
     "kunpeng920": 64,
+    "published-2024": 128,
 }
 CORE_KEYS = {"cores", "matrix", "cluster", "socket", "within_cluster", "within_socket", "across", *PARAMETERS}
 
@@ -39,8 +40,10 @@ def test_a_shipped_profile_is_complete_and_says_where_its_values_come_from(name)
     for value in [it.distance, *it.values.values()]:
         assert len(value.source) > 20
         assert "given" not in value.source
-        assert value.verified or value.source.startswith(("estimate: ", "reconstructed: ", "extrapolated: "))
-        assert not (value.verified and value.source.startswith("estimate"))
+        assert value.verified or value.source.startswith(
+            ("estimate: ", "reconstructed: ", "extrapolated: ", "fitted: ")
+        )
+        assert not (value.verified and value.source.startswith(("estimate", "fitted")))
     assert it.unverified[0] == "distance"
 
 

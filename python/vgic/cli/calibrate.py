@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from vgic.calibrate import (
@@ -45,6 +46,8 @@ from vgic.predict import DEFAULT_MACHINE, check_predicted
 
 #: Sends of a row that waits for grace periods, unless --full is given.
 _CAP = 50_000
+#: More columns than any table has.
+_WIDEST = 1000
 _USUAL_MEANS = ",".join(f"{mean:g}" for mean in GRACE_PERIODS_MS)
 
 
@@ -285,6 +288,14 @@ def _grid(*columns: str, title: str) -> Table:
     return grid
 
 
+def _print_grid(out: Console, grid: Table) -> None:
+    """Print it as wide as it is: a number or a header that is cut off is worse than a long line."""
+    wide = Measurement.get(out, out.options.update_width(_WIDEST), grid).maximum
+    if wide > out.width:
+        out = Console(file=out.file, width=wide, highlight=False, emoji=False)
+    out.print(grid)
+
+
 def _show_fit(out: Console, found: Fit) -> None:
     title = f"Fitted, from {found.base.name}: {len(found.found)} searches, {found.evaluations} evaluations"
     grid = _grid("parameter", "before", "fitted", "factor", "searches", "fixed", title=title)
@@ -297,7 +308,7 @@ def _show_fit(out: Console, found: Fit) -> None:
             f"{one.low:.3g} to {one.high:.3g}",
             "yes" if one.identified else "no",
         )
-    out.print(grid)
+    _print_grid(out, grid)
     loose = [one for one in found.values if not one.identified]
     for one in loose:
         text = f"The rates do not fix {one.free.name} ({one.free.text}): with a factor of 1.5 either way the misfit of "
@@ -317,12 +328,12 @@ def _show_residuals(out: Console, table: RateTable, rows: Sequence[Residual]) ->
             f"{rate_text(row.low)} to {rate_text(row.high)}",
             f"{row.ratio:.2f}",
         )
-    out.print(grid)
+    _print_grid(out, grid)
 
 
 def _show_predicted(out: Console, design: str, rows: Sequence[PredictedRow], seeds: int, others: int) -> None:
     title = f"{design}, never fitted: median of {seeds} seeds"
-    grid = _grid("row", "grace period", "waited for", "published", "predicted", "range", "ratio", title=title)
+    grid = _grid("row", "grace period", "waits", "published", "predicted", "range", "ratio", title=title)
     for row in rows:
         grid.add_row(
             row.row.name + ("*" if row.capped else ""),
@@ -333,14 +344,15 @@ def _show_predicted(out: Console, design: str, rows: Sequence[PredictedRow], see
             f"{rate_text(row.result.low)} to {rate_text(row.result.high)}",
             "-" if row.ratio is None or row.capped else f"{row.ratio:.2f}",
         )
-    out.print(grid)
+    _print_grid(out, grid)
     if others:
         text = (
             f"The range is over the seeds, and where a row does not wait over {others} machines that the rates do not "
         )
         out.print(text + "tell from this one, too.", soft_wrap=True, markup=False)
     if any(row.capped for row in rows):
-        out.print("* Fewer sends than the row had, so what it waits for at its beginning weighs more: see --full.")
+        text = "* Fewer sends than the row had, so what it waits for at its beginning weighs more: see --full."
+        out.print(text, soft_wrap=True, markup=False)
 
 
 def _residual_dict(row: Residual) -> dict[str, Any]:
