@@ -60,6 +60,7 @@ def test_rates_are_fitted_and_another_design_is_predicted(vgic_command, tmp_path
     assert (done.returncode, done.stderr) == (0, "")
     assert "Fitted, from generic-arm64-8: 1 searches" in done.stdout
     assert "v7.1.8, never fitted: median of 2 seeds" in done.stdout
+    assert "…" not in done.stdout
     data = json.loads((tmp_path / "x.json").read_text())
     [value] = data["fit"]["values"]
     assert value["parameter"] == "distance"

@@ -198,7 +198,8 @@ QUICK = Effort(starts=2, evaluations=25, sends=500, final_sends=1000)
 
 
 def test_a_fit_finds_what_the_rates_were_made_with():
-    base = machine("generic-arm64-16")
+    # With so few sends more jitter would drown what is looked for.
+    base = machine("generic-arm64-16").with_values(jitter=0.05)
     free = free_parameters(base, made_table(base))
     truth = {free[0]: 1.7, free[1]: 5.0}
     assert [one.name for one in truth] == ["distance", "entry"]
