@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from vgic.cli.common import (
-    DesignsOption,
     JsonOption,
     UnsoundOption,
     check_json,
@@ -32,7 +31,15 @@ from vgic.terminal_chart import terminal_chart
 
 
 def scale(
-    design: DesignsOption = None,
+    design: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--design",
+            "--designs",
+            metavar="NAMES",
+            help="Designs, see 'vgic designs': several with commas, or repeat it.",
+        ),
+    ] = None,
     cores: Annotated[
         str, typer.Option(metavar="LIST", help="Numbers (1,2,6), FIRST..LAST (doubling), FIRST..LAST..STEP.")
     ] = "1..128",
@@ -85,7 +92,7 @@ def scale(
     )
     with executor as pool, progress("predicting") as update:
         result = sweep(
-            design or SCALED_DESIGNS,
+            [name for names in design for name in names.split(",")] if design else SCALED_DESIGNS,
             sizes,
             machine=target,
             workload=workload,
