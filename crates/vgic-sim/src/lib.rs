@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `machine` | what everything costs |
 //! | `memory`, `cores` | lines: who has them, who waits |
-//! | `world`, `queue` | cores, clocks, events |
+//! | `world`, `virtual_core`, `queue`, `ipi`, `random` | cores, clocks, events |
+//! | `stuck` | a run that does not end |
 //! | `place`, `layout`, `field` | where objects lie, so that false sharing is real |
 //! | `atomics`, `locks`, `mutex`, `rcu` | the primitives |
 //! | `report`, `trace` | where the time went |
@@ -18,6 +19,7 @@ mod atomics;
 mod cores;
 mod ctx;
 mod field;
+mod ipi;
 mod layout;
 mod locks;
 pub mod machine;
@@ -25,9 +27,12 @@ mod memory;
 mod mutex;
 mod place;
 mod queue;
+mod random;
 mod rcu;
 pub mod report;
+mod stuck;
 mod trace;
+mod virtual_core;
 mod world;
 
 pub use atomics::{AtomicPtr, AtomicU32, AtomicU64, Cell, PtrCell};
@@ -36,8 +41,9 @@ pub use layout::SimLayout;
 pub use locks::{Parker, RwLock, SpinLock};
 pub use machine::{Machine, Ps};
 pub use mutex::Mutex;
+pub use stuck::Stuck;
 pub use trace::TraceEvent;
-pub use world::{Stuck, World};
+pub use world::World;
 
 use core::ptr::NonNull;
 use vgic_core::platform::Plain;

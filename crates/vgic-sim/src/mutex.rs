@@ -4,7 +4,8 @@ use crate::ctx::SimCtx;
 use crate::field::Field;
 use crate::locks::{Lock, NOBODY};
 use crate::report::Spending;
-use crate::world::{Core, World};
+use crate::virtual_core::Core;
+use crate::world::World;
 use vgic_core::platform::RawLock;
 
 /// A sleeping mutex.

@@ -7,8 +7,8 @@ use crate::Sim;
 use crate::ctx::SimCtx;
 use crate::layout::SimLayout;
 use crate::machine::Ps;
+use crate::random::{draw, scramble};
 use crate::report::Spending;
-use crate::world::{draw, scramble};
 use core::cell::Cell;
 use std::collections::VecDeque;
 use vgic_core::platform::{AtomicInt, Layout};
@@ -95,7 +95,7 @@ pub(crate) fn synchronize(ctx: &SimCtx) {
 
 /// Grace periods are far longer than read sections; should a reader be there still, it is waited for.
 fn wait_for_readers(ctx: &SimCtx, since: Ps) {
-    let reads = |core: &crate::world::Core| core.section.get() > 0 && core.section_begun.get() <= since;
+    let reads = |core: &crate::virtual_core::Core| core.section.get() > 0 && core.section_begun.get() <= since;
     while ctx.world.every_core().iter().any(|core| reads(core)) {
         let later = ctx.core().now() + 1_000_000;
         ctx.world.sleep_until(ctx.core(), later, Spending::Grace);

@@ -7,7 +7,6 @@
 //! A core is *ready* (it has one event, at which it goes on), waits for a *line* (the grant is its event), for its stores
 //! to *drain*, or is *blocked* until another one wakes it. Nothing else ever has an event of a core, so none is told twice.
 
-use crate::atomics::AtomicU64;
 use crate::ctx::SimCtx;
 use crate::field::Field;
 use crate::locks::LockState;
@@ -15,9 +14,12 @@ use crate::machine::{Machine, Ps};
 use crate::memory::{Effect, LineId, Memory, Outcome, Want};
 use crate::place::Places;
 use crate::queue::{NO_LINE, Next, Queue, key};
+use crate::random::scramble;
 use crate::rcu::Rcu;
 use crate::report::{Spending, Spent, Tally, ThreadKind, Threads};
+use crate::stuck::Stuck;
 use crate::trace::{Trace, TraceEvent};
+use crate::virtual_core::{Core, NO_LOCK, State};
 use core::cell::{Cell, OnceCell, RefCell};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -29,98 +31,29 @@ use vgic_core::Event;
 const STACK: usize = 64 << 10;
 /// Accesses without any LPI sent or delivered after which a run is taken to go round in circles.
 const PATIENCE: u64 = 5_000_000;
-/// How many accesses of each core are remembered, for the report on a run that is stuck.
-const REMEMBERED: usize = 8;
-const NO_LOCK: u32 = u32::MAX;
-
-type Thread = Coroutine<(), (), (), DefaultStack>;
-/// What a core waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Its event.
-    Ready,
-    /// A line; the grant is its event.
-    Line,
-    /// That so many of its stores at most are on their way, and none to this line.
-    Drain { most: usize, line: LineId },
-    /// Somebody to wake it.
-    Blocked(&'static str),
-    /// Nothing any more.
-    Done,
-}
-
-/// A core.
-pub(crate) struct Core {
-    pub(crate) number: u32,
-    pub(crate) name: String,
-    pub(crate) kind: ThreadKind,
-    clock: Cell<Ps>,
-    state: Cell<State>,
-    /// How long it waits for its turn at a line.
-    queued: Cell<Ps>,
-    /// What the time goes to while it is suspended.
-    on: Cell<Spending>,
-    yielder: Cell<*const Yielder<(), ()>>,
-    thread: RefCell<Option<Thread>>,
-    /// Lines to which stores are on their way, and how many.
-    stores: RefCell<Vec<LineId>>,
-    storing: Cell<usize>,
-    /// The line whose next write it waits for.
-    watches: Cell<LineId>,
-    /// It waits for this lock: that is where its time goes.
-    waits_for: Cell<u32>,
-    pub(crate) held: RefCell<Vec<u32>>,
-    /// States of the mutexes that it holds.
-    pub(crate) mutexes: RefCell<Vec<u32>>,
-    /// Since when, while a picture is made.
-    pub(crate) held_since: RefCell<Vec<Ps>>,
-    pub(crate) asleep: Cell<bool>,
-    /// Depth of RCU read sections.
-    pub(crate) section: Cell<u32>,
-    pub(crate) section_begun: Cell<Ps>,
-    pub(crate) srcu: OnceCell<[AtomicU64; 2]>,
-    /// When an IPI arrives.
-    ipi: Cell<Option<Ps>>,
-    events: [Cell<u64>; Event::COUNT],
-    random: Cell<u64>,
-    pub(crate) spent: Spent,
-    /// Numbers of fields, and whether they were written in the lowest bit.
-    last: [Cell<u32>; REMEMBERED],
-    last_at: Cell<usize>,
-}
-
-/// Why a run did not come to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stuck {
-    /// `deadlock` or `livelock`.
-    pub what: &'static str,
-    /// A line a core: what it waits for, holds, and did last.
-    pub cores: Vec<String>,
-}
-
 /// A simulated machine that runs.
 pub struct World {
     pub(crate) machine: Machine,
-    memory: RefCell<Memory>,
-    cores: RefCell<Vec<Rc<Core>>>,
-    queue: RefCell<Queue>,
+    pub(crate) memory: RefCell<Memory>,
+    pub(crate) cores: RefCell<Vec<Rc<Core>>>,
+    pub(crate) queue: RefCell<Queue>,
     /// The queue's first.
-    first: Cell<u64>,
-    now: Cell<Ps>,
-    running: Cell<usize>,
+    pub(crate) first: Cell<u64>,
+    pub(crate) now: Cell<Ps>,
+    pub(crate) running: Cell<usize>,
     pub(crate) places: RefCell<Places>,
     pub(crate) rcu: RefCell<Rcu>,
     pub(crate) locks: RefCell<Vec<LockState>>,
     pub(crate) tally: RefCell<Tally>,
     pub(crate) trace: RefCell<Trace>,
     /// Which core runs a vCPU.
-    vcpus: RefCell<Vec<u32>>,
+    pub(crate) vcpus: RefCell<Vec<u32>>,
     pub(crate) warnings: RefCell<Vec<&'static str>>,
-    seed: u64,
-    accesses: Cell<u64>,
+    pub(crate) seed: u64,
+    pub(crate) accesses: Cell<u64>,
     /// Accesses when an LPI was last sent or delivered.
-    progress: Cell<u64>,
-    measured_from: Cell<Ps>,
+    pub(crate) progress: Cell<u64>,
+    pub(crate) measured_from: Cell<Ps>,
 }
 
 thread_local! {
@@ -367,7 +300,7 @@ impl World {
     }
 
     #[inline]
-    fn push(&self, at: Ps, core: u32, line: LineId) {
+    pub(crate) fn push(&self, at: Ps, core: u32, line: LineId) {
         let mut queue = self.queue.borrow_mut();
         queue.push(at, core, line);
         self.first.set(queue.first());
@@ -409,7 +342,7 @@ impl World {
     }
 
     /// Lets the others run until this core's next event; the time until then goes to `on`.
-    fn suspend(&self, core: &Core, state: State, on: Spending) {
+    pub(crate) fn suspend(&self, core: &Core, state: State, on: Spending) {
         let before = core.clock.get();
         core.state.set(state);
         core.on.set(on);
@@ -496,9 +429,7 @@ impl World {
     fn begin(&self, core: &Core, field: &Field, write: bool) -> bool {
         self.accesses.set(self.accesses.get() + 1);
         core.spend(Spending::Hits, self.machine.step);
-        let at = core.last_at.get();
-        core.last[at % REMEMBERED].set(field.kind << 1 | u32::from(write));
-        core.last_at.set(at + 1);
+        core.remember(field.kind, write);
         self.in_order(core);
         self.tally.borrow().access(field, write);
         !field.free
@@ -551,157 +482,8 @@ impl World {
         }
     }
 
-    // IPIs.
-
-    /// This core runs a vCPU from now on.
-    pub(crate) fn runs_vcpu(&self, core: u32, vcpu: u32) {
-        let mut vcpus = self.vcpus.borrow_mut();
-        if vcpus.len() <= vcpu as usize {
-            vcpus.resize(vcpu as usize + 1, u32::MAX);
-        }
-        vcpus[vcpu as usize] = core;
-    }
-
-    /// An IPI to the core of a vCPU, sent at a time.
-    pub(crate) fn send_ipi(&self, vcpu: u32, sent: Ps) {
-        let Some(&number) = self.vcpus.borrow().get(vcpu as usize).filter(|core| **core != u32::MAX) else { return };
-        let at = sent + self.machine.work.ipi_latency;
-        let core = self.core(number);
-        core.ipi.set(Some(core.ipi.get().map_or(at, |before| before.min(at))));
-        if core.state.get() == State::Blocked(IN_GUEST) {
-            self.wake(number, at);
-        }
-    }
-
-    /// Whether an IPI has arrived; then it is taken.
-    pub(crate) fn take_ipi(&self, core: &Core) -> bool {
-        let arrived = core.ipi.get().is_some_and(|at| at <= core.clock.get());
-        if arrived {
-            core.ipi.set(None);
-            core.spend(Spending::Ipi, self.machine.work.ipi_receive);
-        }
-        arrived
-    }
-
-    /// An IPI that is under way finds the guest not running.
-    pub(crate) fn forget_ipi(&self, core: &Core) {
-        if core.ipi.take().is_some() {
-            core.spend(Spending::Ipi, self.machine.work.ipi_receive);
-        }
-    }
-
-    /// The guest runs until an IPI comes, or until `until` if that is sooner.
-    pub(crate) fn wait_for_ipi(&self, core: &Core, until: Option<Ps>) {
-        // Nobody sends one at a time that is before this core's.
-        self.in_order(core);
-        match (core.ipi.get(), until) {
-            (None, None) => self.block(core, IN_GUEST, Spending::Guest),
-            (ipi, until) => {
-                let at = ipi.unwrap_or(Ps::MAX).min(until.unwrap_or(Ps::MAX));
-                if at > core.clock.get() {
-                    self.push(at, core.number, NO_LINE);
-                    self.suspend(core, State::Ready, Spending::Guest);
-                }
-            }
-        }
-    }
-
-    fn stuck(&self, what: &'static str) -> Stuck {
-        let tally = self.tally.borrow();
-        let cores = self.cores.borrow();
-        let describe = |core: &Rc<Core>| {
-            let doing = match core.state.get() {
-                State::Ready => "runs".to_owned(),
-                State::Line => "waits for a line".to_owned(),
-                State::Drain { .. } => "waits for its stores".to_owned(),
-                State::Blocked(why) => format!("waits: {why}"),
-                State::Done => return None,
-            };
-            let held: Vec<_> = core.held.borrow().iter().map(|lock| tally.lock_name(*lock)).collect();
-            let held = if held.is_empty() { "nothing".to_owned() } else { held.join(", ") };
-            let count = core.last_at.get().min(REMEMBERED);
-            let recent: Vec<_> = (core.last_at.get() - count..core.last_at.get())
-                .map(|at| {
-                    let last = core.last[at % REMEMBERED].get();
-                    let (class, name) = tally.field_name(last >> 1);
-                    format!("{} {class}.{name}", if last & 1 == 1 { "write" } else { "read" })
-                })
-                .collect();
-            Some(format!("{} {doing}; holds {held}; last: {}", core.name, recent.join(", ")))
-        };
-        Stuck { what, cores: cores.iter().filter_map(describe).collect() }
-    }
-
     /// The guest goes forward: not a livelock.
     pub(crate) fn note_progress(&self) {
         self.progress.set(self.accesses.get());
-    }
-}
-
-/// Why a vCPU in the guest waits.
-const IN_GUEST: &str = "in the guest, for an IPI";
-
-/// A number that looks like chance, never zero.
-pub(crate) fn scramble(seed: u64, stream: u64) -> u64 {
-    let mut x = seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (x ^ x >> 31) | 1
-}
-
-/// The next number of a stream, below `limit`, which is not zero.
-pub(crate) fn draw(state: &Cell<u64>, limit: u64) -> u64 {
-    let mut x = state.get();
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    state.set(x);
-    (x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % limit
-}
-
-impl Core {
-    /// Whether a store to a line is on its way.
-    #[inline]
-    fn stores(&self, line: LineId) -> bool {
-        self.storing.get() > 0 && self.stores.borrow().contains(&line)
-    }
-
-    #[inline]
-    pub(crate) fn now(&self) -> Ps {
-        self.clock.get()
-    }
-
-    /// Time goes by.
-    #[inline]
-    pub(crate) fn spend(&self, on: Spending, time: Ps) {
-        self.clock.set(self.clock.get() + time);
-        self.charge(on, time);
-    }
-
-    #[inline]
-    fn charge(&self, on: Spending, time: Ps) {
-        match self.waits_for.get() {
-            NO_LOCK => self.spent.add(on, time),
-            lock => self.spent.add_lock(lock, time),
-        }
-    }
-
-    /// From now on its time goes to a lock; returns what it went to before.
-    pub(crate) fn waits_for(&self, lock: u32) -> u32 {
-        self.waits_for.replace(lock)
-    }
-
-    pub(crate) fn count(&self, event: Event) {
-        let counter = &self.events[event as usize];
-        counter.set(counter.get() + 1);
-    }
-
-    pub(crate) fn events(&self) -> [u64; Event::COUNT] {
-        core::array::from_fn(|event| self.events[event].get())
-    }
-
-    /// A random number below `limit`, which is not zero.
-    pub(crate) fn random(&self, limit: u64) -> u64 {
-        draw(&self.random, limit)
     }
 }

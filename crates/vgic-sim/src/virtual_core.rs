@@ -1,0 +1,126 @@
+//! [`Core`]: a virtual core: its clock, what it waits for, what it holds, where its time went.
+
+use crate::atomics::AtomicU64;
+use crate::machine::Ps;
+use crate::memory::LineId;
+use crate::random::draw;
+use crate::report::{Spending, Spent, ThreadKind};
+use core::cell::{Cell, OnceCell, RefCell};
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, Yielder};
+use vgic_core::Event;
+
+/// How many accesses of each core are remembered, for the report on a run that is stuck.
+pub(crate) const REMEMBERED: usize = 8;
+pub(crate) const NO_LOCK: u32 = u32::MAX;
+
+pub(crate) type Thread = Coroutine<(), (), (), DefaultStack>;
+/// What a core waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Its event.
+    Ready,
+    /// A line; the grant is its event.
+    Line,
+    /// That so many of its stores at most are on their way, and none to this line.
+    Drain { most: usize, line: LineId },
+    /// Somebody to wake it.
+    Blocked(&'static str),
+    /// Nothing any more.
+    Done,
+}
+
+/// A core.
+pub(crate) struct Core {
+    pub(crate) number: u32,
+    pub(crate) name: String,
+    pub(crate) kind: ThreadKind,
+    pub(crate) clock: Cell<Ps>,
+    pub(crate) state: Cell<State>,
+    /// How long it waits for its turn at a line.
+    pub(crate) queued: Cell<Ps>,
+    /// What the time goes to while it is suspended.
+    pub(crate) on: Cell<Spending>,
+    pub(crate) yielder: Cell<*const Yielder<(), ()>>,
+    pub(crate) thread: RefCell<Option<Thread>>,
+    /// Lines to which stores are on their way, and how many.
+    pub(crate) stores: RefCell<Vec<LineId>>,
+    pub(crate) storing: Cell<usize>,
+    /// The line whose next write it waits for.
+    pub(crate) watches: Cell<LineId>,
+    /// It waits for this lock: that is where its time goes.
+    pub(crate) waits_for: Cell<u32>,
+    pub(crate) held: RefCell<Vec<u32>>,
+    /// States of the mutexes that it holds.
+    pub(crate) mutexes: RefCell<Vec<u32>>,
+    /// Since when, while a picture is made.
+    pub(crate) held_since: RefCell<Vec<Ps>>,
+    pub(crate) asleep: Cell<bool>,
+    /// Depth of RCU read sections.
+    pub(crate) section: Cell<u32>,
+    pub(crate) section_begun: Cell<Ps>,
+    pub(crate) srcu: OnceCell<[AtomicU64; 2]>,
+    /// When an IPI arrives.
+    pub(crate) ipi: Cell<Option<Ps>>,
+    pub(crate) events: [Cell<u64>; Event::COUNT],
+    pub(crate) random: Cell<u64>,
+    pub(crate) spent: Spent,
+    /// Numbers of fields, and whether they were written in the lowest bit.
+    pub(crate) last: [Cell<u32>; REMEMBERED],
+    pub(crate) last_at: Cell<usize>,
+}
+
+impl Core {
+    /// An access, for the report on a run that is stuck.
+    #[inline]
+    pub(crate) fn remember(&self, field: u32, write: bool) {
+        let at = self.last_at.get();
+        self.last[at % REMEMBERED].set(field << 1 | u32::from(write));
+        self.last_at.set(at + 1);
+    }
+
+    /// Whether a store to a line is on its way.
+    #[inline]
+    pub(crate) fn stores(&self, line: LineId) -> bool {
+        self.storing.get() > 0 && self.stores.borrow().contains(&line)
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Ps {
+        self.clock.get()
+    }
+
+    /// Time goes by.
+    #[inline]
+    pub(crate) fn spend(&self, on: Spending, time: Ps) {
+        self.clock.set(self.clock.get() + time);
+        self.charge(on, time);
+    }
+
+    #[inline]
+    pub(crate) fn charge(&self, on: Spending, time: Ps) {
+        match self.waits_for.get() {
+            NO_LOCK => self.spent.add(on, time),
+            lock => self.spent.add_lock(lock, time),
+        }
+    }
+
+    /// From now on its time goes to a lock; returns what it went to before.
+    pub(crate) fn waits_for(&self, lock: u32) -> u32 {
+        self.waits_for.replace(lock)
+    }
+
+    pub(crate) fn count(&self, event: Event) {
+        let counter = &self.events[event as usize];
+        counter.set(counter.get() + 1);
+    }
+
+    pub(crate) fn events(&self) -> [u64; Event::COUNT] {
+        core::array::from_fn(|event| self.events[event].get())
+    }
+
+    /// A random number below `limit`, which is not zero.
+    pub(crate) fn random(&self, limit: u64) -> u64 {
+        draw(&self.random, limit)
+    }
+}
