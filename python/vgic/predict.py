@@ -30,6 +30,7 @@ __all__ = [
     "ClosedWorkload",
     "PredictedWorkload",
     "Prediction",
+    "check_free",
     "check_predicted",
     "free_names",
     "predict",
@@ -150,7 +151,7 @@ class Prediction:
     @property
     def fields(self) -> list[str]:
         """Every name that ``free`` accepts, for this design."""
-        return [name for name in self.raw["fields"] if not name.startswith("absent")]
+        return self.raw["fields"]
 
     @property
     def accesses(self) -> int:
@@ -175,7 +176,8 @@ def free_names(design: str, entry: str = "irqfd") -> tuple[str, ...]:
     return tuple(predict(small, design, allow_unsound=True).fields)
 
 
-def _check_free(free: Sequence[str], design: str, entry: str) -> None:
+def check_free(free: Sequence[str], design: str, entry: str) -> None:
+    """Raise ``ValueError`` if a design has no field, line or lock of one of these names."""
     known = free_names(design, entry)
     for name in free:
         if name in known:
@@ -216,7 +218,7 @@ def predict(
             f"vcpus + {senders}: {workload.threads} threads, a core each, but {target.name} has {target.cores} cores"
         )
     if names:
-        _check_free(names, name, workload.entry)
+        check_free(names, name, workload.entry)
     if isinstance(workload, ClosedWorkload) and trace:
         raise WorkloadError("trace: not in a closed loop")
     try:

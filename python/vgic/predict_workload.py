@@ -1,18 +1,16 @@
 """Workloads in virtual time: checked, frozen values like those of :mod:`vgic.workload`."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vgic.errors import WorkloadError
-from vgic.workload import GUESTS, LPI_COUNT, _choice, _whole
+from vgic.workload import GUESTS, LPI_COUNT, MAX_VCPUS, Load, _choice, _lpis, _options, _whole
 
 __all__ = ["ClosedWorkload", "PredictedWorkload"]
 
 ENTRIES = ("direct", "ioctl", "irqfd")
 F_COUNTS = ("cas", "add", "none")
-_MAX_VCPUS = 512
 _MAX_SENDERS = 1024
 _MAX_ROUNDS = 10**12
 _MAX_US = 1e6
@@ -27,8 +25,18 @@ def _microseconds(name: str, value: object, low: float) -> None:
         raise WorkloadError(f"{name}: {value:g} us is out of range {low:g} to {_MAX_US:g} us")
 
 
+class _SimulatedLoad(Load):
+    """A workload in virtual time: its mode is its kind."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written into a result file."""
+        return {**super().to_dict(), "mode": self.kind}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictedWorkload:
+class PredictedWorkload(_SimulatedLoad):
     """The load of :class:`vgic.StressWorkload` in virtual time: a core a vCPU and a core a sender, one a device."""
 
     kind: ClassVar[str] = "predicted"
@@ -60,15 +68,11 @@ class PredictedWorkload:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _whole("vcpus", self.vcpus, 1, _MAX_VCPUS)
+        _whole("vcpus", self.vcpus, 1, MAX_VCPUS)
         _whole("devices", self.devices, 1, _MAX_SENDERS)
         _whole("events", self.events, 1, 65536)
         _whole("mapped", self.mapped, 0, LPI_COUNT)
-        lpis = self.devices * self.events + self.mapped
-        if lpis > LPI_COUNT:
-            raise WorkloadError(
-                f"devices x events + mapped: {lpis} LPIs, but INTIDs 8192 to 65535 hold only {LPI_COUNT}"
-            )
+        _lpis(self.devices, self.events, self.mapped)
         if self.iterations is not None:
             _whole("iterations", self.iterations, 1, _MAX_ROUNDS)
         if self.warmup is not None:
@@ -100,22 +104,15 @@ class PredictedWorkload:
     def flags(self) -> str:
         """The options of ``vgic predict`` that repeat it, without its length."""
         text = f"-v {self.vcpus} -d {self.devices} -e {self.events}"
-        for option, value, default in (
+        text += _options(
             ("--guest", self.guest, "fixed"),
             ("--entry", self.entry, "irqfd"),
             ("--gap", f"{self.gap_us:g}", "5"),
             ("--f-count", self.f_count, "cas"),
             ("--list-registers", self.list_registers, 4),
             ("--mapped", self.mapped, 0),
-        ):
-            if value != default:
-                text += f" {option} {value}"
+        )
         return text
-
-    @property
-    def name(self) -> str:
-        """The label, or else the flags."""
-        return self.label or self.flags
 
     @property
     def masked(self) -> bool:
@@ -127,18 +124,9 @@ class PredictedWorkload:
         """Cores that it needs."""
         return self.vcpus + self.devices
 
-    def to_dict(self) -> dict[str, Any]:
-        """As written into a result file."""
-        return {"kind": self.kind, "name": self.name, "flags": self.flags, "mode": self.kind, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "PredictedWorkload":
-        """Back from :meth:`to_dict`."""
-        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedWorkload:
+class ClosedWorkload(_SimulatedLoad):
     """A closed loop, as redis with memtier on a NIC that is assigned to the VM, in virtual time.
 
     So many requests are in flight. One arrives with an RX interrupt of its queue, is served by the vCPU that takes it,
@@ -170,7 +158,7 @@ class ClosedWorkload:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _whole("vcpus", self.vcpus, 1, _MAX_VCPUS)
+        _whole("vcpus", self.vcpus, 1, MAX_VCPUS)
         _whole("queues", self.queues, 1, 512)
         _whole("in-flight", self.in_flight, 1, 1 << 20)
         _microseconds("service", self.service_us, 1e-6)
@@ -197,15 +185,7 @@ class ClosedWorkload:
         """The options of ``vgic predict`` that repeat it, without its length."""
         text = f"--closed -v {self.vcpus} --queues {self.queues} --in-flight {self.in_flight}"
         text += f" --service {self.service_us:g} --network {self.network_us:g}"
-        for option, value, default in (("--entry", self.entry, "irqfd"), ("--list-registers", self.list_registers, 4)):
-            if value != default:
-                text += f" {option} {value}"
-        return text
-
-    @property
-    def name(self) -> str:
-        """The label, or else the flags."""
-        return self.label or self.flags
+        return text + _options(("--entry", self.entry, "irqfd"), ("--list-registers", self.list_registers, 4))
 
     @property
     def masked(self) -> bool:
@@ -216,12 +196,3 @@ class ClosedWorkload:
     def threads(self) -> int:
         """Cores that it needs."""
         return self.vcpus + self.queues
-
-    def to_dict(self) -> dict[str, Any]:
-        """As written into a result file."""
-        return {"kind": self.kind, "name": self.name, "flags": self.flags, "mode": self.kind, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ClosedWorkload":
-        """Back from :meth:`to_dict`."""
-        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})

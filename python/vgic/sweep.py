@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from vgic import _core
 from vgic.errors import MeasurementError
 from vgic.machines import Machine, machine
-from vgic.predict import DEFAULT_MACHINE, GICV4, ClosedWorkload, PredictedWorkload, Prediction, predict
+from vgic.predict import DEFAULT_MACHINE, GICV4, ClosedWorkload, Poll, PredictedWorkload, Prediction, predict
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -69,6 +69,18 @@ class Point:
             sends *= workload.devices * workload.events
         return sends * (1.0 if self.design == GICV4 else float(workload.threads))
 
+    def predict(self, poll: Poll | None = None) -> Prediction:
+        """The prediction, computed here."""
+        return predict(
+            self.workload,
+            self.design,
+            self.machine,
+            seed=self.seed,
+            free=self.free,
+            allow_unsound=self.allow_unsound,
+            poll=poll,
+        )
+
 
 class _Stopped(Exception):
     """The caller has given up; nobody sees this."""
@@ -99,18 +111,10 @@ def _poll(_share: float) -> None:
         raise _Stopped
 
 
-def _compute(point: Point, poll: Callable[[float], None] = _poll) -> tuple[str, Prediction]:
+def _compute(point: Point, poll: Poll = _poll) -> tuple[str, Prediction]:
     """One point, with the version that computed it; an error names the point."""
     try:
-        done = predict(
-            point.workload,
-            point.design,
-            point.machine,
-            seed=point.seed,
-            free=point.free,
-            allow_unsound=point.allow_unsound,
-            poll=poll,
-        )
+        done = point.predict(poll)
     except ValueError as error:
         raise _named(point, error, type(error)) from None
     except RuntimeError as error:

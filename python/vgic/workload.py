@@ -6,8 +6,8 @@ every result, so that a result says how to repeat it.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self, cast
 
 from vgic.errors import WorkloadError
 from vgic.trace import Recording
@@ -19,7 +19,7 @@ LPI_FIRST = 8192
 #: LPIs that 16 bits of INTID leave: 8192 to 65535 (KVM: INTERRUPT_ID_BITS_ITS = 16).
 LPI_COUNT = 65536 - LPI_FIRST
 
-_MAX_VCPUS = 512  # KVM: VGIC_V3_MAX_CPUS
+MAX_VCPUS = 512  # KVM: VGIC_V3_MAX_CPUS
 _MAX_THREADS = 1024
 _MAX_SECONDS = 3600.0
 _MAX_ITERATIONS = 10**12
@@ -47,8 +47,48 @@ def _seconds(value: object) -> None:
         raise WorkloadError(f"seconds: {value:g} is out of range, above 0 to {_MAX_SECONDS:g}")
 
 
+def _lpis(devices: int, events: int, mapped: int) -> None:
+    """There are INTIDs for so many LPIs."""
+    lpis = devices * events + mapped
+    if lpis > LPI_COUNT:
+        raise WorkloadError(f"devices x events + mapped: {lpis} LPIs, but INTIDs 8192 to 65535 hold only {LPI_COUNT}")
+
+
+def _options(*options: tuple[str, object, object]) -> str:
+    """Those of the options (name, value, default) that differ from their defaults, as a command line has them."""
+    return "".join(f" {option} {value}" for option, value, default in options if value != default)
+
+
+class Load:
+    """What the frozen workloads have in common: a name, and their way into a result file and back."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    label: str
+
+    @property
+    def flags(self) -> str:
+        """The options that repeat it, without its length."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """The label, or else the flags."""
+        return self.label or self.flags
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written into a result file."""
+        values = {f.name: getattr(self, f.name) for f in fields(cast(Any, self))}
+        return {"kind": self.kind, "name": self.name, "flags": self.flags, **values}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Back from :meth:`to_dict`."""
+        return cls(**{f.name: data[f.name] for f in fields(cast(Any, cls)) if f.name in data})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StressWorkload:
+class StressWorkload(Load):
     """The kernel's ``vgic_lpi_stress``: every device sends every event, over and over.
 
     Live, there is a sender thread a device and a thread a vCPU; otherwise one thread does all. Collections are spread
@@ -89,15 +129,11 @@ class StressWorkload:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _whole("vcpus", self.vcpus, 1, _MAX_VCPUS)
+        _whole("vcpus", self.vcpus, 1, MAX_VCPUS)
         _whole("devices", self.devices, 1, LPI_COUNT)
         _whole("events", self.events, 1, 65536)
         _whole("mapped", self.mapped, 0, LPI_COUNT)
-        lpis = self.devices * self.events + self.mapped
-        if lpis > LPI_COUNT:
-            raise WorkloadError(
-                f"devices x events + mapped: {lpis} LPIs, but INTIDs 8192 to 65535 hold only {LPI_COUNT}"
-            )
+        _lpis(self.devices, self.events, self.mapped)
         if self.iterations is not None and self.seconds is not None:
             raise WorkloadError("iterations and seconds: give one of them, not both")
         if self.seconds is not None:
@@ -120,20 +156,13 @@ class StressWorkload:
     def flags(self) -> str:
         """The options of ``vgic stress`` that repeat it, without its length."""
         text = f"-v {self.vcpus} -d {self.devices} -e {self.events} --mode {self.mode}"
-        for option, value, default in (
+        text += _options(
             ("--guest", self.guest, "fixed"),
             ("--list-registers", self.list_registers, 4),
             ("--mapped", self.mapped, 0),
             ("--window", self.window, 0),
-        ):
-            if value != default:
-                text += f" {option} {value}"
+        )
         return text + (" --churn" if self.churn else "")
-
-    @property
-    def name(self) -> str:
-        """The label, or else the flags."""
-        return self.label or self.flags
 
     @property
     def masked(self) -> bool:
@@ -144,15 +173,6 @@ class StressWorkload:
     def threads(self) -> int:
         """Threads that run at once."""
         return self.vcpus + self.devices + self.churn if self.mode == "live" else 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """As written into a result file."""
-        return {"kind": self.kind, "name": self.name, "flags": self.flags, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "StressWorkload":
-        """Back from :meth:`to_dict`."""
-        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,8 +65,6 @@ pub enum Refused {
     UnknownScenario(String),
     /// Scenarios do not run in this design on real threads: its name, and those of the designs in which they do.
     NoScenarios(String, String),
-    /// No field, line or lock has this name; those that there are.
-    UnknownField(String, String),
     /// The design is unsound; the text is its defect.
     Unsound(&'static str, &'static str),
     /// A number is out of range: what, the value, the least, the most.
@@ -93,9 +91,6 @@ impl std::fmt::Display for Refused {
                 "scenarios would use freed memory in {name}, whose defects 'vgic prove --history' shows; on real threads \
                  they run in {others}"
             ),
-            Refused::UnknownField(name, known) => {
-                write!(f, "no field, line or lock of this design is called {name:?}; known: {known}")
-            }
             Refused::Unsound(name, defect) => {
                 write!(f, "design {name} is unsound ({defect}); allow_unsound runs it all the same")
             }

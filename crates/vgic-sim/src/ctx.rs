@@ -7,7 +7,7 @@ use crate::report::Spending;
 use crate::trace::TraceEvent;
 use crate::virtual_core::Core;
 use crate::world::World;
-use core::cell::Cell;
+use core::fmt::Display;
 use std::rc::Rc;
 use vgic_core::Event;
 
@@ -15,18 +15,16 @@ use vgic_core::Event;
 pub struct SimCtx {
     pub(crate) world: Rc<World>,
     core: Option<Rc<Core>>,
-    /// What the set-up counted.
-    events: [Cell<u64>; Event::COUNT],
 }
 
 impl SimCtx {
     pub(crate) fn new(world: Rc<World>, core: Rc<Core>) -> Self {
-        SimCtx { world, core: Some(core), events: Default::default() }
+        SimCtx { world, core: Some(core) }
     }
 
     /// Who sets up.
     pub fn set_up(world: &Rc<World>) -> Self {
-        SimCtx { world: Rc::clone(world), core: None, events: Default::default() }
+        SimCtx { world: Rc::clone(world), core: None }
     }
 
     /// The machine.
@@ -166,9 +164,9 @@ impl SimCtx {
         self.world.take_ipi(self.core())
     }
 
-    /// The guest runs until an IPI comes, or until `until` if that is sooner.
-    pub fn wait_for_ipi(&self, until: Option<Ps>) {
-        self.world.wait_for_ipi(self.core(), until);
+    /// The guest runs until an IPI comes.
+    pub fn wait_for_ipi(&self) {
+        self.world.wait_for_ipi(self.core());
     }
 
     /// Measuring begins at the core's time.
@@ -176,35 +174,27 @@ impl SimCtx {
         self.world.measure(self.now());
     }
 
+    /// Counts an event; what the set-up does is not counted.
     pub(crate) fn count(&self, event: Event) {
-        match &self.core {
-            Some(core) => core.count(event),
-            None => self.events[event as usize].set(self.events[event as usize].get() + 1),
+        if let Some(core) = &self.core {
+            core.count(event);
         }
         if event != Event::EntryCancelled {
             self.world.note_progress();
         }
     }
 
-    /// What this context counted.
-    pub fn events(&self) -> [u64; Event::COUNT] {
-        match &self.core {
-            Some(core) => core.events(),
-            None => core::array::from_fn(|event| self.events[event].get()),
-        }
-    }
-
     /// Notes for a picture what began at a time and ends now.
-    pub fn trace(&self, kind: &'static str, name: &str, begin: Ps, flow: Option<u64>) {
+    pub fn trace(&self, kind: &'static str, name: impl Display, begin: Ps, flow: Option<u64>) {
         let mut trace = self.world.trace.borrow_mut();
         if let Some(core) = self.core.as_ref().filter(|_| trace.wants_more()) {
-            let event = TraceEvent { kind, core: core.number, name: name.to_owned(), begin, end: core.now(), flow };
+            let event = TraceEvent { kind, core: core.number, name: name.to_string(), begin, end: core.now(), flow };
             trace.events.push(event);
         }
     }
 
     /// Whether [`SimCtx::trace`] keeps anything.
-    pub fn traces(&self) -> bool {
+    pub(crate) fn traces(&self) -> bool {
         self.world.trace.borrow().wants_more()
     }
 }

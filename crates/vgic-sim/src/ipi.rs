@@ -47,19 +47,17 @@ impl World {
         }
     }
 
-    /// The guest runs until an IPI comes, or until `until` if that is sooner.
-    pub(crate) fn wait_for_ipi(&self, core: &Core, until: Option<Ps>) {
+    /// The guest runs until an IPI comes.
+    pub(crate) fn wait_for_ipi(&self, core: &Core) {
         // Nobody sends one at a time that is before this core's.
         self.in_order(core);
-        match (core.ipi.get(), until) {
-            (None, None) => self.block(core, IN_GUEST, Spending::Guest),
-            (ipi, until) => {
-                let at = ipi.unwrap_or(Ps::MAX).min(until.unwrap_or(Ps::MAX));
-                if at > core.clock.get() {
-                    self.push(at, core.number, NO_LINE);
-                    self.suspend(core, State::Ready, Spending::Guest);
-                }
+        match core.ipi.get() {
+            None => self.block(core, IN_GUEST, Spending::Guest),
+            Some(at) if at > core.clock.get() => {
+                self.push(at, core.number, NO_LINE);
+                self.suspend(core, State::Ready, Spending::Guest);
             }
+            Some(_) => {}
         }
     }
 }

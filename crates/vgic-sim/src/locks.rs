@@ -89,12 +89,10 @@ impl Lock {
             });
         };
         let begin = core.now();
-        let before = core.waits_for(self.name);
-        match how {
+        core.waiting_for(self.name, || match how {
             SpinLocks::Ticket => self.take_ticket(ctx, core),
             SpinLocks::Qspinlock => self.queue_for(ctx, core),
-        }
-        core.waits_for(before);
+        });
         self.got(ctx, core, begin);
     }
 
@@ -230,19 +228,19 @@ impl RawRwLock<SimCtx> for RwLock {
         let lock = &self.0;
         let Some(core) = ctx.if_core() else { return lock.with(ctx, |state| state.readers += 1) };
         let begin = core.now();
-        let before = core.waits_for(lock.name);
-        loop {
-            ctx.modify(&lock.field);
-            let taken = lock.with(ctx, |state| {
-                state.readers += u32::from(!state.locked);
-                !state.locked
-            });
-            if taken {
-                break;
+        core.waiting_for(lock.name, || {
+            loop {
+                ctx.modify(&lock.field);
+                let taken = lock.with(ctx, |state| {
+                    state.readers += u32::from(!state.locked);
+                    !state.locked
+                });
+                if taken {
+                    break;
+                }
+                lock.spin(ctx, core, |state| !state.locked);
             }
-            lock.spin(ctx, core, |state| !state.locked);
-        }
-        core.waits_for(before);
+        });
         ctx.world.tally.borrow_mut().took_lock(lock.name, core.now() - begin);
     }
     fn read_unlock(&self, ctx: &SimCtx) {
@@ -255,9 +253,7 @@ impl RawRwLock<SimCtx> for RwLock {
         let lock = &self.0;
         lock.acquire(ctx, SpinLocks::Qspinlock);
         if let Some(core) = ctx.if_core() {
-            let before = core.waits_for(lock.name);
-            lock.spin(ctx, core, |state| state.readers == 0);
-            core.waits_for(before);
+            core.waiting_for(lock.name, || lock.spin(ctx, core, |state| state.readers == 0));
         }
     }
     fn write_unlock(&self, ctx: &SimCtx) {

@@ -112,11 +112,11 @@ impl RawLock<SimCtx> for Mutex {
             });
         };
         let begin = core.now();
-        let before = core.waits_for(lock.name);
-        if !self.try_take(ctx, core) && !self.spin(ctx, core) {
-            self.sleep(ctx, core);
-        }
-        core.waits_for(before);
+        core.waiting_for(lock.name, || {
+            if !self.try_take(ctx, core) && !self.spin(ctx, core) {
+                self.sleep(ctx, core);
+            }
+        });
         core.mutexes.borrow_mut().push(lock.state);
         lock.got(ctx, core, begin);
     }

@@ -43,12 +43,6 @@ impl Spending {
     ];
 }
 
-impl Spending {
-    pub(crate) fn name(self) -> &'static str {
-        Spending::ALL[self as usize].1
-    }
-}
-
 /// Where the time of all threads of a kind went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Threads {

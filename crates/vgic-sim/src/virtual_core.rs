@@ -3,6 +3,7 @@
 use crate::atomics::AtomicU64;
 use crate::machine::Ps;
 use crate::memory::LineId;
+use crate::queue::NO_LINE;
 use crate::random::draw;
 use crate::report::{Spending, Spent, ThreadKind};
 use core::cell::{Cell, OnceCell, RefCell};
@@ -12,9 +13,10 @@ use vgic_core::Event;
 
 /// How many accesses of each core are remembered, for the report on a run that is stuck.
 pub(crate) const REMEMBERED: usize = 8;
-pub(crate) const NO_LOCK: u32 = u32::MAX;
+const NO_LOCK: u32 = u32::MAX;
 
 pub(crate) type Thread = Coroutine<(), (), (), DefaultStack>;
+
 /// What a core waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -49,7 +51,7 @@ pub(crate) struct Core {
     /// The line whose next write it waits for.
     pub(crate) watches: Cell<LineId>,
     /// It waits for this lock: that is where its time goes.
-    pub(crate) waits_for: Cell<u32>,
+    waits_for: Cell<u32>,
     pub(crate) held: RefCell<Vec<u32>>,
     /// States of the mutexes that it holds.
     pub(crate) mutexes: RefCell<Vec<u32>>,
@@ -62,8 +64,8 @@ pub(crate) struct Core {
     pub(crate) srcu: OnceCell<[AtomicU64; 2]>,
     /// When an IPI arrives.
     pub(crate) ipi: Cell<Option<Ps>>,
-    pub(crate) events: [Cell<u64>; Event::COUNT],
-    pub(crate) random: Cell<u64>,
+    events: [Cell<u64>; Event::COUNT],
+    random: Cell<u64>,
     pub(crate) spent: Spent,
     /// Numbers of fields, and whether they were written in the lowest bit.
     pub(crate) last: [Cell<u32>; REMEMBERED],
@@ -71,6 +73,38 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// A core that has nothing to do; its clock stands at a time.
+    pub(crate) fn new(number: u32, name: &str, clock: Ps, random: u64) -> Self {
+        Core {
+            number,
+            name: name.to_owned(),
+            kind: ThreadKind::of(name),
+            clock: Cell::new(clock),
+            state: Cell::new(State::Ready),
+            queued: Cell::new(0),
+            on: Cell::new(Spending::Idle),
+            yielder: Cell::new(core::ptr::null()),
+            thread: RefCell::new(None),
+            stores: RefCell::default(),
+            storing: Cell::new(0),
+            watches: Cell::new(NO_LINE),
+            waits_for: Cell::new(NO_LOCK),
+            held: RefCell::default(),
+            mutexes: RefCell::default(),
+            held_since: RefCell::default(),
+            asleep: Cell::new(false),
+            section: Cell::new(0),
+            section_begun: Cell::new(0),
+            srcu: OnceCell::new(),
+            ipi: Cell::new(None),
+            events: Default::default(),
+            random: Cell::new(random),
+            spent: Spent::default(),
+            last: Default::default(),
+            last_at: Cell::new(0),
+        }
+    }
+
     /// An access, for the report on a run that is stuck.
     #[inline]
     pub(crate) fn remember(&self, field: u32, write: bool) {
@@ -105,9 +139,12 @@ impl Core {
         }
     }
 
-    /// From now on its time goes to a lock; returns what it went to before.
-    pub(crate) fn waits_for(&self, lock: u32) -> u32 {
-        self.waits_for.replace(lock)
+    /// Does `f`, whose time goes to a lock.
+    pub(crate) fn waiting_for<R>(&self, lock: u32, f: impl FnOnce() -> R) -> R {
+        let before = self.waits_for.replace(lock);
+        let result = f();
+        self.waits_for.set(before);
+        result
     }
 
     pub(crate) fn count(&self, event: Event) {

@@ -16,11 +16,11 @@ use crate::place::Places;
 use crate::queue::{NO_LINE, Next, Queue, key};
 use crate::random::scramble;
 use crate::rcu::Rcu;
-use crate::report::{Spending, Spent, Tally, ThreadKind, Threads};
+use crate::report::{Spending, Tally, ThreadKind, Threads};
 use crate::stuck::Stuck;
 use crate::trace::{Trace, TraceEvent};
-use crate::virtual_core::{Core, NO_LOCK, State};
-use core::cell::{Cell, OnceCell, RefCell};
+use crate::virtual_core::{Core, State};
+use core::cell::{Cell, RefCell};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::collections::BTreeSet;
@@ -31,16 +31,17 @@ use vgic_core::Event;
 const STACK: usize = 64 << 10;
 /// Accesses without any LPI sent or delivered after which a run is taken to go round in circles.
 const PATIENCE: u64 = 5_000_000;
+
 /// A simulated machine that runs.
 pub struct World {
     pub(crate) machine: Machine,
-    pub(crate) memory: RefCell<Memory>,
+    memory: RefCell<Memory>,
     pub(crate) cores: RefCell<Vec<Rc<Core>>>,
-    pub(crate) queue: RefCell<Queue>,
+    queue: RefCell<Queue>,
     /// The queue's first.
-    pub(crate) first: Cell<u64>,
-    pub(crate) now: Cell<Ps>,
-    pub(crate) running: Cell<usize>,
+    first: Cell<u64>,
+    now: Cell<Ps>,
+    running: Cell<usize>,
     pub(crate) places: RefCell<Places>,
     pub(crate) rcu: RefCell<Rcu>,
     pub(crate) locks: RefCell<Vec<LockState>>,
@@ -49,11 +50,11 @@ pub struct World {
     /// Which core runs a vCPU.
     pub(crate) vcpus: RefCell<Vec<u32>>,
     pub(crate) warnings: RefCell<Vec<&'static str>>,
-    pub(crate) seed: u64,
-    pub(crate) accesses: Cell<u64>,
+    seed: u64,
+    accesses: Cell<u64>,
     /// Accesses when an LPI was last sent or delivered.
-    pub(crate) progress: Cell<u64>,
-    pub(crate) measured_from: Cell<Ps>,
+    progress: Cell<u64>,
+    measured_from: Cell<Ps>,
 }
 
 thread_local! {
@@ -127,7 +128,7 @@ impl World {
         self.cores.borrow().iter().for_each(|core| core.spent.forget());
     }
 
-    /// Measuring ends: where the time went until now, of every thread.
+    /// Measuring ends: where the time went until now, of every thread. Called once.
     pub fn measured(&self, until: Ps) -> Vec<Threads> {
         let from = self.measured_from.get();
         let mut kinds: Vec<Threads> = Vec::new();
@@ -135,22 +136,15 @@ impl World {
             let mut threads = Threads { name, ..Threads::default() };
             for core in self.cores.borrow().iter().filter(|core| core.kind == kind) {
                 threads.count += 1;
-                let (by, locks) = core.spent.all();
-                let mut add = |name: &'static str, time: Ps| *threads.spent.entry(name.to_owned()).or_default() += time;
-                Spending::ALL.iter().zip(by).for_each(|((_, name), time)| add(name, time));
                 // A core that waits has not charged its waiting yet.
-                let waiting = core.state.get() != State::Done && until > core.clock.get();
-                let late = if waiting { until - core.clock.get().max(from) } else { 0 };
-                let lock = core.waits_for.get();
-                if lock == NO_LOCK {
-                    add(core.on.get().name(), late);
+                if core.state.get() != State::Done && until > core.clock.get() {
+                    core.charge(core.on.get(), until - core.clock.get().max(from));
                 }
-                for (number, time) in locks.into_iter().enumerate() {
-                    let time = time + if number as u32 == lock { late } else { 0 };
-                    if time > 0 {
-                        let name = format!("lock {}", self.tally.borrow().lock_name(number as u32));
-                        *threads.spent.entry(name).or_default() += time;
-                    }
+                let (by, locks) = core.spent.all();
+                let mut add = |name: String, time: Ps| *threads.spent.entry(name).or_default() += time;
+                Spending::ALL.iter().zip(by).for_each(|((_, name), time)| add((*name).to_owned(), time));
+                for (number, time) in (0..).zip(locks).filter(|(_, time)| *time > 0) {
+                    add(format!("lock {}", self.tally.borrow().lock_name(number)), time);
                 }
             }
             if threads.count > 0 {
@@ -177,7 +171,7 @@ impl World {
 
     /// What the engine warned about.
     pub fn warnings(&self) -> Vec<&'static str> {
-        self.warnings.borrow().clone()
+        self.warnings.take()
     }
 
     /// Events counted by all cores.
@@ -202,34 +196,8 @@ impl World {
     pub fn spawn(self: &Rc<Self>, name: &str, f: impl FnOnce(&SimCtx) + 'static) -> u32 {
         let number = self.cores.borrow().len() as u32;
         assert!(number < self.machine.cores, "the machine has only {} cores", self.machine.cores);
-        let core = Rc::new(Core {
-            number,
-            name: name.to_owned(),
-            kind: ThreadKind::of(name),
-            clock: Cell::new(self.now.get()),
-            state: Cell::new(State::Ready),
-            queued: Cell::new(0),
-            on: Cell::new(Spending::Idle),
-            yielder: Cell::new(core::ptr::null()),
-            thread: RefCell::new(None),
-            stores: RefCell::default(),
-            storing: Cell::new(0),
-            watches: Cell::new(NO_LINE),
-            waits_for: Cell::new(NO_LOCK),
-            held: RefCell::default(),
-            mutexes: RefCell::default(),
-            held_since: RefCell::default(),
-            asleep: Cell::new(false),
-            section: Cell::new(0),
-            srcu: OnceCell::new(),
-            section_begun: Cell::new(0),
-            ipi: Cell::new(None),
-            events: Default::default(),
-            random: Cell::new(scramble(self.seed, u64::from(number))),
-            spent: Spent::default(),
-            last: Default::default(),
-            last_at: Cell::new(0),
-        });
+        let random = scramble(self.seed, u64::from(number));
+        let core = Rc::new(Core::new(number, name, self.now.get(), random));
         let ctx = SimCtx::new(Rc::clone(self), Rc::clone(&core));
         let stack = DefaultStack::new(STACK).expect("memory for a stack");
         let thread = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
@@ -252,13 +220,7 @@ impl World {
         // Nobody starts a core while they run.
         let cores = self.cores.borrow();
         while self.running.get() > 0 {
-            let next = {
-                let mut queue = self.queue.borrow_mut();
-                let next = queue.pop();
-                self.first.set(queue.first());
-                next
-            };
-            let Some(next) = next else { return Err(self.stuck("deadlock")) };
+            let Some(next) = self.with_queue(Queue::pop) else { return Err(self.stuck("deadlock")) };
             let Next { at, core: number, line, detached } = next;
             events = events.wrapping_add(1);
             if events.is_multiple_of(1 << 14) {
@@ -299,11 +261,18 @@ impl World {
         Ok(())
     }
 
+    /// Changes the queue; its first is at hand from then on.
+    #[inline]
+    fn with_queue<R>(&self, f: impl FnOnce(&mut Queue) -> R) -> R {
+        let mut queue = self.queue.borrow_mut();
+        let result = f(&mut queue);
+        self.first.set(queue.first());
+        result
+    }
+
     #[inline]
     pub(crate) fn push(&self, at: Ps, core: u32, line: LineId) {
-        let mut queue = self.queue.borrow_mut();
-        queue.push(at, core, line);
-        self.first.set(queue.first());
+        self.with_queue(|queue| queue.push(at, core, line));
     }
 
     /// What the memory set off.
@@ -312,9 +281,7 @@ impl World {
             match effect {
                 Effect::Grant { at, core, line, queued, detached } => {
                     if detached {
-                        let mut queue = self.queue.borrow_mut();
-                        queue.push_detached(at, core, line);
-                        self.first.set(queue.first());
+                        self.with_queue(|queue| queue.push_detached(at, core, line));
                     } else {
                         self.cores.borrow()[core as usize].queued.set(queued);
                         self.push(at, core, line);
@@ -341,14 +308,21 @@ impl World {
         }
     }
 
-    /// Lets the others run until this core's next event; the time until then goes to `on`.
-    pub(crate) fn suspend(&self, core: &Core, state: State, on: Spending) {
+    /// Lets the others run until this core's next event; returns how much of the time until then is measured. Should
+    /// measuring end before, it goes to `on`.
+    fn give_way(&self, core: &Core, state: State, on: Spending) -> Ps {
         let before = core.clock.get();
         core.state.set(state);
         core.on.set(on);
         // SAFETY: X-01: the coroutine set it when it began, and runs: it is this one that calls.
         unsafe { (*core.yielder.get()).suspend(()) }
-        core.charge(on, core.clock.get() - before.max(self.measured_from.get()));
+        core.clock.get() - before.max(self.measured_from.get())
+    }
+
+    /// Lets the others run until this core's next event; the time until then goes to `on`.
+    pub(crate) fn suspend(&self, core: &Core, state: State, on: Spending) {
+        let waited = self.give_way(core, state, on);
+        core.charge(on, waited);
     }
 
     /// Lets run whoever comes before this core.
@@ -377,21 +351,10 @@ impl World {
             }
             self.wait_for_stores(core, usize::MAX, field.line);
         }
-        let now = core.clock.get();
-        let outcome = {
-            let mut memory = self.memory.borrow_mut();
-            let outcome = memory.access(&self.machine, field.line, core.number, want, false, now);
-            self.take_effects(&mut memory);
-            outcome
-        };
-        if outcome == Outcome::Hit {
+        if self.request(core, field, want, false) == Outcome::Hit {
             return;
         }
-        core.state.set(State::Line);
-        core.on.set(Spending::Transfers);
-        // SAFETY: X-01: as in `suspend`.
-        unsafe { (*core.yielder.get()).suspend(()) }
-        let stalled = core.clock.get() - now.max(self.measured_from.get());
+        let stalled = self.give_way(core, State::Line, Spending::Transfers);
         let queued = core.queued.get().min(stalled);
         core.charge(Spending::Queueing, queued);
         core.charge(Spending::Transfers, stalled - queued);
@@ -408,20 +371,23 @@ impl World {
         if !self.begin(core, field, true) || core.stores(field.line) {
             return;
         }
-        let now = core.clock.get();
-        let outcome = {
-            let mut memory = self.memory.borrow_mut();
-            let outcome = memory.access(&self.machine, field.line, core.number, Want::Write, true, now);
-            self.take_effects(&mut memory);
-            outcome
-        };
-        if outcome == Outcome::Hit {
+        if self.request(core, field, Want::Write, true) == Outcome::Hit {
             return;
         }
+        let now = core.clock.get();
         core.stores.borrow_mut().push(field.line);
         core.storing.set(core.storing.get() + 1);
         self.wait_for_stores(core, room, NO_LINE);
         self.tally.borrow_mut().miss(field, core.kind, true, core.clock.get() - now);
+    }
+
+    /// Asks for a line at the core's time; `detached`: the core goes on meanwhile.
+    #[inline]
+    fn request(&self, core: &Core, field: &Field, want: Want, detached: bool) -> Outcome {
+        let mut memory = self.memory.borrow_mut();
+        let outcome = memory.access(&self.machine, field.line, core.number, want, detached, core.clock.get());
+        self.take_effects(&mut memory);
+        outcome
     }
 
     /// What every access begins with; false if it costs nothing more.

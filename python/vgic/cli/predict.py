@@ -35,6 +35,7 @@ from vgic.predict import (
     ClosedWorkload,
     PredictedWorkload,
     Prediction,
+    check_free,
     check_predicted,
     free_names,
     predict,
@@ -240,7 +241,7 @@ def _free(free: Sequence[str], names: Sequence[str], workload: Load) -> dict[str
     for one in free:
         having = [name for name in names if one in known[name]]
         if not having:
-            predict(workload, names[0], _machine(None, workload), free=[one], allow_unsound=True)  # Says what is known.
+            check_free([one], names[0], workload.entry)  # Says what is known.
         for name in names:
             if having and name not in having:
                 warn(f"vgic: note: {name} has no {one}, so nothing is free there")
@@ -267,17 +268,7 @@ def _run_all(
             def share(part: float, number: int = number) -> None:
                 update((number + part) / len(points))
 
-            done.append(
-                predict(
-                    point.workload,
-                    point.design,
-                    target,
-                    seed=point.seed,
-                    free=point.free,
-                    allow_unsound=allow_unsound,
-                    poll=share,
-                )
-            )
+            done.append(point.predict(share))
     return {(variant.name, name, seed): one for (variant, name, seed), one in zip(runs, done, strict=True)}
 
 

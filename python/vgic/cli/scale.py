@@ -28,6 +28,7 @@ from vgic.scale import SCALED_DESIGNS, SCALED_MACHINE, USL_WARNING, ScalePoint, 
 from vgic.scale import scale as sweep
 from vgic.sweep import dask_executor, local_executor
 from vgic.terminal_chart import terminal_chart
+from vgic.text import time_text
 
 
 def scale(
@@ -168,13 +169,3 @@ def _spread(point: ScalePoint) -> str:
     result = point.result
     percent = f" \N{PLUS-MINUS SIGN}{100 * result.spread / result.rate:.0f} %" if result.spread and result.rate else ""
     return f"{rate_text(point.rate)}{percent}"
-
-
-def time_text(seconds: float | None) -> str:
-    """A time in three significant digits: ``12.3 us``."""
-    if seconds is None:
-        return "-"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"

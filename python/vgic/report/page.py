@@ -12,6 +12,7 @@ from vgic.explain import lines, locks, spent
 from vgic.predict import CHECKED, GICV4, GICV4_TEXT
 from vgic.report.svg import bar_chart
 from vgic.results import Result, ResultFile, disturbed_samples
+from vgic.text import rate_text
 
 __all__ = ["render"]
 
@@ -19,7 +20,7 @@ __all__ = ["render"]
 def render(results: ResultFile) -> str:
     """The report of a comparison as one HTML page: chart, table, designs, method, how to repeat it."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["rate"] = _rate
+    environment.filters["rate"] = rate_text
     environment.filters["ratio"] = _ratio
     environment.filters["time"] = _time
     text = (resources.files("vgic.report") / "page.html.j2").read_text(encoding="utf-8")
@@ -82,13 +83,6 @@ def _floor(results: ResultFile) -> list[dict[str, Any]]:
                 multiples[result.workload] = multiple
         rows.append({"name": name, "multiples": multiples})
     return rows if results.floor else []
-
-
-def _rate(rate: float) -> str:
-    for unit, size in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
-        if rate >= size:
-            return f"{rate / size:.3g}{unit}" if rate / size < 999.5 else f"{rate / size:.0f}{unit}"
-    return f"{rate:.3g}"
 
 
 def _time(seconds: float) -> str:

@@ -10,6 +10,7 @@ from vgic.machines import PARAMETERS
 from vgic.predict import GICV4, GICV4_TEXT
 from vgic.report.lines import Line, line_chart
 from vgic.scale import USL_WARNING, ScaleResult
+from vgic.text import rate_text, time_text
 
 __all__ = ["render_scale"]
 
@@ -18,7 +19,7 @@ def render_scale(result: ScaleResult) -> str:
     """A sweep as one HTML page: charts, table, fits, machine, how to repeat it."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["rate"] = rate_text
-    environment.filters["time"] = _time
+    environment.filters["time"] = time_text
     text = (resources.files("vgic.report") / "scale.html.j2").read_text(encoding="utf-8")
     return environment.from_string(text).render(
         result=result,
@@ -81,20 +82,3 @@ def _stalled(result: ScaleResult) -> str:
         height=330,
         share=True,
     )
-
-
-def rate_text(rate: float) -> str:
-    """A rate in three significant digits: ``12.3 M``."""
-    for unit, size in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
-        if rate >= size:
-            return f"{rate / size:.3g}{unit}" if rate / size < 999.5 else f"{rate / size:.0f}{unit}"
-    return f"{rate:.3g}"
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"

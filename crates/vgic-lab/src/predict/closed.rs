@@ -9,7 +9,7 @@ use super::Setting;
 use super::entry::{Door, Entry};
 use super::gicv4::Hardware;
 use super::outcome::Outcome;
-use super::run::{Run, check_free, world};
+use super::run::{Run, world};
 use crate::bench::{Bench, Guest, Load, message};
 use crate::host::{Refused, in_range};
 use crate::predict::Predict;
@@ -18,10 +18,10 @@ use crate::stress::Failure;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
+use vgic_core::Design;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::{Design, Platform};
 use vgic_sim::report::Spending;
 use vgic_sim::{Ps, Sim, SimCtx};
 
@@ -100,8 +100,6 @@ impl Predict for Closed {
     }
 
     fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
-        let short = Closed { vcpus: 1, queues: 1, in_flight: 1, requests: 1, warmup: 1, ..*self };
-        check_free(setting, |setting| short.run::<D>(setting, &mut |_| true))?;
         let world = world(setting);
         let set_up = SimCtx::set_up(&world);
         let bench = self.load().bench::<Sim, D>(&set_up)?;
@@ -120,16 +118,8 @@ impl Predict for Closed {
                 shared.bench.vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
             });
         }
-        if let Err(failure) = shared.loop_.run.drive(&world, poll) {
-            // What the VM's state is nobody knows.
-            std::mem::forget(shared);
-            return Err(failure);
-        }
-        let pending = shared.bench.vm.pending_count(&set_up);
-        let outcome = shared.loop_.run.outcome(&world, pending);
-        shared.bench.vm.destroy(&set_up);
-        Sim::rcu_barrier(&set_up);
-        Ok(outcome)
+        let run = Rc::clone(&shared.loop_.run);
+        run.finish(&world, shared, |shared| &shared.bench.vm, poll)
     }
 
     fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {

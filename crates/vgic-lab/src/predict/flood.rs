@@ -2,17 +2,17 @@
 
 use super::entry::{Door, Entry};
 use super::outcome::Outcome;
-use super::run::{Run, check_free, world};
+use super::run::{Run, world};
 use super::{Predict, Setting, gicv4};
 use crate::bench::{Bench, Guest, Load, message};
 use crate::host::{Refused, in_range};
 use crate::sample::Poll;
 use crate::stress::Failure;
 use std::rc::Rc;
+use vgic_core::Design;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::{Design, Platform};
 use vgic_sim::report::Spending;
 use vgic_sim::{Ps, Sim, SimCtx};
 
@@ -54,15 +54,11 @@ impl Predict for Flood {
     }
 
     fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
-        let small = Load { vcpus: 1, devices: 1, events: 1, mapped: 0, ..self.load };
-        let short = Flood { load: small, iterations: 2, warmup: 0, gap: 0, ..*self };
-        check_free(setting, |setting| short.run::<D>(setting, &mut |_| true))?;
         let world = world(setting);
         let set_up = SimCtx::set_up(&world);
         let bench = self.load.bench::<Sim, D>(&set_up)?;
         let door = Door::new(self.entry, self.load.devices);
-        let run = Run::new(self.load.devices, self.rounds() * u64::from(self.load.devices));
-        let shared = Rc::new(Shared { flood: *self, bench, door, run });
+        let shared = Rc::new(Shared { flood: *self, bench, door, run: self.new_run() });
         for id in 0..self.load.vcpus {
             let shared = Rc::clone(&shared);
             world.spawn(&format!("vcpu{id}"), move |ctx| shared.vcpu(ctx, id));
@@ -71,16 +67,8 @@ impl Predict for Flood {
             let shared = Rc::clone(&shared);
             world.spawn(&format!("sender{device}"), move |ctx| shared.sender(ctx, device));
         }
-        if let Err(failure) = shared.run.drive(&world, poll) {
-            // What the VM's state is nobody knows.
-            std::mem::forget(shared);
-            return Err(failure);
-        }
-        let pending = shared.bench.vm.pending_count(&set_up);
-        let outcome = shared.run.outcome(&world, pending);
-        shared.bench.vm.destroy(&set_up);
-        Sim::rcu_barrier(&set_up);
-        Ok(outcome)
+        let run = Rc::clone(&shared.run);
+        run.finish(&world, shared, |shared| &shared.bench.vm, poll)
     }
 
     fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
@@ -89,9 +77,52 @@ impl Predict for Flood {
 }
 
 impl Flood {
-    pub(super) fn rounds(&self) -> u64 {
+    /// What the run of this load shares.
+    pub(super) fn new_run(&self) -> Rc<Run> {
+        Run::new(self.load.devices, self.rounds() * u64::from(self.load.devices))
+    }
+
+    fn rounds(&self) -> u64 {
         self.warmup + self.iterations
     }
+
+    /// A sender: all its rounds. `send` sends an event with its INTID, and says whether it was taken. True for the last
+    /// one, with which measuring has ended.
+    pub(super) fn send_all(&self, ctx: &SimCtx, run: &Run, device: u32, send: impl Fn(u32, u32) -> bool) -> bool {
+        let Flood { load, warmup, gap, .. } = *self;
+        let mut pace = Pace::new(ctx, gap);
+        for round in 0..self.rounds() {
+            if round == warmup {
+                run.warmed_up(ctx);
+                pace = Pace::new(ctx, gap);
+            }
+            for event in 0..load.events {
+                pace.wait(ctx);
+                let begin = ctx.now();
+                let intid = load.intid(device, event);
+                let number = run.sending(ctx, intid);
+                let taken = send(event, intid);
+                ctx.trace("send", format_args!("LPI {intid}"), begin, Some(number));
+                if round >= warmup {
+                    run.accepted.set(run.accepted.get() + u64::from(taken));
+                }
+            }
+            run.step();
+            if run.stop.get() {
+                break;
+            }
+        }
+        run.sender_done(ctx)
+    }
+}
+
+/// The guest's handler of an LPI that it has just taken; `eoi` ends the interrupt.
+pub(super) fn handle(ctx: &SimCtx, run: &Run, intid: u32, eoi: impl FnOnce()) {
+    let begin = ctx.now();
+    let number = run.taken(ctx, intid);
+    ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
+    eoi();
+    ctx.trace("deliver", format_args!("LPI {intid}"), begin, Some(number));
 }
 
 /// What the threads share.
@@ -104,33 +135,10 @@ struct Shared<D: Design> {
 
 impl<D: Design> Shared<D> {
     fn sender(&self, ctx: &SimCtx, device: u32) {
-        let Flood { load, warmup, .. } = self.flood;
-        let mut pace = Pace::new(ctx, self.flood.gap);
-        for round in 0..self.flood.rounds() {
-            if round == warmup {
-                self.run.warmed_up(ctx);
-                pace = Pace::new(ctx, self.flood.gap);
-            }
-            for event in 0..load.events {
-                pace.wait(ctx);
-                let begin = ctx.now();
-                let intid = load.intid(device, event);
-                let number = self.run.sending(ctx, intid);
-                let taken = self.door.send(&self.bench.vm, ctx, &message(device, event), device);
-                if ctx.traces() {
-                    ctx.trace("send", &format!("LPI {intid}"), begin, Some(number));
-                }
-                if round >= warmup {
-                    self.run.accepted.set(self.run.accepted.get() + u64::from(taken));
-                }
-            }
-            self.run.step();
-            if self.run.stop.get() {
-                break;
-            }
-        }
-        if self.run.sender_done(ctx) {
-            self.bench.vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
+        let vm = &self.bench.vm;
+        let send = |event, _| self.door.send(vm, ctx, &message(device, event), device);
+        if self.flood.send_all(ctx, &self.run, device, send) {
+            vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
         }
     }
 
@@ -154,19 +162,13 @@ impl<D: Design> Shared<D> {
                 let mut kicked = false;
                 while self.flood.load.guest == Guest::Fixed && !kicked {
                     let Some(intid) = vcpu.acknowledge() else { break };
-                    let begin = ctx.now();
-                    let number = self.run.taken(ctx, intid);
-                    ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
-                    vcpu.eoi(intid);
-                    if ctx.traces() {
-                        ctx.trace("deliver", &format!("LPI {intid}"), begin, Some(number));
-                    }
+                    handle(ctx, &self.run, intid, || vcpu.eoi(intid));
                     kicked = ctx.take_ipi();
                 }
                 if kicked || ctx.take_ipi() || vcpu.runs_dry() {
                     break;
                 }
-                ctx.wait_for_ipi(None);
+                ctx.wait_for_ipi();
             }
             ctx.trace("guest", "guest", entered, None);
             vcpu.exit();
@@ -175,19 +177,19 @@ impl<D: Design> Shared<D> {
 }
 
 /// When a sender sends next.
-pub(super) struct Pace {
+struct Pace {
     gap: Ps,
     next: Ps,
 }
 
 impl Pace {
-    pub(super) fn new(ctx: &SimCtx, gap: Ps) -> Self {
+    fn new(ctx: &SimCtx, gap: Ps) -> Self {
         // Senders do not march in step.
         let next = if gap == 0 { 0 } else { ctx.now() + ctx.random(gap) };
         Pace { gap, next }
     }
 
-    pub(super) fn wait(&mut self, ctx: &SimCtx) {
+    fn wait(&mut self, ctx: &SimCtx) {
         if self.gap == 0 {
             return;
         }

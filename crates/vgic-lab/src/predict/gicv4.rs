@@ -5,9 +5,9 @@
 //! `gicv4_deliver`, `gicv4_doorbell`. A device's write is posted: it waits only while the ITS is busy with earlier ones.
 
 use super::Setting;
-use super::flood::{Flood, Pace};
+use super::flood::{Flood, handle};
 use super::outcome::Outcome;
-use super::run::{Run, world};
+use super::run::world;
 use crate::bench::Guest;
 use crate::sample::Poll;
 use crate::stress::Failure;
@@ -107,7 +107,7 @@ const MASKED: Ps = 100_000_000;
 pub(super) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
     let flood = *flood;
     let world = world(setting);
-    let run = Run::new(flood.load.devices, flood.rounds() * u64::from(flood.load.devices));
+    let run = flood.new_run();
     let hardware = Rc::new(Hardware::new(flood.load.vcpus));
     for id in 0..flood.load.vcpus {
         let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
@@ -115,12 +115,7 @@ pub(super) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
             while !run.stop.get() {
                 let taken = if flood.load.guest == Guest::Fixed { hardware.take(ctx, id) } else { None };
                 match taken {
-                    Some(intid) => {
-                        let begin = ctx.now();
-                        let number = run.taken(ctx, intid);
-                        ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
-                        ctx.trace("deliver", &format!("LPI {intid}"), begin, Some(number));
-                    }
+                    Some(intid) => handle(ctx, &run, intid, || ()),
                     None if flood.load.guest == Guest::Fixed => hardware.wait(ctx, id, Spending::Guest, &run.stop),
                     // It takes nothing: what is pending for it does not wake it.
                     None => ctx.sleep_until(ctx.now() + MASKED, Spending::Guest),
@@ -131,29 +126,12 @@ pub(super) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
     for device in 0..flood.load.devices {
         let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
         world.spawn(&format!("sender{device}"), move |ctx| {
-            let mut pace = Pace::new(ctx, flood.gap);
-            for round in 0..flood.rounds() {
-                if round == flood.warmup {
-                    run.warmed_up(ctx);
-                    pace = Pace::new(ctx, flood.gap);
-                }
-                for event in 0..flood.load.events {
-                    pace.wait(ctx);
-                    let intid = flood.load.intid(device, event);
-                    let begin = ctx.now();
-                    let number = run.sending(ctx, intid);
-                    let target =
-                        if flood.load.guest == Guest::Fixed { (intid - FIRST_LPI) % flood.load.vcpus } else { 0 };
-                    hardware.send(ctx, intid, target);
-                    ctx.trace("send", &format!("LPI {intid}"), begin, Some(number));
-                    run.accepted.set(run.accepted.get() + u64::from(round >= flood.warmup));
-                }
-                run.step();
-                if run.stop.get() {
-                    break;
-                }
-            }
-            if run.sender_done(ctx) {
+            let send = |_, intid| {
+                let target = if flood.load.guest == Guest::Fixed { (intid - FIRST_LPI) % flood.load.vcpus } else { 0 };
+                hardware.send(ctx, intid, target);
+                true
+            };
+            if flood.send_all(ctx, &run, device, send) {
                 hardware.wake_all(ctx);
             }
         });

@@ -2,17 +2,15 @@
 
 use super::Setting;
 use super::outcome::{Latency, Outcome};
-use crate::host::Refused;
 use crate::sample::Poll;
 use crate::stress::Failure;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use vgic_core::Event;
 use vgic_core::irq::FIRST_LPI;
+use vgic_core::{Design, Event, Platform, Vm};
 use vgic_sim::report::{Spending, Tally, Threads};
-use vgic_sim::{Machine, Ps, SimCtx, World};
+use vgic_sim::{Ps, Sim, SimCtx, World};
 
 /// Most latencies that are kept.
 const MOST_LATENCIES: usize = 1 << 20;
@@ -155,6 +153,29 @@ impl Run {
         first.1
     }
 
+    /// Runs the world to its end, and takes the VM apart, which is part of what the threads share.
+    pub(super) fn finish<T, D: Design>(
+        &self,
+        world: &Rc<World>,
+        shared: Rc<T>,
+        vm: impl Fn(&T) -> &Vm<Sim, D>,
+        poll: Poll<'_>,
+    ) -> Result<Outcome, Failure> {
+        if let Err(failure) = self.drive(world, poll) {
+            // What the VM's state is nobody knows.
+            std::mem::forget(shared);
+            return Err(failure);
+        }
+        let (vm, set_up) = (vm(&shared), SimCtx::set_up(world));
+        let outcome = self.outcome(world, vm.pending_count(&set_up));
+        vm.destroy(&set_up);
+        Sim::rcu_barrier(&set_up);
+        match world.warnings().first() {
+            None => Ok(outcome),
+            Some(warning) => Err(Failure::Broken(format!("the engine warned: {warning}"))),
+        }
+    }
+
     /// Runs the world to its end.
     pub(super) fn drive(&self, world: &Rc<World>, poll: Poll<'_>) -> Result<(), Failure> {
         let mut stopped = false;
@@ -208,21 +229,4 @@ impl Run {
 /// The machine of a prediction.
 pub(super) fn world(setting: &Setting) -> Rc<World> {
     World::new(setting.machine.clone(), setting.seed, setting.free.clone(), setting.trace)
-}
-
-/// Refuses what [`Setting::free`] names and nothing is called, as a short run on a small machine shows.
-pub(super) fn check_free(
-    setting: &Setting,
-    short_run: impl FnOnce(&Setting) -> Result<Outcome, Failure>,
-) -> Result<(), Failure> {
-    if setting.free.is_empty() {
-        return Ok(());
-    }
-    let machine = Machine::flat(4);
-    let known = short_run(&Setting { machine, free: BTreeSet::new(), trace: 0, ..setting.clone() })?.tally.names();
-    let unknown = setting.free.iter().find(|name| !known.contains(*name));
-    unknown.map_or(Ok(()), |name| {
-        let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        Err(Refused::UnknownField(name.clone(), known).into())
-    })
 }
