@@ -34,7 +34,7 @@ test-rust: $(VENV)/.made
 
 test-python: $(VENV)/.built $(VENV)/.dev
 	echo "  test   pytest"
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: $(VENV)/.built $(VENV)/.dev ## Run every check of ci/.
 	for check in ci/*.sh; do echo "  lint   $$check"; bash "$$check" || exit 1; done

@@ -11,7 +11,7 @@ from textwrap import fill
 
 import vgic
 from vgic.cli.common import progress
-from vgic.cli.prove_history import telling
+from vgic.cli.prove_history import Meter
 from vgic.history import Defect, DefectResult, prove_history
 from vgic.prove import Proof
 
@@ -78,7 +78,8 @@ def main() -> int:
     """Run the catalogue and write the pages."""
     begin = time.monotonic()
     with progress("history") as update:
-        results = prove_history(done=telling(update))
+        meter = Meter(update)
+        results = prove_history(done=meter.done, stop=meter.runs)
     wrong = [result.defect.id for result in results if not result.as_expected]
     if wrong:
         print(f"not as the catalogue says: {', '.join(wrong)}", file=sys.stderr)

@@ -5,7 +5,7 @@ scenario shows it. :func:`prove_history` searches for each one in designs that h
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -56,8 +56,8 @@ class Defect:
     signs: tuple[Sign, ...]
     #: Preemptions of the search.
     preemptions: int = 2
-    #: How long each search may take.
-    seconds: float = 30.0
+    #: How long each search may take: only a guard against one without an end, as no result may depend on it.
+    seconds: float = 1200.0
 
     def story_in(self, proof: Proof) -> Story | None:
         """The first story of a search that shows this defect, if one does."""
@@ -97,10 +97,15 @@ def defects() -> tuple[Defect, ...]:
     )
 
 
-def prove_history(chosen: Sequence[Defect] | None = None, *, done: OnProof | None = None) -> list[DefectResult]:
+def prove_history(
+    chosen: Sequence[Defect] | None = None,
+    *,
+    done: OnProof | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[DefectResult]:
     """Search for each defect (by default the whole catalogue) where it should be and where it should not.
 
-    ``done``: see :func:`vgic.prove.prove_all`.
+    ``done``, ``stop``: see :func:`vgic.prove.prove_all`.
     """
     chosen = defects() if chosen is None else chosen
     triples = [
@@ -108,7 +113,7 @@ def prove_history(chosen: Sequence[Defect] | None = None, *, done: OnProof | Non
         for defect in chosen
         for design in (*defect.found_in, *defect.absent_in)
     ]
-    proofs = iter(prove_all(triples, done=done))
+    proofs = iter(prove_all(triples, done=done, stop=stop))
     return [
         DefectResult(
             defect, tuple(next(proofs) for _ in defect.found_in), tuple(next(proofs) for _ in defect.absent_in)

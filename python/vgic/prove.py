@@ -64,7 +64,8 @@ class ProofPlan:
     seed: int = 1
     #: At most so many, or as many as there are.
     executions: int | None = None
-    #: At most so long, above 0 to 86400; a finding is made short for up to four seconds more.
+    #: At most so long, above 0 to 86400. A finding is then made short, in at most some thousand executions more, which
+    #: take seconds.
     seconds: float = 15.0
     #: The search ends when so many different violations were found, 1 to 64.
     findings: int = 1
@@ -131,6 +132,8 @@ class Proof:
     exhausted: int | None
     #: Whether everything that was asked for was tried; never true of random schedules.
     complete: bool
+    #: Why it ended: all was tried; enough was found; a limit of :class:`ProofPlan`; or somebody stopped it.
+    ended: Literal["complete", "found", "executions", "seconds", "stopped"]
     #: Steps of the longest execution.
     longest: int
     seconds: float
@@ -231,6 +234,7 @@ def prove(
         raw["executions"],
         raw["exhausted"],
         raw["complete"] and schedule is None,
+        raw["ended"],
         raw["longest"],
         raw["seconds"],
     )
@@ -248,17 +252,22 @@ def prove_all(
     pairs: Sequence[tuple[str, str, ProofPlan]],
     *,
     done: OnProof | None = None,
+    stop: Callable[[], bool] = lambda: False,
     jobs: int | None = None,
 ) -> list[Proof]:
     """Search (scenario, design, plan) triples side by side; results in their order.
 
     ``done`` is called in the calling thread with each result as it comes in: how many have, of how many, and the
-    result. ``jobs``: how many at a time, by default one for each CPU. An exception, such as that of Ctrl-C, ends the
-    searches that run.
+    result. ``stop`` is asked often, in the threads that search; true ends all searches early. ``jobs``: how many at a
+    time, by default one for each CPU. An exception, such as that of Ctrl-C, ends the searches that run.
     """
     ended = Event()
+
+    def stopped() -> bool:
+        return ended.is_set() or stop()
+
     with ThreadPoolExecutor(max_workers=jobs or cpu_count() or 1) as pool:
-        futures: list[Future[Proof]] = [pool.submit(prove, *triple, stop=ended.is_set) for triple in pairs]
+        futures: list[Future[Proof]] = [pool.submit(prove, *triple, stop=stopped) for triple in pairs]
         try:
             for finished, future in enumerate(as_completed(futures), 1):
                 if done is not None:

@@ -5,31 +5,70 @@ import sys
 import pytest
 
 
-@pytest.fixture
-def vgic_process(tmp_path):
-    """Starts ``vgic`` in an empty directory, so that SIGINT reaches it: a test run in the background may ignore that
-    signal, and its children inherit it.
+class Running(subprocess.Popen):
+    """``vgic`` in a process of its own, so that SIGINT reaches it: a test run in the background may ignore that signal,
+    and its children inherit it.
     """
-    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += "from vgic.cli import main; sys.exit(main())"
 
-    def start(*arguments):
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
+    _CODE = """
+import os, signal, sys
+import vgic.cli
+from vgic.cli import common
+
+class Progress(common.Progress):
+    def update(self, *arguments, **values):
+        super().update(*arguments, **values)
+        os.write(int(os.environ["TEST_BUSY"]), b".")
+
+common.Progress = Progress
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(vgic.cli.main())
+"""
+
+    def __init__(self, arguments, directory):
+        self._busy, told = os.pipe()
+        super().__init__(
+            [sys.executable, "-c", self._CODE, *arguments],
+            cwd=directory,
+            env={**os.environ, "TEST_BUSY": str(told)},
+            pass_fds=[told],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        os.close(told)
 
-    return start
+    def wait_until_busy(self):
+        """Return when it has told of progress several times: it is in the middle of its work."""
+        for _ in range(3):
+            assert os.read(self._busy, 1), self.communicate()
+
+    def __exit__(self, *error):
+        os.close(self._busy)
+        self.kill()
+        super().__exit__(*error)
+
+
+@pytest.fixture
+def vgic_process(tmp_path):
+    """Starts ``vgic`` in an empty directory; killed after the test."""
+    started = []
+
+    def start(*arguments):
+        started.append(Running(arguments, tmp_path))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with process:
+            pass
 
 
 @pytest.fixture
 def vgic_command(tmp_path):
     """Runs ``vgic`` in an empty directory, without a terminal."""
 
-    def run(*arguments, timeout=50):
+    def run(*arguments):
         environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
         return subprocess.run(
             [sys.executable, "-m", "vgic", *arguments],
@@ -38,7 +77,6 @@ def vgic_command(tmp_path):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
             check=False,
         )
 

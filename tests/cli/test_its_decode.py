@@ -178,7 +178,6 @@ def test_standard_input(tmp_path):
             cwd=tmp_path,
             input=data,
             capture_output=True,
-            timeout=50,
             check=False,
         )
 
@@ -328,7 +327,6 @@ def test_a_large_dump_is_not_held(tmp_path):
         [sys.executable, "-c", script, "its", "decode", str(path)],
         capture_output=True,
         text=True,
-        timeout=50,
         check=False,
     )
     assert done.returncode == 0
@@ -351,7 +349,6 @@ def test_a_progress_bar_leaves_the_output_alone(dump, tmp_path):
                 stdout=subprocess.PIPE,
                 stderr=other,
                 text=True,
-                timeout=50,
                 check=False,
             )
             assert done.returncode == 0

@@ -2,7 +2,6 @@ import json
 import os
 import re
 import signal
-import time
 
 import pytest
 
@@ -156,10 +155,9 @@ def test_bad_input_is_one_line(vgic_command, tmp_path, arguments, text):
 @pytest.mark.parametrize("design", [["--design", "v6.10"], []], ids=["one", "several"])
 def test_ctrl_c_stops_it_and_leaves_nothing(tmp_path, vgic_process, design):
     process = vgic_process("predict", "-i", "100000", *design, "--json", "x.json")
-    time.sleep(2.0)
-    assert process.poll() is None
+    process.wait_until_busy()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.endswith("vgic: interrupted\n")
     assert "Traceback" not in errors

@@ -97,7 +97,7 @@ def test_ctrl_c_stops_it_and_leaves_nothing(tmp_path, vgic_process):
     process.send_signal(signal.SIGINT)
     for worker in workers:  # A terminal sends it to all of them.
         os.kill(worker, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert errors == "vgic: interrupted\n"
     assert os.listdir(tmp_path) == []
@@ -114,6 +114,6 @@ def test_workers_end_with_a_caller_that_is_killed(vgic_process):
         time.sleep(0.1)
     time.sleep(1.0)
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate()
     while any(map(alive, workers)):
         time.sleep(0.1)

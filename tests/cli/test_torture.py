@@ -55,10 +55,10 @@ def test_a_crash_is_a_failure(vgic_command, monkeypatch):
 
 def test_a_thread_without_progress_is_named(vgic_command, monkeypatch):
     broken(monkeypatch, "stick")
-    done = vgic_command("torture", *QUICK, "--watchdog", "1")
+    done = vgic_command("torture", *QUICK, "--watchdog", "5")
     assert done.returncode == 1
     assert re.search(
-        r"FAILURE: deadlock: no progress for 1 s: .*commander\d \(did last: ", done.stdout.splitlines()[-1]
+        r"FAILURE: deadlock: no progress for 5 s: .*commander\d \(did last: ", done.stdout.splitlines()[-1]
     )
 
 
@@ -67,7 +67,7 @@ def test_ctrl_c_ends_with_a_summary(vgic_process):
         process.stdout.readline()
         process.stdout.readline()  # A period is over.
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=50)
+        rest, errors = process.communicate()
     assert process.returncode == 130
     assert errors == "vgic: interrupted\n"
     last = rest.splitlines()[-1]

@@ -12,8 +12,6 @@ from vgic.errors import MeasurementError, WorkloadError  # noqa: E402
 from vgic.predict import PredictedWorkload  # noqa: E402
 from vgic.sweep import Point, dask_executor, predict_many  # noqa: E402
 
-pytestmark = [pytest.mark.timeout(150)]
-
 POINTS = [
     Point(PredictedWorkload(vcpus=n, devices=n, iterations=rounds, gap_us=0), design, "generic-arm64-32", seed=n)
     for n, rounds in ((1, 100), (2, 60), (4, 40), (8, 30))

@@ -76,7 +76,6 @@ def test_a_quick_command_runs(command, output, status, tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=50,
         check=False,
     )
     assert run.returncode == status, run.stderr
@@ -105,7 +104,6 @@ def test_an_example_runs(script, tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=50,
         check=False,
     )
     assert run.returncode == 0, run.stderr

@@ -12,7 +12,7 @@ from qtest import MISSING, Qemu
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _needs_qemu() -> None:
     if MISSING:
         pytest.skip(MISSING)

@@ -27,8 +27,8 @@ MACHINE = "virt,gic-version=3,its=on,highmem=off"
 #: Requests that are sent before the first reply is read. Both socket buffers hold more than this, so neither side can
 #: block the other for ever.
 AHEAD = 32 << 10
-#: A reply that takes longer than this is not coming: QEMU answers within milliseconds.
-PATIENCE = 60.0
+#: A reply that takes longer than this is not coming, in seconds: QEMU answers within milliseconds.
+PATIENCE = 600.0
 
 Decode = Callable[[str], Any]
 

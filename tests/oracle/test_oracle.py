@@ -138,7 +138,7 @@ class OracleMachine(RuleBasedStateMachine):
 
 
 # The thorough profile takes minutes.
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_legal_sequences_do_the_same_on_both(machines, examples):
     run_state_machine_as_test(type("OracleMachine", (OracleMachine,), {"machines": machines}), settings=examples)
 

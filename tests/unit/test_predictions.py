@@ -28,7 +28,7 @@ def test_another_process_gives_the_same_result():
         "w = vgic.PredictedWorkload(vcpus=2, devices=2, events=3, iterations=8, warmup=2)\n"
         "print(json.dumps([vgic.predict(w, d, seed=3).raw for d in ('v6.8-rc1', 'gicv4')]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     here = [predict(SMALL, design, seed=3).raw for design in ("v6.8-rc1", "gicv4")]
     assert json.loads(done.stdout) == json.loads(json.dumps(here))
 

@@ -9,7 +9,8 @@ import vgic
 from vgic.history import Sign, defects, prove_history
 from vgic.prove import Proof, ProofPlan, Story, check_scenarios, prove_all
 
-ONE = ProofPlan(preemptions=1, seconds=30)
+#: To its end; the seconds only guard against a search without one.
+ONE = ProofPlan(preemptions=1, seconds=1200)
 
 
 def test_a_complete_search_is_called_proved_with_its_bound():
@@ -35,12 +36,14 @@ def test_what_was_cut_short_is_never_called_proved(plan):
     assert proof.executions == 20
     assert "proved" not in proof.verdict + proof.explored
     assert proof.verdict == "nothing found"
+    assert proof.ended == "executions"
     assert ("cut short" in proof.explored) == (plan.search == "bounded")
 
 
 def test_a_search_that_is_stopped_is_not_complete():
     proof = vgic.prove("send_vs_discard", "v6.8-rc1", ONE, stop=lambda: True)
     assert (proof.executions, proof.complete, proof.exhausted) == (0, False, None)
+    assert proof.ended == "stopped"
 
 
 def test_what_stop_raises_comes_out():
@@ -68,7 +71,7 @@ def test_a_violation_is_a_story_that_can_be_replayed():
 
 
 def test_a_search_is_the_same_every_time():
-    plan = ProofPlan("pct", executions=3000, seconds=60, seed=5)
+    plan = ProofPlan("pct", executions=3000, seconds=1200, seed=5)
     first, second = (vgic.prove("concurrent_invalidation", "v6.10", plan) for _ in range(2))
     assert first.stories[0].text == second.stories[0].text
     assert first.executions == second.executions
@@ -137,7 +140,7 @@ def test_an_exception_ends_the_searches_that_run():
 
 
 def proof_of(*stories):
-    return Proof("mix", "v6.17", ProofPlan(), stories, 1, None, False, 1, 0.1)
+    return Proof("mix", "v6.17", ProofPlan(), stories, 1, None, False, "found", 1, 0.1)
 
 
 def test_signs_tell_one_defect_from_another():

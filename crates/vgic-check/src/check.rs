@@ -10,7 +10,7 @@ use crate::platform::world::Program;
 use crate::scenario::find;
 use crate::story::{Met, Schedule, Story};
 use crate::violation::Violation;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -43,8 +43,9 @@ pub struct Options {
     pub seed: u64,
     /// At most so many executions.
     pub executions: u64,
-    /// At most so long. What was found is then made short, for up to a few seconds each, all for about as long again.
-    pub time: Duration,
+    /// At most so long, so that nobody waits for ever; `None`: as long as it takes. What is found does not depend on it
+    /// unless it ends the search ([`End::Time`]), nor does how short a story gets.
+    pub time: Option<Duration>,
     /// An execution with so many steps counts as endless.
     pub step_limit: u32,
     /// Whether the search goes on after it has found something, until it has found so many different things.
@@ -57,11 +58,26 @@ impl Default for Options {
             search: Search::Bounded { preemptions: 2 },
             seed: 1,
             executions: u64::MAX,
-            time: Duration::from_secs(10),
+            time: None,
             step_limit: 200_000,
             findings: 1,
         }
     }
+}
+
+/// Why a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All that was asked for was tried; never so of random schedules.
+    Complete,
+    /// As many findings as were asked for.
+    Found,
+    /// [`Options::executions`].
+    Executions,
+    /// [`Options::time`].
+    Time,
+    /// The caller stopped it.
+    Stopped,
 }
 
 /// What was done, and what it came to.
@@ -75,10 +91,8 @@ pub struct Report {
     pub shrinking: u64,
     /// The largest bound of which every schedule was tried.
     pub exhausted: Option<u32>,
-    /// Whether all that was asked for was tried: false for random schedules, and where a limit or the caller stopped it.
-    pub complete: bool,
-    /// Whether the caller stopped it.
-    pub stopped: bool,
+    /// Why it ended.
+    pub end: End,
     /// Steps of the longest execution.
     pub longest: u32,
     /// Plain fields that several threads use, at least one writing, without a common lock. Some are meant to be.
@@ -91,6 +105,11 @@ impl Report {
     /// The first story, if there is one.
     pub fn story(&self) -> Option<&Story> {
         self.stories.first()
+    }
+
+    /// Whether all that was asked for was tried.
+    pub fn complete(&self) -> bool {
+        self.end == End::Complete
     }
 }
 
@@ -106,11 +125,11 @@ pub enum Failed {
 /// Executions between two looks at the clock.
 const BATCH: u64 = 64;
 
-/// How long a finding may be made shorter.
-const SHRINKING: Duration = Duration::from_secs(4);
+/// Executions in which a finding may be made shorter: seconds, but counted, so that every machine tells the same story.
+const SHRINKING: u64 = 8_000;
 
-/// How long a smaller program is tried.
-const TRYING: Duration = Duration::from_millis(250);
+/// Executions in which a smaller program is tried.
+const TRYING: u64 = 1_000;
 
 /// Searches a scenario in a design; both by name. Ends early when `stop` is true.
 pub fn check(scenario: &str, design: &str, options: &Options, stop: &dyn Fn() -> bool) -> Result<Report, Failed> {
@@ -135,13 +154,11 @@ pub fn check_function(
         executions: 0,
         shrinking: 0,
         longest: 0,
-        stopped: false,
         found: Vec::new(),
         known: HashMap::new(),
     };
     let mut exhausted = None;
-    let mut complete = false;
-    match &options.search {
+    let end = match &options.search {
         Search::Replay(schedule) => {
             let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
             let batch = searcher.batch(program, 1);
@@ -150,25 +167,26 @@ pub fn check_function(
                 searcher.longest = ended.world.step();
                 searcher.note(ended);
             }
-            complete = true;
+            End::Complete
         }
-        Search::Random => drop(searcher.search(&shared(Random::new(options.seed)), true)),
-        Search::Pct { depth } => drop(searcher.search(&shared(Pct::new(options.seed, *depth)), true)),
+        Search::Random => searcher.search(&shared(Random::new(options.seed)), true),
+        Search::Pct { depth } => searcher.search(&shared(Pct::new(options.seed, *depth)), true),
         Search::Bounded { preemptions } => {
+            let mut end = End::Complete;
             for bound in 0..=*preemptions {
-                let strategy = Rc::new(RefCell::new(Bounded::new(bound)));
-                if searcher.search(&(Rc::clone(&strategy) as _), false) || !strategy.borrow().complete {
+                end = searcher.search(&shared(Bounded::new(bound)), false);
+                if end != End::Complete {
                     break;
                 }
                 exhausted = Some(bound);
-                complete = bound == *preemptions;
             }
+            end
         }
-    }
+    };
     let stories = searcher.stories(scenario, design);
     let bare = searcher.knowledge.borrow().bare();
-    let Searcher { executions, shrinking, longest, stopped, begin, .. } = searcher;
-    Ok(Report { stories, executions, shrinking, exhausted, complete, stopped, longest, bare, time: begin.elapsed() })
+    let Searcher { executions, shrinking, longest, begin, .. } = searcher;
+    Ok(Report { stories, executions, shrinking, exhausted, end, longest, bare, time: begin.elapsed() })
 }
 
 fn shared(strategy: impl Strategy + 'static) -> Rc<RefCell<dyn Strategy>> {
@@ -213,7 +231,6 @@ struct Searcher<'a> {
     executions: u64,
     shrinking: u64,
     longest: u32,
-    stopped: bool,
     found: Vec<Found>,
     /// Place of each signature among those.
     known: HashMap<String, usize>,
@@ -237,13 +254,18 @@ impl Searcher<'_> {
         self.batch_of(&shared(Random::new(0)), Programs::One(program), executions)
     }
 
-    /// Runs until enough is found, the strategy has no more, or a limit is met; whether enough was found.
-    fn search(&mut self, strategy: &Rc<RefCell<dyn Strategy>>, many_programs: bool) -> bool {
+    /// Runs until enough is found, the strategy has no more, or a limit is met.
+    fn search(&mut self, strategy: &Rc<RefCell<dyn Strategy>>, many_programs: bool) -> End {
         loop {
             let left = self.options.executions.saturating_sub(self.executions).min(BATCH);
-            self.stopped |= (self.stop)();
-            if left == 0 || self.stopped || self.begin.elapsed() > self.options.time {
-                return false;
+            if (self.stop)() {
+                return End::Stopped;
+            }
+            if left == 0 {
+                return End::Executions;
+            }
+            if self.options.time.is_some_and(|time| self.begin.elapsed() > time) {
+                return End::Time;
             }
             let programs = match many_programs {
                 true => Programs::From(self.executions),
@@ -254,10 +276,10 @@ impl Searcher<'_> {
             self.longest = self.longest.max(ran.longest);
             let found = ran.last.is_some_and(|ended| self.note(ended));
             if self.found.len() >= self.options.findings {
-                return true;
+                return End::Found;
             }
             if ran.executions < left && !found {
-                return false;
+                return End::Complete;
             }
         }
     }
@@ -284,30 +306,29 @@ impl Searcher<'_> {
 
     fn stories(&mut self, scenario: &str, design: &str) -> Vec<Story> {
         let found = core::mem::take(&mut self.found);
-        let share = self.options.time / found.len().max(1) as u32;
-        let time = SHRINKING.min(share.max(SHRINKING / 4));
+        let share = 4 * SHRINKING / found.len().max(1) as u64;
         let shrinks = !matches!(self.options.search, Search::Replay(_));
+        let budget = if shrinks { share.clamp(SHRINKING / 4, SHRINKING) } else { 0 };
         let tell = |found| {
-            let (ended, found) = self.shortest(found, if shrinks { time } else { Duration::ZERO })?;
+            let (ended, found) = self.shortest(found, budget)?;
             let violation = ended.violation.as_ref()?;
             Some(Story::new(scenario, design, self.options.seed, &ended, violation, found.met))
         };
         found.into_iter().filter_map(tell).collect()
     }
 
-    /// The same violation with fewer operations, preemptions and choices, with everything written down.
-    fn shortest(&mut self, mut found: Found, time: Duration) -> Option<(Ended, Found)> {
-        let begin = Instant::now();
+    /// The same violation with fewer operations, preemptions and choices, with everything written down. `budget`:
+    /// executions to try them in.
+    fn shortest(&mut self, mut found: Found, budget: u64) -> Option<(Ended, Found)> {
+        let end = self.shrinking + budget;
         let first = (found.program, found.choices.clone());
-        let goes_on = |stop: &dyn Fn() -> bool| begin.elapsed() < time && !stop();
         if !matches!(self.options.search, Search::Bounded { .. }) {
             // A long random schedule gets much shorter soon; then a search for fewer preemptions has less to do.
-            let choices = self.fewer_choices(&found, &|| begin.elapsed() < time / 4);
-            if let Some(better) = choices {
+            if let Some(better) = self.fewer_choices(&found, budget / 4) {
                 found.take(better);
             }
             if found.preemptions > 0
-                && let Some(better) = self.within(&found, found.program, found.preemptions - 1, time / 4)
+                && let Some(better) = self.within(&found, found.program, found.preemptions - 1, budget / 4)
             {
                 found.take(better);
             }
@@ -316,13 +337,14 @@ impl Searcher<'_> {
         for operation in (0..found.operations).rev() {
             let program = Program { without: found.program.without | 1 << operation, ..found.program };
             if program != found.program
-                && goes_on(self.stop)
-                && let Some(better) = self.within(&found, program, found.preemptions, TRYING.min(time / 8))
+                && self.shrinking < end
+                && let Some(better) = self.within(&found, program, found.preemptions, TRYING.min(budget / 8))
             {
                 found.take(better);
             }
         }
-        if let Some(better) = self.fewer_choices(&found, &|| begin.elapsed() < time) {
+        let left = end.saturating_sub(self.shrinking);
+        if let Some(better) = self.fewer_choices(&found, left) {
             found.take(better);
         }
         let told = replay(&found.choices, &self.batch(found.program, 1), true, self.function);
@@ -332,30 +354,30 @@ impl Searcher<'_> {
         told.filter(|ended| ended.violation.is_some()).map(|ended| (ended, found))
     }
 
-    /// The same violation with fewer choices.
-    fn fewer_choices(&mut self, found: &Found, goes_on: &dyn Fn() -> bool) -> Option<Ended> {
+    /// The same violation with fewer choices, as far as `budget` executions go.
+    fn fewer_choices(&mut self, found: &Found, budget: u64) -> Option<Ended> {
         let batch = self.batch(found.program, 1);
-        let mut tried = 0;
+        let tried = Cell::new(0);
         let choices = shrink(
             found.choices.clone(),
             &found.violation,
             |choices| {
-                tried += 1;
+                tried.set(tried.get() + 1);
                 replay(choices, &batch, false, self.function)
             },
-            || goes_on() && !(self.stop)(),
+            || tried.get() < budget && !(self.stop)(),
         );
-        self.shrinking += tried;
+        self.shrinking += tried.get();
         replay(&choices, &batch, false, self.function).filter(|ended| found.is_like(ended))
     }
 
-    /// The same violation in a program, with at most so many preemptions.
-    fn within(&mut self, found: &Found, program: Program, preemptions: u32, time: Duration) -> Option<Ended> {
-        let begin = Instant::now();
+    /// The same violation in a program, with at most so many preemptions, as far as `budget` executions go.
+    fn within(&mut self, found: &Found, program: Program, preemptions: u32, budget: u64) -> Option<Ended> {
+        let end = self.shrinking + budget;
         for bound in 0..=preemptions.min(2) {
             let strategy = shared(Bounded::new(bound));
             let batch = self.batch_of(&strategy, Programs::One(program), BATCH);
-            while begin.elapsed() < time && !(self.stop)() {
+            while self.shrinking < end && !(self.stop)() {
                 let ran = run(&batch, self.function);
                 self.shrinking += ran.executions;
                 let violated = ran.last.filter(|ended| ended.violation.is_some());

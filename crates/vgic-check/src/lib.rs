@@ -24,7 +24,7 @@ pub mod stage;
 pub mod story;
 pub mod violation;
 
-pub use check::{Failed, Options, Report, Search, check, check_function};
+pub use check::{End, Failed, Options, Report, Search, check, check_function};
 pub use platform::Shuttle;
 pub use platform::ctx::Ctx;
 pub use quiet::text_of_panic;

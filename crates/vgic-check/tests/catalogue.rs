@@ -1,24 +1,25 @@
 //! Each defect of the catalogue is found in a design that has it, and not in one that has its fix.
 
-use std::time::Duration;
+mod common;
+
 use vgic_check::platform::stage::ShuttleStage;
 use vgic_check::scenarios::two_its_one_lpi::TwoItsOneLpi;
-use vgic_check::{Ctx, Options, Report, Rule, Scenario, Search, Shuttle, check, check_function};
+use vgic_check::{Ctx, Options, Report, Rule, Scenario, Search, Shuttle};
 use vgic_core::cache::eager_lru::EagerLru;
 use vgic_core::designs::series::Patch10;
 use vgic_core::designs::{Found, Spec};
 use vgic_core::{Design, Platform};
 
-fn searched(scenario: &str, design: &str, preemptions: u32, seconds: u64) -> Report {
-    let search = Search::Bounded { preemptions };
-    let options = Options { search, time: Duration::from_secs(seconds), ..Options::default() };
-    check(scenario, design, &options, &|| false).expect("both exist")
+/// With one preemption, to the end or until something is found.
+fn searched(scenario: &str, design: &str) -> Report {
+    let options = Options { search: Search::Bounded { preemptions: 1 }, ..Options::default() };
+    common::searched(scenario, design, &options)
 }
 
 /// Found with one preemption, and told.
 fn found(scenario: &str, designs: &[&str], rules: &[Rule]) {
     for design in designs {
-        let report = searched(scenario, design, 1, 20);
+        let report = searched(scenario, design);
         let story = report.story().unwrap_or_else(|| panic!("{scenario} passes in {design}"));
         assert!(rules.contains(&story.rule), "{scenario} in {design}: {}", story.text(false));
         assert!(story.preemptions <= 1, "{scenario} in {design}: {}", story.text(false));
@@ -28,11 +29,11 @@ fn found(scenario: &str, designs: &[&str], rules: &[Rule]) {
 /// Nothing with one preemption, and everything tried.
 fn passes(scenario: &str, designs: &[&str]) {
     for design in designs {
-        let report = searched(scenario, design, 1, 30);
+        let report = searched(scenario, design);
         if let Some(story) = report.story() {
             panic!("{}", story.text(false));
         }
-        assert!(report.complete, "{scenario} in {design}: only {} executions", report.executions);
+        assert!(report.complete(), "{scenario} in {design}: only {} executions", report.executions);
     }
 }
 
@@ -140,7 +141,7 @@ fn none_comes_back_from_zero() {
         passes(scenario, &["patch-08"]);
     }
     let options = Options { search: Search::Bounded { preemptions: 1 }, ..Options::default() };
-    let report = check_function("two_its_one_lpi", "08 and 10", unlooked, &options, &|| false).expect("a function");
+    let report = common::searched_function("two_its_one_lpi", "08 and 10", unlooked, &options);
     let story = report.story().expect("it comes back");
     assert_eq!((story.rule, story.what.as_str()), (Rule::Warning, "reference taken at zero (its1)"));
 }

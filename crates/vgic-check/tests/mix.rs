@@ -1,10 +1,12 @@
 //! The mix finds each of the defects with a CVE without being told where to look: in a design that has nothing but that
 //! defect, so that it is known what was found.
 
-use std::time::Duration;
+mod common;
+
+use common::{searched, searched_function};
 use vgic_check::platform::stage::ShuttleStage;
 use vgic_check::scenarios::mix::Mix;
-use vgic_check::{Ctx, Options, Report, Rule, Scenario, Search, Shuttle, Story, check, check_function};
+use vgic_check::{Ctx, Options, Report, Rule, Scenario, Search, Shuttle, Story};
 use vgic_core::cache::per_its::PerIts;
 use vgic_core::designs::series::{D6_17, D7_1_8};
 use vgic_core::designs::{Drain, Put, Queue, Save, Spec, StoreError};
@@ -45,8 +47,8 @@ fn mix<D: Design>(ctx: &Ctx) {
     Mix::run::<Shuttle, ShuttleStage, D>(ctx, ShuttleStage::default());
 }
 
-fn options(search: Search, seconds: u64) -> Options {
-    Options { search, time: Duration::from_secs(seconds), findings: usize::MAX, ..Options::default() }
+fn options(search: Search, executions: u64) -> Options {
+    Options { search, executions, findings: usize::MAX, ..Options::default() }
 }
 
 /// What v7.1.8 itself shows: the open window, and an LPI that a fold makes pending after LPIs went off.
@@ -59,32 +61,32 @@ fn is_known(story: &Story) -> bool {
     }
 }
 
-/// Searches for so many seconds in all, from ten seeds, until a story is as wanted.
-fn finds<D: Design>(search: &Search, seconds: u64, wanted: fn(&Story) -> bool) {
+/// Searches in so many executions from each of ten seeds, until a story is as wanted.
+fn finds<D: Design>(search: &Search, executions: u64, wanted: fn(&Story) -> bool) {
     for seed in 1..=10 {
-        let options = Options { seed, ..options(search.clone(), seconds / 10) };
-        let report = check_function("mix", D::NAME, mix::<D>, &options, &|| false).expect("nothing to look up");
-        if report.stories.iter().any(wanted) {
+        let options = Options { seed, ..options(search.clone(), executions) };
+        let report = searched_function("mix", D::NAME, mix::<D>, &options);
+        if let Some(story) = report.stories.iter().find(|story| wanted(story)) {
+            println!("{}: seed {seed}, execution {}", D::NAME, story.met.execution);
             return;
         }
     }
-    panic!("{} is not found in {seconds} s", D::NAME);
+    panic!("{} is not found in ten times {executions} executions", D::NAME);
 }
 
 #[test]
 fn two_drains_put_one_reference_twice() {
-    finds::<Drains>(&Search::Random, 30, |story| !is_known(story));
+    finds::<Drains>(&Search::Random, 100, |story| !is_known(story));
 }
 
 #[test]
 fn an_erase_by_number() {
-    finds::<Defers>(&Search::Random, 60, |story| matches!(story.rule, Rule::Membership | Rule::Leak));
+    finds::<Defers>(&Search::Random, 5_000, |story| matches!(story.rule, Rule::Membership | Rule::Leak));
 }
 
 #[test]
 fn the_hit_without_a_reference() {
-    let options = options(Search::Random, 2);
-    let report = check("mix", "v6.7", &options, &|| false).expect("both exist");
+    let report = searched("mix", "v6.7", &options(Search::Random, 10_000));
     let hit = |story: &&Story| story.rule == Rule::UseAfterFree && story.operation.starts_with("sends event");
     assert!(report.stories.iter().any(|story| hit(&story)));
 }
@@ -94,13 +96,13 @@ fn the_hit_without_a_reference() {
 #[ignore = "up to ten minutes: cargo test --release -p vgic-check -- --ignored"]
 fn prune_without_a_reference_and_a_second_look() {
     let pct = Search::Pct { depth: 3 };
-    finds::<Prunes>(&pct, 600, |story| matches!(story.rule, Rule::References | Rule::Membership));
-    finds::<Prunes>(&pct, 600, |story| story.rule == Rule::UseAfterFree && story.operation.starts_with("runs vCPU"));
+    finds::<Prunes>(&pct, 500_000, |story| matches!(story.rule, Rule::References | Rule::Membership));
+    finds::<Prunes>(&pct, 500_000, |story| story.rule == Rule::UseAfterFree && story.operation.starts_with("runs vCPU"));
 }
 
 #[test]
 fn what_stands_shows_only_what_is_known() {
-    let report = check("mix", "v7.1.8", &options(Search::Random, 4), &|| false).expect("both exist");
+    let report = searched("mix", "v7.1.8", &options(Search::Random, 20_000));
     if let Some(story) = report.stories.iter().find(|story| !is_known(story)) {
         panic!("{}", story.text(false));
     }
@@ -109,13 +111,13 @@ fn what_stands_shows_only_what_is_known() {
 /// The findings differ, and each can be played again, with its program.
 #[test]
 fn findings_differ_and_can_be_played_again() {
-    let search = |options: &Options| -> Report { check("mix", "v6.10", options, &|| false).expect("both exist") };
-    let report = search(&Options { findings: 3, ..options(Search::Pct { depth: 3 }, 10) });
+    let search = |options: &Options| -> Report { searched("mix", "v6.10", options) };
+    let report = search(&Options { findings: 3, ..options(Search::Pct { depth: 3 }, 50_000) });
     assert_eq!(report.stories.len(), 3);
     for story in &report.stories {
         let same = report.stories.iter().filter(|other| other.signature == story.signature);
         assert_eq!(same.count(), 1, "{}", story.signature);
-        let again = search(&options(Search::Replay(story.schedule.clone()), 10));
+        let again = search(&options(Search::Replay(story.schedule.clone()), 1));
         let again = again.story().expect("it is there again");
         assert_eq!(again.text(true), story.text(true));
     }

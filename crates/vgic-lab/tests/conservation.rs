@@ -33,7 +33,7 @@ fn load(vcpus: u32, devices: u32, events: u32, mode: Mode) -> Stress {
         vcpus,
         devices,
         events,
-        length: Length::Time(Duration::from_millis(60)),
+        length: Length::Iterations(5_000),
         mode,
         guest: Guest::Fixed,
         list_registers: 4,

@@ -15,7 +15,7 @@ use vgic_check::text_of_panic;
 pub struct Options {
     /// At most so many preemptions in an execution; any number if `None`.
     pub preemptions: Option<usize>,
-    /// At most so long.
+    /// At most so long, so that nobody waits for ever; a search that this ends is not complete.
     pub time: Duration,
     /// An execution with so many accesses counts as endless.
     pub accesses: usize,
@@ -25,7 +25,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { preemptions: None, time: Duration::from_secs(30), accesses: 20_000, weakened: None }
+        Options { preemptions: None, time: Duration::from_secs(1200), accesses: 20_000, weakened: None }
     }
 }
 

@@ -272,6 +272,7 @@ fn every_order_is_needed() {
                 for (model, _) in met.iter().filter(|(_, met)| met.contains(&site)) {
                     let report = run(model, Some(BOUND), Some(site));
                     assert!(report.violation.is_none(), "{model} fails without {name}: it is needed");
+                    assert!(report.complete, "{model} without {name}: only {} executions", report.executions);
                     models += 1;
                     executions += report.executions;
                 }
@@ -286,10 +287,7 @@ fn every_order_is_needed() {
 #[ignore = "a preemption more than the usual: cargo test --release -p vgic-loom -- --ignored --nocapture"]
 fn every_model_with_three_preemptions() {
     for model in MODELS {
-        let report = explore(
-            &Options { preemptions: Some(BOUND + 1), time: std::time::Duration::from_secs(120), ..Options::default() },
-            model.run,
-        );
+        let report = explore(&Options { preemptions: Some(BOUND + 1), ..Options::default() }, model.run);
         assert!(report.violation.is_none(), "{}", model.name);
         println!("{}: {} executions, complete: {}, {:?}", model.name, report.executions, report.complete, report.time);
     }

@@ -7,7 +7,7 @@ use vgic_loom::scenarios::{DESIGNS, check};
 /// Loom has no more to try with one preemption, and nothing was broken.
 fn passes(scenario: &str, designs: &[&str]) {
     for design in designs {
-        let options = Options { preemptions: Some(1), time: Duration::from_secs(120), ..Options::default() };
+        let options = Options { preemptions: Some(1), ..Options::default() };
         let report = check(scenario, design, &options).expect("both exist");
         if let Some(story) = report.violation {
             panic!("{scenario} in {design}:\n{}", story.text(200));

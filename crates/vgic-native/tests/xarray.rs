@@ -309,8 +309,22 @@ fn every_allocation_may_fail() {
     pool.into_iter().for_each(|obj| free_rcu(&ctx, obj));
 }
 
+/// So long nothing here takes; that it did is a failure.
+const HANGS: Duration = Duration::from_secs(600);
+
+/// Stops the others if its thread panics.
+struct StopOnPanic(Arc<AtomicBool>);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Two writers change the tree at `goers` while two readers look: `stayers` are always there, and always marked.
-fn concurrent(stayers: &[u32], goers: &[u32], time: Duration) {
+fn concurrent(stayers: &[u32], goers: &[u32]) {
     let _alone = alone();
     let ctx = NativeCtx::new("main");
     let (nodes_before, items_before) = (live(&ctx, "xa_node"), live(&ctx, "item"));
@@ -326,6 +340,7 @@ fn concurrent(stayers: &[u32], goers: &[u32], time: Duration) {
         let (xa, stop, changes, goers) = (Arc::clone(&xa), Arc::clone(&stop), Arc::clone(&changes), goers.to_vec());
         threads.push(Native::spawn(&ctx, "writer", move |ctx| {
             let (mut r, mut serial) = (Random(id), id << 32);
+            let _stop = StopOnPanic(Arc::clone(&stop));
             while !stop.load(Ordering::Relaxed) {
                 let index = goers[r.below(goers.len() as u64) as usize];
                 serial += 1;
@@ -360,6 +375,7 @@ fn concurrent(stayers: &[u32], goers: &[u32], time: Duration) {
         let (stayers, goers) = (stayers.to_vec(), goers.to_vec());
         threads.push(Native::spawn(&ctx, "reader", move |ctx| {
             let mut r = Random(id << 16);
+            let _stop = StopOnPanic(Arc::clone(&stop));
             while !stop.load(Ordering::Relaxed) {
                 for &index in &stayers {
                     let rcu = Rcu::read_lock(ctx);
@@ -402,15 +418,17 @@ fn concurrent(stayers: &[u32], goers: &[u32], time: Duration) {
             }
         }));
     }
-    let end = Instant::now() + time;
-    while Instant::now() < end {
+    // Until everybody has done some work, however busy the machine is.
+    let start = Instant::now();
+    let done = |count: &AtomicU64, least: u64| count.load(Ordering::Relaxed) >= least;
+    while !stop.load(Ordering::Relaxed) && !(done(&changes, 50_000) && done(&looks, 2_000) && done(&hits, 2_000)) {
         std::thread::sleep(Duration::from_millis(10));
+        assert!(start.elapsed() < HANGS, "no end: {changes:?} changes, {looks:?} rounds of reading, {hits:?} hits");
     }
     stop.store(true, Ordering::Relaxed);
     let panicked = threads.into_iter().map(|thread| Native::join(&ctx, thread)).filter(|fine| !fine).count();
     assert_eq!(panicked, 0, "threads panicked");
     let [changes, looks, hits] = [changes, looks, hits].map(|count| count.load(Ordering::Relaxed));
-    assert!(changes > 1000 && looks > 100 && (hits > 100 || goers.is_empty()), "{changes} {looks} {hits}");
     println!("{changes} changes, {looks} rounds of reading, {hits} hits of entries that come and go");
 
     xa.lock(&ctx).audit().unwrap();
@@ -427,30 +445,29 @@ fn concurrent(stayers: &[u32], goers: &[u32], time: Duration) {
     assert_eq!(live(&ctx, "item"), items_before);
 }
 
-const TIME: Duration = Duration::from_millis(1200);
 
 #[test]
 fn index_0_stays_while_the_tree_collapses_into_the_head_and_back() {
-    concurrent(&[0], &[1], TIME);
+    concurrent(&[0], &[1]);
 }
 
 #[test]
 fn index_0_stays_while_levels_come_and_go() {
-    concurrent(&[0], &[63, 64, 4095, 4096, 1 << 18, 1 << 24, u32::MAX], TIME);
+    concurrent(&[0], &[63, 64, 4095, 4096, 1 << 18, 1 << 24, u32::MAX]);
 }
 
 #[test]
 fn a_leaf_stays_while_levels_come_and_go() {
-    concurrent(&[5, 17], &[0, 6, 64, 5000, 1 << 30], TIME);
+    concurrent(&[5, 17], &[0, 6, 64, 5000, 1 << 30]);
 }
 
 #[test]
 fn lpis_stay_while_neighbours_come_and_go() {
     let goers: Vec<u32> = (8192..8200).chain(8256..8260).chain([0, 9000, 20_000, 70_000, u32::MAX]).collect();
-    concurrent(&[8200, 8255, 12_288, 65_536], &goers, TIME);
+    concurrent(&[8200, 8255, 12_288, 65_536], &goers);
 }
 
 #[test]
 fn everything_comes_and_goes() {
-    concurrent(&[], &[0, 1, 64, 8192, 8193, u32::MAX], TIME);
+    concurrent(&[], &[0, 1, 64, 8192, 8193, u32::MAX]);
 }

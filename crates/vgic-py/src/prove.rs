@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::time::Duration;
 use vgic_check::story::{Kind, Story};
-use vgic_check::{Failed, Options, Report, SCENARIOS, Search, check};
+use vgic_check::{End, Failed, Options, Report, SCENARIOS, Search, check};
 
 /// Name, what meets what, and bound of each scenario.
 #[pyfunction]
@@ -42,7 +42,7 @@ fn prove<'py>(
         }
     };
     let executions = executions.unwrap_or(u64::MAX);
-    let options = Options { search, seed, executions, time, findings, ..Options::default() };
+    let options = Options { search, seed, executions, time: Some(time), findings, ..Options::default() };
     let mut raised = None;
     let report = py.detach(|| {
         let raised = core::cell::RefCell::new(&mut raised);
@@ -74,8 +74,15 @@ fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyD
     let dict = PyDict::new(py);
     dict.set_item("executions", report.executions)?;
     dict.set_item("exhausted", report.exhausted)?;
-    dict.set_item("complete", report.complete)?;
-    dict.set_item("stopped", report.stopped)?;
+    dict.set_item("complete", report.complete())?;
+    let ended = match report.end {
+        End::Complete => "complete",
+        End::Found => "found",
+        End::Executions => "executions",
+        End::Time => "seconds",
+        End::Stopped => "stopped",
+    };
+    dict.set_item("ended", ended)?;
     dict.set_item("longest", report.longest)?;
     dict.set_item("bare", &report.bare)?;
     dict.set_item("seconds", report.time.as_secs_f64())?;

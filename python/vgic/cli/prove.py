@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vgic.cli.common import JsonOption, check_json, console, progress, write_json
-from vgic.cli.prove_history import prove_history, telling
+from vgic.cli.prove_history import Meter, prove_history
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.prove import Proof, ProofPlan, Search, check_scenarios, prove, prove_all, scenarios
 
@@ -99,7 +99,8 @@ def _list(json: str | None) -> None:
 
 def _search(pairs: list[tuple[str, str, ProofPlan]]) -> list[Proof]:
     with progress("prove") as update:
-        return prove_all(pairs, done=telling(update))
+        meter = Meter(update)
+        return prove_all(pairs, done=meter.done, stop=meter.runs)
 
 
 def _show(proofs: list[Proof], *, full: bool, replayed: bool) -> None:

@@ -10,13 +10,14 @@ from rich.table import Table
 from vgic.cli.common import Update, console, progress, write_json
 from vgic.history import DefectResult
 from vgic.history import prove_history as search
-from vgic.prove import OnProof, Proof
+from vgic.prove import Proof
 
 
 def prove_history(json: str | None, *, full: bool) -> int:
     """Run the catalogue and print what was found; the exit status."""
     with progress("history") as update:
-        results = search(done=telling(update))
+        meter = Meter(update)
+        results = search(done=meter.done, stop=meter.runs)
     if json is not None:
         write_json(
             json, json_module.dumps({"schema": 1, "defects": [_row(result) for result in results]}, indent=1) + "\n"
@@ -26,9 +27,22 @@ def prove_history(json: str | None, *, full: bool) -> int:
     return int(not all(result.as_expected for result in results))
 
 
-def telling(update: Update) -> OnProof:
-    """Has a progress bar told of each search that has ended."""
-    return lambda finished, of, proof: update(finished / of, f"{proof.design}: {proof.scenario}")
+class Meter:
+    """Has a progress bar told of searches that run and of those that have ended."""
+
+    def __init__(self, update: Update) -> None:
+        self._update = update
+        self._share, self._text = 0.0, ""
+
+    def done(self, finished: int, of: int, proof: Proof) -> None:
+        """One has ended: :data:`vgic.prove.OnProof`."""
+        self._share, self._text = finished / of, f"{proof.design}: {proof.scenario}"
+        self.runs()
+
+    def runs(self) -> bool:
+        """One goes on; False, as it is not to be stopped."""
+        self._update(self._share, self._text)
+        return False
 
 
 def found_text(result: DefectResult, proof: Proof) -> str:

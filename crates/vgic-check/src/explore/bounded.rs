@@ -26,12 +26,11 @@ pub(crate) struct Bounded {
     spent: u32,
     begun: bool,
     knowledge: u32,
-    pub(crate) complete: bool,
 }
 
 impl Bounded {
     pub(crate) fn new(bound: u32) -> Self {
-        Bounded { bound, nodes: Vec::new(), cursor: 0, spent: 0, begun: false, knowledge: 0, complete: false }
+        Bounded { bound, nodes: Vec::new(), cursor: 0, spent: 0, begun: false, knowledge: 0 }
     }
 }
 
@@ -53,7 +52,6 @@ impl Strategy for Bounded {
             }
             self.nodes.pop();
         }
-        self.complete = true;
         false
     }
 

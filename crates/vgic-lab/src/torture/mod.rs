@@ -197,7 +197,11 @@ impl Torture {
         let stopped = run.periods(&mut before);
         let ended = run.end();
         if !ended {
-            // Threads that never end have the VM.
+            if !world.findings.any_broken() {
+                let late: Vec<_> = world.pulses.iter().filter_map(watch::Pulse::not_ended).collect();
+                world.findings.broken(format!("threads that were told to end do not: {}", late.join(", ")));
+            }
+            // They have the VM.
             return Ok(Verdict { broken: world.findings.all_broken(), known: world.findings.all_known(), stopped });
         }
         for thread in threads {
@@ -261,7 +265,9 @@ impl Run<'_, '_> {
             if world.plan.break_rule == Some(Break::Crash) {
                 std::process::abort();
             }
-            let mut stop = !self.wait(|| start.elapsed() >= length, LOOK, &mut period);
+            // On a busy machine the threads may come late: a period in which nothing was done has shown nothing.
+            let begun = || world.commands.load(Ordering::Relaxed) > commands;
+            let mut stop = !self.wait(|| start.elapsed() >= length && begun(), LOOK, &mut period);
             world.actors.call();
             stop |= !self.wait(|| world.actors.is_complete(), Duration::ZERO, &mut period);
             // Nobody helps the vCPUs now: what is pending must wake them.
@@ -347,7 +353,8 @@ impl Run<'_, '_> {
         world.stopping.store(true, Ordering::SeqCst);
         world.actors.dismiss();
         world.vcpus.dismiss();
-        all_end(&world.pulses, || (0..world.plan.vcpus).for_each(|vcpu| world.host.interrupt(self.ctx, vcpu)))
+        let patience = watch::patience(world.findings.any_broken());
+        all_end(&world.pulses, patience, || (0..world.plan.vcpus).for_each(|vcpu| world.host.interrupt(self.ctx, vcpu)))
     }
 }
 

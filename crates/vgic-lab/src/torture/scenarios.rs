@@ -6,7 +6,7 @@
 
 use super::chance::Chance;
 use super::findings::Findings;
-use super::watch::{Pulse, Watchdog, all_end};
+use super::watch::{Pulse, Watchdog, all_end, patience};
 use super::{LOOK, Period, Torture, Verdict, text_of};
 use crate::host::Refused;
 use crate::stress::Failure;
@@ -172,7 +172,7 @@ pub(super) fn run(plan: &Torture, design: &str, report: Report<'_>) -> Result<Ve
     let worker = worker.map_err(|error| Failure::Broken(format!("cannot start a thread: {error}")))?;
     let stopped = shared.watch(report);
     shared.stopping.store(true, Ordering::SeqCst);
-    if all_end(&shared.pulse, || {}) {
+    if all_end(&shared.pulse, patience(shared.findings.any_broken()), || {}) {
         let _ = worker.join();
         Native::rcu_barrier(&ctx);
         set_quarantine(false);

@@ -5,8 +5,10 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long threads that were told to end may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long threads that were told to end may take: on a busy machine, some time; where one is known to be stuck, less.
+pub(super) fn patience(one_is_stuck: bool) -> Duration {
+    Duration::from_secs(if one_is_stuck { 5 } else { 120 })
+}
 
 /// A place where threads rest while they are called there.
 pub(super) struct Meeting {
@@ -98,6 +100,11 @@ impl Pulse {
         self.excused.load(Ordering::SeqCst)
     }
 
+    /// Its name and what it did last, unless it has ended.
+    pub(super) fn not_ended(&self) -> Option<String> {
+        (!self.ended.load(Ordering::SeqCst)).then(|| format!("{} (did last: {})", self.name, self.doing()))
+    }
+
     pub(super) fn doing(&self) -> &'static str {
         *self.doing.lock()
     }
@@ -107,11 +114,11 @@ impl Pulse {
     }
 }
 
-/// Waits for the threads to end, but not for ever; whether they have. `urge` is called again and again until then.
-pub(super) fn all_end(pulses: &[Pulse], mut urge: impl FnMut()) -> bool {
+/// Waits for the threads to end, for so long; whether they have. `urge` is called again and again until then.
+pub(super) fn all_end(pulses: &[Pulse], patience: Duration, mut urge: impl FnMut()) -> bool {
     let begin = Instant::now();
     let ended = || pulses.iter().all(|pulse| pulse.ended.load(Ordering::SeqCst));
-    while !ended() && begin.elapsed() < PATIENCE {
+    while !ended() && begin.elapsed() < patience {
         urge();
         std::thread::sleep(Duration::from_millis(1));
     }
