@@ -185,6 +185,11 @@ class _Meter:
         self.done = 0.0
         self.progress = progress
 
+    def alive(self) -> None:
+        """The points that are computed elsewhere are still at it."""
+        if self.progress is not None:
+            self.progress(min(1.0, self.done / self.total), "")
+
     def within(self, point: Point, share: float) -> None:
         """So much of the point is done."""
         if self.progress is not None:
@@ -225,7 +230,8 @@ def _spread(
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         waiting = set(futures)
         while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            meter.alive()
             for future in sorted(finished, key=futures.__getitem__):
                 number = futures[future]
                 results[number] = _result(future, points[number])

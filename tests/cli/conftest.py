@@ -26,7 +26,8 @@ sys.exit(vgic.cli.main())
 """
 
     def __init__(self, arguments, directory):
-        self._busy, told = os.pipe()
+        busy, told = os.pipe()
+        self._busy = os.fdopen(busy, "rb", buffering=0)
         super().__init__(
             [sys.executable, "-c", self._CODE, *arguments],
             cwd=directory,
@@ -41,10 +42,10 @@ sys.exit(vgic.cli.main())
     def wait_until_busy(self):
         """Return when it has told of progress several times: it is in the middle of its work."""
         for _ in range(3):
-            assert os.read(self._busy, 1), self.communicate()
+            assert self._busy.read(1), self.communicate()
 
     def __exit__(self, *error):
-        os.close(self._busy)
+        self._busy.close()
         self.kill()
         super().__exit__(*error)
 
