@@ -5,7 +5,7 @@ an ITS command that the architecture rejects raises :class:`CommandError`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NotRequired, Self, TypedDict, final, type_check_only
+from typing import Any, Literal, NotRequired, Self, TypedDict, final, type_check_only
 
 from typing_extensions import Buffer
 
@@ -359,7 +359,7 @@ class ProofReport(TypedDict):
     executions: int
     exhausted: int | None
     complete: bool
-    stopped: bool
+    ended: Literal["complete", "found", "executions", "seconds", "stopped"]
     longest: int
     bare: list[str]
     seconds: float

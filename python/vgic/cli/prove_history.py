@@ -31,6 +31,7 @@ class Meter:
     """Has a progress bar told of searches that run and of those that have ended."""
 
     def __init__(self, update: Update) -> None:
+        """``update`` is the bar's."""
         self._update = update
         self._share, self._text = 0.0, ""
 
