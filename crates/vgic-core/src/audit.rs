@@ -85,7 +85,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     pub fn audit(&self, ctx: &P::Ctx) -> Audit {
         let mut audit = Audit::default();
         let store = &self.dist.store;
-        if D::SPEC.index.has_list() {
+        if self.spec().index.has_list() {
             for irq in store.lpi_list.iter(ctx) {
                 audit.lpi(ctx, irq).1.indexed = true;
             }
@@ -112,7 +112,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 }
             }
         }
-        D::Cache::<P>::for_each(self, ctx, |key, irq| {
+        self.dist.cache.for_each(self, ctx, |key, irq| {
             let (address, lpi) = audit.lpi(ctx, irq);
             lpi.cached += 1;
             audit.cached.push((key, address));

@@ -71,12 +71,12 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// The hit path (`vgic_its_inject_cached_translation`); false on a miss. Callable from hard interrupt context.
     #[inline(always)]
     pub fn inject_cached_translation(&self, ctx: &P::Ctx, msi: &Msi) -> bool {
-        let Some(irq) = D::Cache::<P>::check(self, ctx, msi) else {
+        let Some(irq) = self.dist.cache.check(self, ctx, &msi.key()) else {
             return false;
         };
         P::count(ctx, Event::CacheHit);
         self.inject_irq(ctx, irq);
-        if D::SPEC.cache_hit != Found::Unreferenced {
+        if self.spec().cache_hit != Found::Unreferenced {
             self.put_irq(ctx, irq);
         }
         true
@@ -129,7 +129,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     ) -> Result<(), Unresolved> {
         let irq = self.resolve_lpi(ctx, its, device_id, event_id)?;
         let key = Key { doorbell: its.doorbell(), device_id, event_id };
-        D::Cache::<P>::insert(self, ctx, its, key, irq);
+        self.dist.cache.insert(self, ctx, its, key, irq);
         self.inject_irq(ctx, irq);
         Ok(())
     }

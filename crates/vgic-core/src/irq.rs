@@ -8,7 +8,7 @@
 //! `irq_lock` as the kernel does, the latch is only ever cleared by an exchange (who clears it owns the event), and
 //! a send that finds it set leaves it alone.
 
-use crate::designs::{Design, Put};
+use crate::designs::{Put, Spec, rank};
 use crate::list::{Link, Linked};
 use crate::obj::Obj;
 use crate::order::Order;
@@ -55,12 +55,10 @@ pub struct Irq<P: Platform> {
 
 impl<P: Platform> Irq<P> {
     /// Allocates an LPI with one reference.
-    pub fn alloc<D: Design>(ctx: &P::Ctx, intid: u32, target_vcpu: u32) -> Result<Obj<Self>, NoMemory> {
+    pub fn alloc(spec: &Spec, ctx: &P::Ctx, intid: u32, target_vcpu: u32) -> Result<Obj<Self>, NoMemory> {
         P::alloc(ctx, "vgic_irq", |l| Irq {
-            irq_lock: l.spin("irq_lock", D::SPEC.order.irq()),
-            lpi_list: present_if::<P, _>(D::SPEC.index.has_list(), l, |l| {
-                Link::new(l, "lpi_list.next", "lpi_list.prev")
-            }),
+            irq_lock: l.spin("irq_lock", rank::IRQ),
+            lpi_list: present_if::<P, _>(spec.index.has_list(), l, |l| Link::new(l, "lpi_list.next", "lpi_list.prev")),
             ap_list: Link::new(l, "ap_list.next", "ap_list.prev"),
             vcpu: l.cell("vcpu", NO_VCPU),
             target_vcpu: l.cell("target_vcpu", target_vcpu),
@@ -70,7 +68,7 @@ impl<P: Platform> Irq<P> {
             enabled: l.cell("enabled", false),
             refcount: Refcount::new(l, "refcount", 1),
             priority: l.cell("priority", 0),
-            pending_release: present_if::<P, _>(D::SPEC.put == Put::Deferred, l, |l| l.cell("pending_release", false)),
+            pending_release: present_if::<P, _>(spec.put == Put::Deferred, l, |l| l.cell("pending_release", false)),
         })
     }
 

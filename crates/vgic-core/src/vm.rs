@@ -2,7 +2,7 @@
 
 use crate::bus::{Bus, Frames, MAX_ITS};
 use crate::cache::Cache;
-use crate::designs::{ConfigRead, Design, LockOrder, RANK_LPI_CONFIG};
+use crate::designs::{ConfigRead, Design, Spec, rank};
 use crate::guard::{Mutex, Spin};
 use crate::irq::{Irq, NO_VCPU};
 use crate::its::Its;
@@ -32,6 +32,7 @@ pub struct Dist<P: Platform, D: Design> {
 
 /// A VM. [`Vm::destroy`] must be called before it is dropped, or its objects leak.
 pub struct Vm<P: Platform, D: Design> {
+    design: D,
     pub(crate) dist: Dist<P, D>,
     /// The vCPUs, by id.
     pub vcpus: Box<[Vcpu<P>]>,
@@ -70,16 +71,18 @@ impl<P: Platform, D: Design> Vm<P, D> {
     ///
     /// `vcpus` is 1 to [`MAX_VCPUS`], `list_registers` 1 to 16.
     pub fn new(
+        design: D,
         ctx: &P::Ctx,
         vcpus: u32,
         list_registers: usize,
         tables: Box<dyn GuestTables>,
     ) -> Result<Self, NoMemory> {
-        Self::with_frames(ctx, vcpus, list_registers, Frames::default(), tables)
+        Self::with_frames(design, ctx, vcpus, list_registers, Frames::default(), tables)
     }
 
     /// As [`Vm::new`], with the frames where a VMM has put them.
     pub fn with_frames(
+        design: D,
         ctx: &P::Ctx,
         vcpus: u32,
         list_registers: usize,
@@ -88,15 +91,17 @@ impl<P: Platform, D: Design> Vm<P, D> {
     ) -> Result<Self, NoMemory> {
         assert!((1..=MAX_VCPUS).contains(&vcpus), "1 to {MAX_VCPUS} vCPUs");
         assert!((1..=MAX_LIST_REGISTERS).contains(&list_registers), "1 to {MAX_LIST_REGISTERS} list registers");
+        let spec = design.spec();
         let dist = P::embed("vgic_dist", |l| Dist {
             enabled: l.u32("enabled", 1),
-            lpi_config_lock: present_if::<P, _>(D::SPEC.config_read == ConfigRead::Locked, l, |l| {
-                l.mutex("lpi_config_lock", RANK_LPI_CONFIG)
+            lpi_config_lock: present_if::<P, _>(spec.config_read == ConfigRead::Locked, l, |l| {
+                l.mutex("lpi_config_lock", rank::LPI_CONFIG)
             }),
-            store: LpiStore::new::<D>(l),
-            cache: D::Cache::<P>::new(l),
+            store: LpiStore::new(l, spec),
+            cache: D::Cache::<P>::new(l, spec),
         });
         let vm = P::embed("kvm", |l| Vm {
+            design,
             dist,
             vcpus: (0..vcpus).map(Vcpu::new).collect(),
             bus: Bus::new(l, frames),
@@ -110,14 +115,26 @@ impl<P: Platform, D: Design> Vm<P, D> {
         Ok(vm)
     }
 
+    /// The design.
+    #[inline(always)]
+    pub fn design(&self) -> D {
+        self.design
+    }
+
+    /// What the design is.
+    #[inline(always)]
+    pub fn spec(&self) -> &'static Spec {
+        self.design.spec()
+    }
+
     /// Adds an ITS at guest physical address `base`; the caller excludes other changes of the set of ITSes.
     pub fn add_its(&self, ctx: &P::Ctx, base: u64) -> Result<Obj<Its<P>>, NoMemory> {
         let mut all = self.its_list(ctx);
         assert!(all.len() < MAX_ITS, "at most {MAX_ITS} ITSes");
         if all.is_empty() {
-            D::Cache::<P>::init(self, ctx);
+            self.dist.cache.init(self, ctx);
         }
-        let its = Its::alloc::<D>(ctx, base, all.len())?;
+        let its = Its::alloc(self.spec(), ctx, base, all.len())?;
         all.push(its);
         if self.bus.publish(ctx, self.vcpus.len() as u32, &all).is_err() {
             // SAFETY: S-06: allocated by this call and not published.
@@ -152,8 +169,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
         for its in self.its_list(ctx) {
             self.free_tables_locked(ctx, &its, true, true);
         }
-        D::Cache::<P>::invalidate_all(self, ctx);
-        D::Cache::<P>::destroy(self, ctx);
+        self.dist.cache.invalidate_all(self, ctx);
+        self.dist.cache.destroy(self, ctx);
         let all = self.its_list(ctx);
         self.bus.destroy(ctx);
         for its in all {
@@ -166,7 +183,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// How many translations are cached.
     pub fn cached_translations(&self, ctx: &P::Ctx) -> usize {
-        D::Cache::<P>::len(self, ctx)
+        self.dist.cache.len(self, ctx)
     }
 
     /// The state of one LPI.
@@ -224,7 +241,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// held meanwhile, in the design's order.
     fn latched_count(&self, ctx: &P::Ctx) -> u64 {
         let store = &self.dist.store;
-        let xa_first = D::SPEC.order == LockOrder::XArrayFirst;
+        let xa_first = self.spec().releases_outside_raw_locks();
         let all_its = self.its_list(ctx);
         // Several locks of one class: ascending addresses of ITSes, ascending ids of vCPUs.
         let its_locks = all_its.iter().enumerate();
@@ -244,11 +261,11 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 if vcpu.id == 0 { Spin::<P>::lock_irqsave(lock, ctx) } else { Spin::lock_nested(lock, ctx) }
             })
             .collect();
-        let _list = D::SPEC.has_lpi_list_lock().then(|| Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx));
-        let _xa_after = (!xa_first && D::SPEC.index.has_xarray()).then(|| store.lpi_xa.lock_irqsave(ctx));
+        let _list = self.spec().has_lpi_list_lock().then(|| Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx));
+        let _xa_after = (!xa_first && self.spec().index.has_xarray()).then(|| store.lpi_xa.lock_irqsave(ctx));
 
         let mut all = Vec::new();
-        if D::SPEC.index.has_list() {
+        if self.spec().index.has_list() {
             all.extend(store.lpi_list.iter(ctx));
         } else {
             store.lpi_xa.for_each(ctx, 0, u32::MAX, |_, irq| all.push(irq));

@@ -5,9 +5,8 @@
 //! translations used in turn the wanted entry is always the k-th, so a hit costs a walk of k under the one lock.
 
 use super::{Cache, ENTRIES_PER_VCPU, Key, KeyFields};
-use crate::designs::Design;
+use crate::designs::{Design, Spec};
 use crate::guard::Spin;
-use crate::inject::Msi;
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::list::{Link, Linked, List};
@@ -56,13 +55,13 @@ impl<P: Platform> EagerLru<P> {
 }
 
 impl<P: Platform> Cache<P> for EagerLru<P> {
-    fn new(l: &P::Layout) -> Self {
+    fn new(l: &P::Layout, _spec: &Spec) -> Self {
         EagerLru { list: List::new(l, "lpi_translation_cache.next", "lpi_translation_cache.prev") }
     }
 
-    fn init<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+    fn init<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
         // Populated before: an earlier attempt to add the first ITS failed later.
-        if !vm.dist.cache.list.is_empty(ctx) {
+        if !self.list.is_empty(ctx) {
             return;
         }
         let none = Key { doorbell: 0, device_id: 0, event_id: 0 };
@@ -74,23 +73,22 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
             });
             // Without memory the cache stays smaller.
             let Ok(entry) = entry else { break };
-            vm.dist.cache.list.add_tail(ctx, entry);
+            self.list.add_tail(ctx, entry);
         }
     }
 
     #[inline(always)]
-    fn check<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, msi: &Msi) -> Option<Obj<Irq<P>>> {
+    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        let irq = vm.dist.cache.find(ctx, &msi.key())?;
-        vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq)
+        let irq = self.find(ctx, key)?;
+        vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)
     }
 
-    fn insert<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
-        let cache = &vm.dist.cache;
+    fn insert<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        let Some(last) = cache.list.last(ctx) else { return };
+        let Some(last) = self.list.last(ctx) else { return };
         // Another sender may have cached it between our look and its_lock.
-        if cache.find(ctx, &key).is_some() {
+        if self.find(ctx, &key).is_some() {
             return;
         }
         if let Some(old) = last.irq.get(ctx) {
@@ -101,24 +99,24 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
         irq.refcount.get(ctx);
         last.key.set(ctx, key);
         last.irq.set(ctx, Some(irq));
-        cache.list.move_head(ctx, last);
+        self.list.move_head(ctx, last);
     }
 
-    fn invalidate<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>) {
-        Self::invalidate_all(vm, ctx);
+    fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>) {
+        self.invalidate_all(vm, ctx);
     }
 
-    fn invalidate_all<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+    fn invalidate_all<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        for entry in vm.dist.cache.list.iter(ctx) {
+        for entry in self.list.iter(ctx) {
             let Some(irq) = entry.irq.get(ctx) else { break };
             vm.put_irq_locked(ctx, irq);
             entry.irq.set(ctx, None);
         }
     }
 
-    fn destroy<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
-        let list = &vm.dist.cache.list;
+    fn destroy<D: Design>(&self, _vm: &Vm<P, D>, ctx: &P::Ctx) {
+        let list = &self.list;
         while let Some(entry) = list.first(ctx) {
             list.del(ctx, entry);
             // SAFETY: S-07: unlinked, and the VM is being destroyed: nobody else walks the cache.
@@ -126,9 +124,9 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
         }
     }
 
-    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
+    fn for_each<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        for entry in vm.dist.cache.list.iter(ctx) {
+        for entry in self.list.iter(ctx) {
             let Some(irq) = entry.irq.get(ctx) else { break };
             f(entry.key.get(ctx), irq);
         }

@@ -9,9 +9,8 @@
 //! the posted code waits for it with `its_lock` held, on every miss.
 
 use super::{Cache, ENTRIES_PER_VCPU, Key, KeyFields};
-use crate::designs::Design;
+use crate::designs::{Design, Eviction, Lazy, LazyLocking, Limit, NewEntry, Retire, Spec};
 use crate::guard::{Rcu, Spin};
-use crate::inject::Msi;
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::list::{Link, Linked, RcuList};
@@ -19,65 +18,6 @@ use crate::obj::Obj;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, AtomicInt, Event, Layout, PlainCell, Platform, present_if};
 use crate::vm::Vm;
-
-/// What protects a hit's walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locking {
-    /// `lpi_list_lock`.
-    Spin,
-    /// RCU alone (patch 15).
-    Rcu,
-}
-
-/// How the victim is chosen when the cache is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Eviction {
-    /// The last entry; a hit moves its entry to the front (patch 11).
-    Lru,
-    /// An entry without LPI, or the lowest usage count, where looking sets every count to zero (patch 12).
-    UsageReset,
-    /// The lowest usage count by one plain look at all (`v2`).
-    UsageKept,
-}
-
-/// What happens to a victim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retire {
-    /// Freed at once (readers hold the lock).
-    Now,
-    /// `synchronize_rcu` on every insertion, victim or not (patch 14).
-    SynchronizeAlways,
-    /// `synchronize_rcu` only if there is a victim, before its LPI is put (`v2`).
-    SynchronizeVictim,
-    /// `call_rcu` (`call-rcu`).
-    CallRcu,
-}
-
-/// Details of a lazily allocated cache.
-#[derive(Clone, Copy, Debug)]
-pub struct Lazy {
-    /// The hit path's protection.
-    pub locking: Locking,
-    /// The victim.
-    pub eviction: Eviction,
-    /// Whether `lpi_cache_count` counts upwards, so that the limit holds (patch 14).
-    pub counted: bool,
-    /// Whether a new entry starts with the largest usage count of all (`v2`).
-    pub new_starts_at_max: bool,
-    /// The victim's end.
-    pub retire: Retire,
-}
-
-impl Lazy {
-    /// For designs with another kind of cache.
-    pub const NONE: Lazy = Lazy {
-        locking: Locking::Spin,
-        eviction: Eviction::Lru,
-        counted: false,
-        new_starts_at_max: false,
-        retire: Retire::Now,
-    };
-}
 
 /// `struct vgic_translation_cache_entry`.
 pub struct Entry<P: Platform> {
@@ -120,8 +60,9 @@ pub struct LazyList<P: Platform> {
 
 impl<P: Platform> LazyList<P> {
     #[inline(always)]
-    fn find<D: Design>(
+    fn find(
         &self,
+        lazy: &Lazy,
         ctx: &P::Ctx,
         key: &Key,
         entries: impl Iterator<Item = Obj<Entry<P>>>,
@@ -129,7 +70,7 @@ impl<P: Platform> LazyList<P> {
         for (position, entry) in entries.enumerate() {
             let irq = entry.irq(ctx)?;
             if entry.key.is(ctx, key) {
-                match D::SPEC.lazy.eviction {
+                match lazy.eviction {
                     Eviction::Lru if position > 0 => self.list.locked().move_head(ctx, entry),
                     Eviction::Lru => {}
                     Eviction::UsageReset | Eviction::UsageKept => entry.usage_count.add(ctx, 1),
@@ -141,9 +82,9 @@ impl<P: Platform> LazyList<P> {
     }
 
     /// The entry to make room with (`lpi_list_lock` held).
-    fn victim<D: Design>(&self, ctx: &P::Ctx) -> Option<Obj<Entry<P>>> {
+    fn victim(&self, lazy: &Lazy, ctx: &P::Ctx) -> Option<Obj<Entry<P>>> {
         let list = self.list.locked();
-        match D::SPEC.lazy.eviction {
+        match lazy.eviction {
             Eviction::Lru => list.last(ctx),
             Eviction::UsageReset => {
                 if let Some(empty) = list.iter(ctx).find(|entry| entry.irq(ctx).is_none()) {
@@ -182,7 +123,7 @@ impl<P: Platform> LazyList<P> {
         counts.max().unwrap_or(0) as u64
     }
 
-    fn retire<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, victim: Obj<Entry<P>>) {
+    fn retire<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, victim: Obj<Entry<P>>) {
         let irq = victim.take(ctx);
         if let Some(irq) = irq {
             vm.put_irq(ctx, irq);
@@ -204,7 +145,7 @@ impl<P: Platform> LazyList<P> {
 }
 
 impl<P: Platform> Cache<P> for LazyList<P> {
-    fn new(l: &P::Layout) -> Self {
+    fn new(l: &P::Layout, _spec: &Spec) -> Self {
         LazyList {
             list: RcuList::new(l, "lpi_translation_cache.next", "lpi_translation_cache.prev"),
             lpi_cache_count: l.cell("lpi_cache_count", 0),
@@ -212,27 +153,25 @@ impl<P: Platform> Cache<P> for LazyList<P> {
     }
 
     #[inline(always)]
-    fn check<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, msi: &Msi) -> Option<Obj<Irq<P>>> {
-        let cache = &vm.dist.cache;
-        let key = msi.key();
-        match D::SPEC.lazy.locking {
-            Locking::Spin => {
+    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
+        let lazy = vm.spec().lazy();
+        match lazy.locking {
+            LazyLocking::Spin => {
                 let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-                let irq = cache.find::<D>(ctx, &key, cache.list.locked().iter(ctx))?;
-                vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq)
+                let irq = self.find(&lazy, ctx, key, self.list.locked().iter(ctx))?;
+                vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)
             }
-            Locking::Rcu => {
+            LazyLocking::Rcu => {
                 let _rcu = Rcu::<P>::read_lock(ctx);
-                let irq = cache.find::<D>(ctx, &key, cache.list.iter_rcu(ctx))?;
-                vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq)
+                let irq = self.find(&lazy, ctx, key, self.list.iter_rcu(ctx))?;
+                vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)
             }
         }
     }
 
-    fn insert<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
-        let cache = &vm.dist.cache;
-        let list = cache.list.locked();
-        let lazy = D::SPEC.lazy;
+    fn insert<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
+        let list = self.list.locked();
+        let lazy = vm.spec().lazy();
         let new = P::alloc(ctx, "vgic_translation_cache_entry", |l| Entry {
             entry: Link::new(l, "entry.next", "entry.prev"),
             key: KeyFields::new(l, key),
@@ -243,17 +182,17 @@ impl<P: Platform> Cache<P> for LazyList<P> {
 
         let lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
         // Another sender may have cached it between our look and its_lock; then the new entry is the victim.
-        let raced = cache.find::<D>(ctx, &key, list.iter(ctx)).is_some();
+        let raced = self.find(&lazy, ctx, &key, list.iter(ctx)).is_some();
         let mut victim = raced.then_some(new);
         if !raced {
-            if cache.lpi_cache_count.get(ctx) >= vm.vcpus.len() as u32 * ENTRIES_PER_VCPU {
-                if lazy.new_starts_at_max {
-                    new.usage_count.store(ctx, cache.largest_usage(ctx), Order::Relaxed);
+            if self.lpi_cache_count.get(ctx) >= vm.vcpus.len() as u32 * ENTRIES_PER_VCPU {
+                if lazy.new_entry == NewEntry::AtLargest {
+                    new.usage_count.store(ctx, self.largest_usage(ctx), Order::Relaxed);
                 }
-                victim = cache.victim::<D>(ctx);
+                victim = self.victim(&lazy, ctx);
                 if let Some(victim) = victim {
                     list.del(ctx, victim);
-                    cache.lpi_cache_count.set(ctx, cache.lpi_cache_count.get(ctx) - 1);
+                    self.lpi_cache_count.set(ctx, self.lpi_cache_count.get(ctx) - 1);
                 }
             }
             // The ITE's reference keeps the LPI alive (its_lock).
@@ -261,8 +200,8 @@ impl<P: Platform> Cache<P> for LazyList<P> {
             // Release: pairs with the acquire load of readers (O-06).
             new.irq.store(ctx, irq.as_ptr(), Order::Release(Pair::CachePublish));
             list.add_head(ctx, new);
-            if lazy.counted {
-                cache.lpi_cache_count.set(ctx, cache.lpi_cache_count.get(ctx) + 1);
+            if lazy.limit == Limit::Kept {
+                self.lpi_cache_count.set(ctx, self.lpi_cache_count.get(ctx) + 1);
             }
         }
         drop(lock);
@@ -287,29 +226,29 @@ impl<P: Platform> Cache<P> for LazyList<P> {
         }
     }
 
-    fn invalidate<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>) {
-        Self::invalidate_all(vm, ctx);
+    fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>) {
+        self.invalidate_all(vm, ctx);
     }
 
-    fn invalidate_all<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+    fn invalidate_all<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        for entry in vm.dist.cache.list.locked().iter(ctx) {
+        for entry in self.list.locked().iter(ctx) {
             let Some(irq) = entry.take(ctx) else { break };
             vm.put_irq_locked(ctx, irq);
         }
     }
 
-    fn destroy<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
-        let list = vm.dist.cache.list.locked();
+    fn destroy<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
+        let list = self.list.locked();
         while let Some(entry) = list.first(ctx) {
             list.del(ctx, entry);
             Self::retire(vm, ctx, entry);
         }
     }
 
-    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
+    fn for_each<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
-        for entry in vm.dist.cache.list.locked().iter(ctx) {
+        for entry in self.list.locked().iter(ctx) {
             let Some(irq) = entry.irq(ctx) else { break };
             f(entry.key.get(ctx), irq);
         }

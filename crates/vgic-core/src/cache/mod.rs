@@ -4,15 +4,15 @@
 //! change that could make one of them fail empties the cache. Retargeting does not: the target is in the LPI.
 //!
 //! One file a kind: [`eager_lru`] (to patch 10), [`lazy`] (patches 11 to 15, `v2`, `call-rcu`), [`read_write`]
-//! (`rwlock`), [`per_its`] (from 6.10).
+//! (`rwlock`), [`per_its`] (from 6.10); [`any`] is the one that a spec names.
 
+pub mod any;
 pub mod eager_lru;
 pub mod lazy;
 pub mod per_its;
 pub mod read_write;
 
-use crate::designs::Design;
-use crate::inject::Msi;
+use crate::designs::{Design, Spec};
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::obj::Obj;
@@ -36,35 +36,35 @@ pub struct Key {
 /// A translation cache.
 pub trait Cache<P: Platform>: Send + Sync + Sized + 'static {
     /// An empty cache as part of `struct vgic_dist`.
-    fn new(l: &P::Layout) -> Self;
+    fn new(l: &P::Layout, spec: &Spec) -> Self;
 
     /// Called once, when the first ITS is added to the initialised VM (`vgic_lpi_translation_cache_init`).
-    fn init<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+    fn init<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
         let _ = (vm, ctx);
     }
 
     /// The LPI that an MSI translates to, with the reference that the design takes on a hit.
-    fn check<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, msi: &Msi) -> Option<Obj<Irq<P>>>;
+    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>>;
 
     /// Adds a translation that was just resolved (`its_lock` held).
-    fn insert<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, key: Key, irq: Obj<Irq<P>>);
+    fn insert<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, key: Key, irq: Obj<Irq<P>>);
 
     /// Empties the cache as far as `its` is concerned; a VM-wide cache wholly.
-    fn invalidate<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>);
+    fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>);
 
     /// Empties the cache for all ITSes (a redistributor disables LPIs).
-    fn invalidate_all<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx);
+    fn invalidate_all<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);
 
     /// Frees the entries; the cache was emptied and nobody else uses the VM any more.
-    fn destroy<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx);
+    fn destroy<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);
 
     /// Calls `f` with each cached translation. `f` takes no lock.
-    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, f: impl FnMut(Key, Obj<Irq<P>>));
+    fn for_each<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, f: impl FnMut(Key, Obj<Irq<P>>));
 
     /// How many translations are cached now.
-    fn len<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
+    fn len<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) -> usize {
         let mut count = 0;
-        Self::for_each(vm, ctx, |_, _| count += 1);
+        self.for_each(vm, ctx, |_, _| count += 1);
         count
     }
 }

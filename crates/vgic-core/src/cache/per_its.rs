@@ -5,9 +5,8 @@
 //! event of that ITS miss once.
 
 use super::{Cache, Key};
-use crate::designs::{Design, Drain, Found};
+use crate::designs::{CacheStoreError, Design, Drain, Spec};
 use crate::guard::Rcu;
-use crate::inject::Msi;
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::obj::Obj;
@@ -16,7 +15,7 @@ use crate::vm::Vm;
 use core::marker::PhantomData;
 
 /// The VM-wide part of the cache, which is none: the entries are in [`Its::translation_cache`].
-pub struct PerIts<P: Platform>(PhantomData<fn() -> P>);
+pub struct PerItsCache<P: Platform>(PhantomData<fn() -> P>);
 
 /// `vgic_its_cache_key`.
 #[inline(always)]
@@ -24,23 +23,23 @@ fn index(key: &Key) -> u32 {
     key.device_id << 16 | key.event_id
 }
 
-impl<P: Platform> Cache<P> for PerIts<P> {
-    fn new(_l: &P::Layout) -> Self {
-        PerIts(PhantomData)
+impl<P: Platform> Cache<P> for PerItsCache<P> {
+    fn new(_l: &P::Layout, _spec: &Spec) -> Self {
+        PerItsCache(PhantomData)
     }
 
     #[inline(always)]
-    fn check<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, msi: &Msi) -> Option<Obj<Irq<P>>> {
-        if msi.device_id > 0xffff || msi.event_id > 0xffff {
+    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
+        if key.device_id > 0xffff || key.event_id > 0xffff {
             return None;
         }
-        let its = vm.bus.its_at(ctx, msi.doorbell)?;
+        let its = vm.bus.its_at(ctx, key.doorbell)?;
         let rcu = Rcu::<P>::read_lock(ctx);
-        let irq = its.translation_cache.load(ctx, &rcu, index(&msi.key()))?;
-        vm.reference_found(ctx, irq, Found::TryGet).then_some(irq)
+        let irq = its.translation_cache.load(ctx, &rcu, index(key))?;
+        vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)
     }
 
-    fn insert<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
+    fn insert<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
         // The ITE's reference keeps the LPI alive (its_lock).
         irq.refcount.get(ctx);
         match its.translation_cache.store(ctx, index(&key), irq, false) {
@@ -48,19 +47,19 @@ impl<P: Platform> Cache<P> for PerIts<P> {
             Ok(Some(old)) => vm.put_irq(ctx, old),
             Ok(None) => {}
             // Best effort from 6.13; before, the reference leaked.
-            Err(_) if D::SPEC.cache_store_error_puts => vm.put_irq(ctx, irq),
+            Err(_) if vm.spec().per_its().store_error == CacheStoreError::Puts => vm.put_irq(ctx, irq),
             Err(_) => P::warn(ctx, "a reference leaked: the translation cache could not store it"),
         }
     }
 
-    fn invalidate<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>) {
+    fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>) {
         let cache = &its.translation_cache;
         let mut from = 0;
         while let Some((at, met)) = cache.next(ctx, from, u32::MAX) {
             let erased = cache.erase(ctx, at, false);
-            match D::SPEC.drain {
+            match vm.spec().per_its().drain {
                 // CVE-2026-46316: two drains at once meet one entry and both put its one reference.
-                Drain::PutMet | Drain::Locked => vm.put_irq(ctx, met),
+                Drain::PutMet => vm.put_irq(ctx, met),
                 Drain::PutErased => {
                     if let Some(erased) = erased {
                         vm.put_irq(ctx, erased);
@@ -72,15 +71,15 @@ impl<P: Platform> Cache<P> for PerIts<P> {
         }
     }
 
-    fn invalidate_all<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
-        vm.bus.for_each_its(ctx, |its| Self::invalidate(vm, ctx, &its));
+    fn invalidate_all<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
+        vm.bus.for_each_its(ctx, |its| self.invalidate(vm, ctx, &its));
     }
 
-    fn destroy<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+    fn destroy<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
         vm.bus.for_each_its(ctx, |its| its.translation_cache.destroy(ctx));
     }
 
-    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
+    fn for_each<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
         vm.bus.for_each_its(ctx, |its| {
             let mut from = 0;
             while let Some((at, irq)) = its.translation_cache.next(ctx, from, u32::MAX) {

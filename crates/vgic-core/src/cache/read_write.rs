@@ -5,9 +5,8 @@
 //! lock for writing and reuses an empty entry or the one with the lowest usage count.
 
 use super::{Cache, ENTRIES_PER_VCPU, Key, KeyFields};
-use crate::designs::{Design, RANK_CACHE_RWLOCK};
+use crate::designs::{Design, Spec, rank};
 use crate::guard::{Read, Write};
-use crate::inject::Msi;
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::list::{Link, Linked, List};
@@ -52,16 +51,16 @@ impl<P: Platform> ReadWrite<P> {
 }
 
 impl<P: Platform> Cache<P> for ReadWrite<P> {
-    fn new(l: &P::Layout) -> Self {
+    fn new(l: &P::Layout, _spec: &Spec) -> Self {
         ReadWrite {
-            lock: l.rwlock("lpi_translation_cache_lock", RANK_CACHE_RWLOCK),
+            lock: l.rwlock("lpi_translation_cache_lock", rank::CACHE_RWLOCK),
             list: List::new(l, "lpi_translation_cache.next", "lpi_translation_cache.prev"),
         }
     }
 
-    fn init<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
+    fn init<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
         // Populated before: an earlier attempt to add the first ITS failed later.
-        if !vm.dist.cache.list.is_empty(ctx) {
+        if !self.list.is_empty(ctx) {
             return;
         }
         let none = Key { doorbell: 0, device_id: 0, event_id: 0 };
@@ -73,34 +72,33 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
                 usage_count: l.u64("usage_count", 0),
             });
             let Ok(entry) = entry else { break };
-            vm.dist.cache.list.add_tail(ctx, entry);
+            self.list.add_tail(ctx, entry);
         }
     }
 
     #[inline(always)]
-    fn check<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, msi: &Msi) -> Option<Obj<Irq<P>>> {
-        let _lock = Read::<P>::lock_irqsave(&vm.dist.cache.lock, ctx);
-        let irq = vm.dist.cache.find(ctx, &msi.key())?;
-        vm.reference_found(ctx, irq, D::SPEC.cache_hit).then_some(irq)
+    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
+        let _lock = Read::<P>::lock_irqsave(&self.lock, ctx);
+        let irq = self.find(ctx, key)?;
+        vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)
     }
 
-    fn insert<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
-        let cache = &vm.dist.cache;
+    fn insert<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
         let old = {
-            let _lock = Write::<P>::lock_irqsave(&cache.lock, ctx);
-            if cache.find(ctx, &key).is_some() {
+            let _lock = Write::<P>::lock_irqsave(&self.lock, ctx);
+            if self.find(ctx, &key).is_some() {
                 return;
             }
             // Relaxed: a count of hits, for a guess at the best victim.
             let usage = |entry: &Obj<Entry<P>>| entry.usage_count.load(ctx, Order::Relaxed) as i64;
-            let largest = cache.list.iter(ctx).map(|entry| usage(&entry)).max().unwrap_or(0);
+            let largest = self.list.iter(ctx).map(|entry| usage(&entry)).max().unwrap_or(0);
             // Empty entries are at the end; among equals the one nearest the end goes.
-            let victim = match cache.list.last(ctx) {
+            let victim = match self.list.last(ctx) {
                 None => return,
                 Some(last) if last.irq.get(ctx).is_none() => last,
                 Some(last) => {
                     let lower = |a: Obj<Entry<P>>, b: Obj<Entry<P>>| if usage(&b) <= usage(&a) { b } else { a };
-                    cache.list.iter(ctx).reduce(lower).unwrap_or(last)
+                    self.list.iter(ctx).reduce(lower).unwrap_or(last)
                 }
             };
             let old = victim.irq.get(ctx);
@@ -109,7 +107,7 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
             victim.key.set(ctx, key);
             victim.irq.set(ctx, Some(irq));
             victim.usage_count.store(ctx, largest as u64, Order::Relaxed);
-            cache.list.move_head(ctx, victim);
+            self.list.move_head(ctx, victim);
             old
         };
         if let Some(old) = old {
@@ -118,21 +116,21 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
         }
     }
 
-    fn invalidate<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>) {
-        Self::invalidate_all(vm, ctx);
+    fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, _its: &Its<P>) {
+        self.invalidate_all(vm, ctx);
     }
 
-    fn invalidate_all<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
-        let _lock = Write::<P>::lock_irqsave(&vm.dist.cache.lock, ctx);
-        for entry in vm.dist.cache.list.iter(ctx) {
+    fn invalidate_all<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
+        let _lock = Write::<P>::lock_irqsave(&self.lock, ctx);
+        for entry in self.list.iter(ctx) {
             let Some(irq) = entry.irq.get(ctx) else { break };
             entry.irq.set(ctx, None);
             vm.put_irq(ctx, irq);
         }
     }
 
-    fn destroy<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx) {
-        let list = &vm.dist.cache.list;
+    fn destroy<D: Design>(&self, _vm: &Vm<P, D>, ctx: &P::Ctx) {
+        let list = &self.list;
         while let Some(entry) = list.first(ctx) {
             list.del(ctx, entry);
             // SAFETY: S-07: unlinked, and the VM is being destroyed: nobody else walks the cache.
@@ -140,9 +138,9 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
         }
     }
 
-    fn for_each<D: Design<Cache<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
-        let _lock = Read::<P>::lock_irqsave(&vm.dist.cache.lock, ctx);
-        for entry in vm.dist.cache.list.iter(ctx) {
+    fn for_each<D: Design>(&self, _vm: &Vm<P, D>, ctx: &P::Ctx, mut f: impl FnMut(Key, Obj<Irq<P>>)) {
+        let _lock = Read::<P>::lock_irqsave(&self.lock, ctx);
+        for entry in self.list.iter(ctx) {
             let Some(irq) = entry.irq.get(ctx) else { break };
             f(entry.key.get(ctx), irq);
         }

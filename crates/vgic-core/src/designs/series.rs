@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cache::eager_lru::EagerLru;
-use crate::cache::lazy::{Eviction, Lazy, LazyList, Locking, Retire};
-use crate::cache::per_its::PerIts;
+use crate::cache::lazy::LazyList;
+use crate::cache::per_its::PerItsCache;
 use crate::cache::read_write::ReadWrite;
 
 /// Before the reference on a cache hit.
@@ -13,31 +13,38 @@ const V6_7: Spec = Spec { cache_hit: Found::Unreferenced, ..V6_8_RC1 };
 const V6_8_RC1: Spec = Spec {
     index: Index::List,
     get: Get::ListWalk,
+    add_lock: AddLock::LpiList,
     add_race: Found::Get,
     put: Put::Locked,
+    xarray_irqs: XArrayIrqs::Off,
     free: Free::Now,
     count: LpiCount::Plain,
     walk: Walk::CopyList,
-    walk_skips_unmapped: false,
+    unmapped: Unmapped::Dereferenced,
+    movall: Movall::Walked,
+    load_pending: LoadPending::Walked,
     save: Save::List,
     store_error: StoreError::Never,
+    store_memory: StoreMemory::Reserved,
+    displaced: Displaced::Left,
+    dead_look: DeadLook::Relaxed,
     cache_hit: Found::Get,
-    lazy: Lazy::NONE,
-    cache_store_error_puts: false,
-    drain: Drain::Locked,
-    queue: Queue::Classic,
-    prune_gap: PruneGap::Bare,
+    cache: CacheKind::EagerLru,
+    queue: QueueKind::ApList(ApList {
+        empty: EmptyList::Skipped,
+        overflow: Overflow::ByDepth,
+        fold_active: FoldActive::Kept,
+        prune_gap: PruneGap::Bare,
+        moved: Moved::AtNextExit,
+    }),
     lpis_off: LpisOff::Unqueue,
     table_bit: TableBit::Replaces,
     switch_off: SwitchOff::Unlocked,
-    mapc_invalidates: false,
-    moved: Moved::AtNextExit,
+    mapc: Mapc::KeepsCache,
+    mapc_off: MapcOff::ChecksVcpu,
     config_read: ConfigRead::TwoSteps,
     remap: Remap::AsItIs,
     distributor_on: DistributorOn::Kick,
-    dead_look: DeadLook::Relaxed,
-    mapc_checks_unmap: true,
-    order: LockOrder::ApListFirst,
 };
 
 /// Store LPIs in an xarray.
@@ -59,81 +66,101 @@ const PATCH_08: Spec = Spec { get: Get::XArrayRcu, ..PATCH_07 };
 /// Ensure that the references taken are not of dying LPIs.
 const PATCH_09: Spec = Spec { add_race: Found::TryGet, cache_hit: Found::TryGet, ..PATCH_08 };
 /// Don't take `lpi_list_lock` in `vgic_put_irq`.
-const PATCH_10: Spec = Spec { put: Put::EraseIrqsOn, ..PATCH_09 };
+const PATCH_10: Spec = Spec { put: Put::Erase, xarray_irqs: XArrayIrqs::OnInErase, ..PATCH_09 };
 /// Allocate cache entries lazily.
 const PATCH_11: Spec = Spec {
-    lazy: Lazy {
-        locking: Locking::Spin,
+    cache: CacheKind::Lazy(Lazy {
+        locking: LazyLocking::Spin,
         eviction: Eviction::Lru,
-        counted: false,
-        new_starts_at_max: false,
+        limit: Limit::Ignored,
+        new_entry: NewEntry::AtZero,
         retire: Retire::Now,
-    },
+    }),
     ..PATCH_10
 };
 /// Pick the victim by usage count.
-const PATCH_12: Spec = Spec { lazy: Lazy { eviction: Eviction::UsageReset, ..PATCH_11.lazy }, ..PATCH_11 };
+const PATCH_12: Spec =
+    Spec { cache: CacheKind::Lazy(Lazy { eviction: Eviction::UsageReset, ..PATCH_11.lazy() }), ..PATCH_11 };
 /// Protect the LPI pointers in the cache with RCU.
 const PATCH_13: Spec = PATCH_12;
 /// Treat the cache as an rculist.
-const PATCH_14: Spec =
-    Spec { lazy: Lazy { counted: true, retire: Retire::SynchronizeAlways, ..PATCH_13.lazy }, ..PATCH_13 };
+const PATCH_14: Spec = Spec {
+    cache: CacheKind::Lazy(Lazy { limit: Limit::Kept, retire: Retire::SynchronizeAlways, ..PATCH_13.lazy() }),
+    ..PATCH_13
+};
 /// Rely on RCU to find a cached translation.
-const PATCH_15: Spec = Spec { lazy: Lazy { locking: Locking::Rcu, ..PATCH_14.lazy }, ..PATCH_14 };
+const PATCH_15: Spec =
+    Spec { cache: CacheKind::Lazy(Lazy { locking: LazyLocking::Rcu, ..PATCH_14.lazy() }), ..PATCH_14 };
 
 /// The second posting.
 const V2: Spec = Spec {
     walk: Walk::CopyXArrayEmpty,
-    lazy: Lazy {
+    cache: CacheKind::Lazy(Lazy {
         eviction: Eviction::UsageKept,
-        new_starts_at_max: true,
+        new_entry: NewEntry::AtLargest,
         retire: Retire::SynchronizeVictim,
-        ..PATCH_15.lazy
-    },
+        ..PATCH_15.lazy()
+    }),
     ..PATCH_15
 };
 /// The author's second option: let callbacks free the victims.
-const CALL_RCU: Spec = Spec { lazy: Lazy { retire: Retire::CallRcu, ..V2.lazy }, ..V2 };
+const CALL_RCU: Spec = Spec { cache: CacheKind::Lazy(Lazy { retire: Retire::CallRcu, ..V2.lazy() }), ..V2 };
 /// The author's first option: a reader-writer lock, no RCU, no allocation.
-const RWLOCK: Spec = PATCH_10;
+const RWLOCK: Spec = Spec { cache: CacheKind::ReadWrite, ..PATCH_10 };
 
 /// The first ten patches as merged.
 const V6_9: Spec = Spec {
-    put: Put::EraseIrqsOff,
+    xarray_irqs: XArrayIrqs::Off,
     walk: Walk::CopyXArray,
-    walk_skips_unmapped: true,
+    unmapped: Unmapped::Skipped,
     store_error: StoreError::Unlocked,
     ..PATCH_10
 };
 /// The per-ITS translation cache.
-const V6_10: Spec =
-    Spec { count: LpiCount::None, walk: Walk::ForEach, drain: Drain::PutMet, mapc_checks_unmap: false, ..V6_9 };
+const V6_10: Spec = Spec {
+    add_lock: AddLock::XArray,
+    count: LpiCount::None,
+    walk: Walk::ForEach,
+    movall: Movall::OfSource,
+    load_pending: LoadPending::OfTarget,
+    cache: CacheKind::PerIts(PerIts { drain: Drain::PutMet, store_error: CacheStoreError::Leaks }),
+    mapc_off: MapcOff::IgnoresVcpu,
+    ..V6_9
+};
 /// "Yet another lock ordering".
 const V6_17: Spec = Spec {
     put: Put::Deferred,
-    order: LockOrder::XArrayFirst,
-    cache_store_error_puts: true,
+    xarray_irqs: XArrayIrqs::On,
     store_error: StoreError::ReleaseUnderLock,
+    cache: CacheKind::PerIts(PerIts { store_error: CacheStoreError::Puts, ..V6_10.per_its() }),
     ..V6_10
 };
 /// After the fixes of 2026.
 const V7_1_8: Spec = Spec {
     put: Put::DecAndLock,
-    store_error: StoreError::MayAllocate,
+    xarray_irqs: XArrayIrqs::Off,
+    store_error: StoreError::Unlocked,
+    store_memory: StoreMemory::MayAllocate,
+    displaced: Displaced::Freed,
     save: Save::XArrayReferenced,
-    drain: Drain::PutErased,
-    queue: Queue::Summary,
-    prune_gap: PruneGap::Referenced,
+    cache: CacheKind::PerIts(PerIts { drain: Drain::PutErased, ..V6_17.per_its() }),
+    queue: QueueKind::ApList(ApList {
+        empty: EmptyList::Visited,
+        overflow: Overflow::BySummary,
+        fold_active: FoldActive::Dropped,
+        prune_gap: PruneGap::Referenced,
+        ..V6_17.ap_list()
+    }),
     lpis_off: LpisOff::UnqueueAndClear,
     ..V6_17
 };
 /// What the model checker still finds there, mended; docs/explain/hardened.md has a section for each.
 const HARDENED: Spec = Spec {
+    queue: QueueKind::ApList(ApList { moved: Moved::Kicked, ..V7_1_8.ap_list() }),
     lpis_off: LpisOff::ClearAndPrune,
     table_bit: TableBit::Adds,
     switch_off: SwitchOff::UnderItsLock,
-    mapc_invalidates: true,
-    moved: Moved::Kicked,
+    mapc: Mapc::EmptiesCache,
     config_read: ConfigRead::Locked,
     remap: Remap::Retarget,
     distributor_on: DistributorOn::Queue,
@@ -145,21 +172,28 @@ macro_rules! designs {
     ($($(#[$doc:meta])* $type:ident, $name:literal, $spec:ident, $cache:ident;)*) => {
         $(
             $(#[$doc])*
+            #[derive(Clone, Copy)]
             pub struct $type;
             impl Design for $type {
-                const NAME: &'static str = $name;
-                const SPEC: Spec = $spec;
                 type Cache<P: Platform> = $cache<P>;
+                #[inline(always)]
+                fn spec(self) -> &'static Spec {
+                    const { &$spec }
+                }
+                fn name(self) -> &'static str {
+                    $name
+                }
             }
         )*
 
-        /// Runs `$body` with the type `$D` set to the design that `$name` names; `None` if there is none.
+        /// Runs `$body` with `$design` bound to the design of a name: `Some(body)`, or `None` if no shipped design has it.
+        /// The engine is compiled for each, so this is for where speed counts; elsewhere take [`Composed`].
         #[macro_export]
         macro_rules! with_design {
-            ($wanted:expr, $D:ident => $body:expr) => {
+            ($wanted:expr, $design:ident => $body:expr) => {
                 match $wanted {
                     $($name => {
-                        type $D = $crate::designs::series::$type;
+                        let $design = $crate::designs::series::$type;
                         Some($body)
                     })*
                     _ => None,
@@ -167,17 +201,14 @@ macro_rules! designs {
             };
         }
 
-        /// The spec of a design by name.
-        pub fn spec(name: &str) -> Option<&'static Spec> {
-            match name {
-                $($name => Some(&<$type as Design>::SPEC),)*
-                _ => None,
-            }
-        }
-
-        /// Every name, in the order of the history.
-        pub const NAMES: &[&str] = &[$($name),*];
+        /// Every shipped design: its name and what it is, in the order of the history.
+        pub static DESIGNS: &[(&str, &Spec)] = &[$(($name, &$spec)),*];
     };
+}
+
+/// The name and the spec of a shipped design by name.
+pub fn spec(name: &str) -> Option<(&'static str, &'static Spec)> {
+    DESIGNS.iter().find(|(known, _)| *known == name).copied()
 }
 
 designs! {
@@ -224,11 +255,11 @@ designs! {
     /// `v6.9`.
     D6_9, "v6.9", V6_9, EagerLru;
     /// `v6.10`.
-    D6_10, "v6.10", V6_10, PerIts;
+    D6_10, "v6.10", V6_10, PerItsCache;
     /// `v6.17`.
-    D6_17, "v6.17", V6_17, PerIts;
+    D6_17, "v6.17", V6_17, PerItsCache;
     /// `v7.1.8`.
-    D7_1_8, "v7.1.8", V7_1_8, PerIts;
+    D7_1_8, "v7.1.8", V7_1_8, PerItsCache;
     /// `hardened`.
-    Hardened, "hardened", HARDENED, PerIts;
+    Hardened, "hardened", HARDENED, PerItsCache;
 }

@@ -7,7 +7,7 @@ use super::Its;
 use super::error::{CommandError, ItsError};
 use super::resolve::Unresolved;
 use crate::cache::Cache;
-use crate::designs::{Design, Moved, Walk};
+use crate::designs::{Design, Mapc, MapcOff, Movall, Moved};
 use crate::guard::Spin;
 use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
 use crate::obj::Obj;
@@ -107,12 +107,12 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     fn mapc(&self, ctx: &P::Ctx, its: &Its<P>, collection_id: u32, vcpu: u32, valid: bool) -> Result<(), CommandError> {
-        if (valid || D::SPEC.mapc_checks_unmap) && vcpu as usize >= self.vcpus.len() {
+        if (valid || self.spec().mapc_off == MapcOff::ChecksVcpu) && vcpu as usize >= self.vcpus.len() {
             return Err(ItsError::MapcProcnumOor.into());
         }
         if !valid {
             self.free_collection(ctx, its, collection_id);
-            D::Cache::<P>::invalidate(self, ctx, its);
+            self.dist.cache.invalidate(self, ctx, its);
             return Ok(());
         }
         match its.find_collection(ctx, collection_id) {
@@ -132,8 +132,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
                         }
                     }
                 }
-                if D::SPEC.mapc_invalidates && !self.vcpus[vcpu as usize].lpis_enabled(ctx) {
-                    D::Cache::<P>::invalidate(self, ctx, its);
+                if self.spec().mapc == Mapc::EmptiesCache && !self.vcpus[vcpu as usize].lpis_enabled(ctx) {
+                    self.dist.cache.invalidate(self, ctx, its);
                 }
             }
         }
@@ -201,7 +201,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let collection = its.find_collection(ctx, collection_id).ok_or(ItsError::MoviUnmappedCollection)?;
         let vcpu = collection.target(ctx).ok_or(ItsError::MoviUnmappedCollection)?;
         ite.collection.set(ctx, Some(collection));
-        D::Cache::<P>::invalidate(self, ctx, its);
+        self.dist.cache.invalidate(self, ctx, its);
         if let Some(irq) = ite.irq.get(ctx) {
             self.update_affinity(ctx, irq, None, vcpu);
         }
@@ -215,10 +215,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
         if from_vcpu == to_vcpu {
             return Ok(());
         }
-        // The walk before 6.10 has picked the LPIs of from_vcpu already.
-        let only_from = (D::SPEC.walk == Walk::ForEach).then_some(from_vcpu);
+        let only_from = (self.spec().movall == Movall::OfSource).then_some(from_vcpu);
         self.for_each_lpi(ctx, from_vcpu, |irq| self.update_affinity(ctx, irq, only_from, to_vcpu));
-        D::Cache::<P>::invalidate(self, ctx, its);
+        self.dist.cache.invalidate(self, ctx, its);
         Ok(())
     }
 
@@ -228,7 +227,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         if ite.target(ctx).is_none() {
             return Err(ItsError::DiscardUnmappedInterrupt.into());
         }
-        D::Cache::<P>::invalidate(self, ctx, its);
+        self.dist.cache.invalidate(self, ctx, its);
         self.free_ite(ctx, device, ite);
         Ok(())
     }
@@ -275,7 +274,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             return;
         }
         irq.target_vcpu.set(ctx, vcpu);
-        if D::SPEC.moved == Moved::Kicked {
+        if self.spec().ap_list().moved == Moved::Kicked {
             let queued_on = irq.vcpu.get(ctx);
             drop(lock);
             if let Some(holder) = self.vcpus.get(queued_on as usize).filter(|holder| holder.id != vcpu) {

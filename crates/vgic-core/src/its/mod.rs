@@ -13,7 +13,7 @@ pub mod tables;
 
 use crate::bus::TRANSLATER;
 use crate::cache::Cache;
-use crate::designs::{Design, Drain, RANK_CMD_LOCK, RANK_ITS_LOCK, RANK_TRANSLATION_CACHE, SwitchOff};
+use crate::designs::{Design, Spec, SwitchOff, rank};
 use crate::guard::Mutex;
 use crate::irq::Irq;
 use crate::list::List;
@@ -43,17 +43,17 @@ pub struct Its<P: Platform> {
 }
 
 impl<P: Platform> Its<P> {
-    pub(crate) fn alloc<D: Design>(ctx: &P::Ctx, base: u64, index: usize) -> Result<Obj<Self>, NoMemory> {
+    pub(crate) fn alloc(spec: &Spec, ctx: &P::Ctx, base: u64, index: usize) -> Result<Obj<Self>, NoMemory> {
         P::alloc(ctx, "vgic_its", |l| Its {
             base,
             index,
             enabled: l.u32("enabled", 0),
-            cmd_lock: l.mutex("cmd_lock", RANK_CMD_LOCK),
-            its_lock: l.mutex("its_lock", RANK_ITS_LOCK),
+            cmd_lock: l.mutex("cmd_lock", rank::CMD_LOCK),
+            its_lock: l.mutex("its_lock", rank::ITS_LOCK),
             device_list: List::new(l, "device_list.next", "device_list.prev"),
             collection_list: List::new(l, "collection_list.next", "collection_list.prev"),
-            translation_cache: present_if::<P, _>(D::SPEC.drain != Drain::Locked, l, |l| {
-                XArray::new(l, "translation_cache.xa_lock", "translation_cache.xa_head", RANK_TRANSLATION_CACHE)
+            translation_cache: present_if::<P, _>(spec.has_cache_per_its(), l, |l| {
+                XArray::new(l, "translation_cache.xa_lock", "translation_cache.xa_head", rank::TRANSLATION_CACHE)
             }),
         })
     }
@@ -91,9 +91,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
             // Release: before the invalidation; pairs with the acquire in is_enabled (O-05).
             its.enabled.store(ctx, u32::from(enabled), Order::Release(Pair::EnableInvalidate));
             if !enabled {
-                match D::SPEC.switch_off {
+                match self.spec().switch_off {
                     // See "The open window" in docs/explain/designs.md.
-                    SwitchOff::Unlocked => D::Cache::<P>::invalidate(self, ctx, its),
+                    SwitchOff::Unlocked => self.dist.cache.invalidate(self, ctx, its),
                     SwitchOff::UnderItsLock => self.invalidate_its(ctx, its),
                 }
             }
@@ -103,8 +103,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// Empties the caches after the LPIs of a vCPU were switched off.
     pub(crate) fn invalidate_switched_off(&self, ctx: &P::Ctx) {
-        match D::SPEC.switch_off {
-            SwitchOff::Unlocked => D::Cache::<P>::invalidate_all(self, ctx),
+        match self.spec().switch_off {
+            SwitchOff::Unlocked => self.dist.cache.invalidate_all(self, ctx),
             SwitchOff::UnderItsLock => self.bus.for_each_its(ctx, |its| self.invalidate_its(ctx, &its)),
         }
     }
@@ -113,6 +113,6 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// inserted before, and a later one sees it off.
     fn invalidate_its(&self, ctx: &P::Ctx, its: &Its<P>) {
         let _its_lock = Mutex::<P>::lock(&its.its_lock, ctx);
-        D::Cache::<P>::invalidate(self, ctx, its);
+        self.dist.cache.invalidate(self, ctx, its);
     }
 }

@@ -136,7 +136,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 its.free_unused_collection(ctx, collection);
             }
         }
-        D::Cache::<P>::invalidate(self, ctx, its);
+        self.dist.cache.invalidate(self, ctx, its);
     }
 }
 

@@ -176,7 +176,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         while let Some(ite) = device.itt.first(ctx) {
             self.free_ite(ctx, device, ite);
         }
-        D::Cache::<P>::invalidate(self, ctx, its);
+        self.dist.cache.invalidate(self, ctx, its);
         its.device_list.del(ctx, device);
         // SAFETY: S-13: unlinked under its_lock, under which alone devices are reached, and without ITEs.
         unsafe { P::free(ctx, device) };

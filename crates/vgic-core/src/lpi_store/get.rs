@@ -11,7 +11,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// The LPI with this INTID, with a reference that the caller puts (`vgic_get_irq`); `None` if it is not mapped.
     pub fn get_irq(&self, ctx: &P::Ctx, intid: u32) -> Option<Obj<Irq<P>>> {
         let store = &self.dist.store;
-        match D::SPEC.get {
+        match self.spec().get {
             Get::ListWalk => {
                 let _lock = Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx);
                 let irq = self.find_on_list(ctx, intid)?;

@@ -12,7 +12,7 @@ pub mod get;
 pub mod put;
 pub mod walk;
 
-use crate::designs::{Design, LpiCount, RANK_LPI_LIST};
+use crate::designs::{LpiCount, Spec};
 use crate::irq::{Irq, LpiList};
 use crate::list::List;
 use crate::platform::{Layout, Platform, present_if};
@@ -34,16 +34,17 @@ pub struct LpiStore<P: Platform> {
 
 impl<P: Platform> LpiStore<P> {
     /// An empty store.
-    pub fn new<D: Design>(l: &P::Layout) -> Self {
-        let spec = &D::SPEC;
+    pub fn new(l: &P::Layout, spec: &Spec) -> Self {
         let list = spec.index.has_list();
         LpiStore {
-            lpi_list_lock: present_if::<P, _>(spec.has_lpi_list_lock(), l, |l| l.spin("lpi_list_lock", RANK_LPI_LIST)),
+            lpi_list_lock: present_if::<P, _>(spec.has_lpi_list_lock(), l, |l| {
+                l.spin("lpi_list_lock", spec.lpi_list_rank())
+            }),
             lpi_list: present_if::<P, _>(list, l, |l| List::new(l, "lpi_list_head.next", "lpi_list_head.prev")),
             lpi_list_count: present_if::<P, _>(spec.count == LpiCount::Plain, l, |l| l.cell("lpi_list_count", 0)),
             lpi_count: present_if::<P, _>(spec.count == LpiCount::Atomic, l, |l| l.u32("lpi_count", 0)),
             lpi_xa: present_if::<P, _>(spec.index.has_xarray(), l, |l| {
-                XArray::new(l, "lpi_xa.xa_lock", "lpi_xa.xa_head", spec.order.lpi_xa())
+                XArray::new(l, "lpi_xa.xa_lock", "lpi_xa.xa_head", spec.lpi_xa_rank())
             }),
         }
     }

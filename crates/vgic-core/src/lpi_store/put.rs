@@ -5,7 +5,7 @@
 //! it; then the erase by INTID takes out the newcomer (CVE-2026-74568). And the lock of the erase nests inside
 //! whatever the caller holds, so where it may be taken decides the lock order.
 
-use crate::designs::{DeadLook, Design, Free, LpiCount, Put};
+use crate::designs::{DeadLook, Design, Free, LpiCount, Put, XArrayIrqs};
 use crate::guard::Spin;
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
@@ -18,19 +18,19 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// Drops a reference on an LPI.
     #[inline(always)]
     pub fn put_irq(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        match D::SPEC.put {
+        match self.spec().put {
             Put::Locked => {
                 let _lock = Spin::<P>::lock_irqsave(&self.dist.store.lpi_list_lock, ctx);
                 self.put_irq_locked(ctx, irq);
             }
-            Put::EraseIrqsOn | Put::EraseIrqsOff => {
+            Put::Erase => {
                 if irq.refcount.put_and_test(ctx) {
                     self.release_erase(ctx, irq);
                 }
             }
             Put::Deferred => {
                 if irq.refcount.put_and_test(ctx) {
-                    let lock = self.dist.store.lpi_xa.lock(ctx);
+                    let lock = self.lock_lpi_xa(ctx);
                     self.release_locked(ctx, &lock, irq);
                 }
             }
@@ -45,17 +45,17 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// Drops a reference with `lpi_list_lock` held (`__vgic_put_lpi_locked`; gone with patch 10, where it is a plain
     /// put that may be called under any lock).
     pub(crate) fn put_irq_locked(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        if D::SPEC.put != Put::Locked {
+        if self.spec().put != Put::Locked {
             return self.put_irq(ctx, irq);
         }
         if !irq.refcount.put_and_test(ctx) {
             return;
         }
         let store = &self.dist.store;
-        if D::SPEC.index.has_xarray() {
+        if self.spec().index.has_xarray() {
             store.lpi_xa.erase(ctx, irq.intid.get(ctx), true);
         }
-        if D::SPEC.index.has_list() {
+        if self.spec().index.has_list() {
             store.lpi_list.del(ctx, irq);
         }
         self.count_removed(ctx);
@@ -66,8 +66,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// in the newer lock order; true if [`Vm::release_deleted_lpis`] has to follow (`vgic_put_irq_norelease`).
     #[must_use]
     pub(crate) fn put_irq_norelease(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
-        match D::SPEC.put {
-            Put::Locked | Put::EraseIrqsOn | Put::EraseIrqsOff => {
+        match self.spec().put {
+            Put::Locked | Put::Erase => {
                 self.put_irq(ctx, irq);
                 false
             }
@@ -86,12 +86,11 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// Releases what [`Vm::put_irq_norelease`] left behind (`vgic_release_deleted_lpis`).
     pub(crate) fn release_deleted_lpis(&self, ctx: &P::Ctx) {
-        let xa = &self.dist.store.lpi_xa;
-        let lock = if D::SPEC.lpi_xa_irqs_off() { xa.lock_irqsave(ctx) } else { xa.lock(ctx) };
+        let lock = self.lock_lpi_xa(ctx);
         let mut from = FIRST_LPI;
         while let Some((intid, irq)) = lock.find(from, INTID_LIMIT - 1) {
             from = intid + 1;
-            let dead = match D::SPEC.put {
+            let dead = match self.spec().put {
                 Put::DecAndLock => irq.refcount.read(ctx) == 0,
                 _ => irq.pending_release.get(ctx),
             };
@@ -105,15 +104,15 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// After a look that found a count of zero: another thread may have dropped the last reference, and what was done
     /// under it comes before the free.
     pub(crate) fn acquire_dead(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        if D::SPEC.dead_look == DeadLook::Acquire {
+        if self.spec().dead_look == DeadLook::Acquire {
             irq.refcount.acquire(ctx);
         }
     }
 
-    /// At zero: `xa_erase` by INTID, then free. In `EraseIrqsOn` (patch 10) interrupts stay as the caller has them.
+    /// At zero: `xa_erase` by INTID, then free. In patch 10 interrupts stay as the caller has them.
     #[cold]
     fn release_erase(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        let irqs_off = D::SPEC.put == Put::EraseIrqsOff;
+        let irqs_off = self.spec().xarray_irqs == XArrayIrqs::Off;
         self.dist.store.lpi_xa.erase(ctx, irq.intid.get(ctx), irqs_off);
         self.count_removed(ctx);
         self.free_irq(ctx, irq);
@@ -122,10 +121,16 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// `refcount_dec_and_lock`: only with the lock held may the count go from one to zero.
     #[cold]
     fn put_last(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        let lock = self.dist.store.lpi_xa.lock_irqsave(ctx);
+        let lock = self.lock_lpi_xa(ctx);
         if irq.refcount.put_and_test(ctx) {
             self.release_locked(ctx, &lock, irq);
         }
+    }
+
+    /// Takes the xarray's lock, with interrupts as the design has them.
+    pub(crate) fn lock_lpi_xa<'a>(&'a self, ctx: &'a P::Ctx) -> Locked<'a, P, Irq<P>> {
+        let xa = &self.dist.store.lpi_xa;
+        if self.spec().xarray_irqs_off() { xa.lock_irqsave(ctx) } else { xa.lock(ctx) }
     }
 
     /// Takes a dead LPI out of the index and frees it (`vgic_release_lpi_locked`).
@@ -136,7 +141,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     pub(crate) fn count_added(&self, ctx: &P::Ctx) {
         let store = &self.dist.store;
-        match D::SPEC.count {
+        match self.spec().count {
             LpiCount::Plain => store.lpi_list_count.set(ctx, store.lpi_list_count.get(ctx) + 1),
             LpiCount::Atomic => {
                 // Relaxed: a statistic and a size hint.
@@ -148,7 +153,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     fn count_removed(&self, ctx: &P::Ctx) {
         let store = &self.dist.store;
-        match D::SPEC.count {
+        match self.spec().count {
             LpiCount::Plain => store.lpi_list_count.set(ctx, store.lpi_list_count.get(ctx) - 1),
             LpiCount::Atomic => {
                 // Relaxed: as above.
@@ -161,7 +166,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// Frees an LPI whose last reference is gone and which is in no index.
     pub(crate) fn free_irq(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
         irq.drop_pending(ctx);
-        match D::SPEC.free {
+        match self.spec().free {
             // SAFETY: S-04: the count is zero and the LPI left the index under the lock under which every other
             // reference is taken, so no handle is left.
             Free::Now => unsafe { P::free(ctx, irq) },

@@ -3,7 +3,7 @@
 //! Up to 6.9 the INTIDs are copied under the lock and looked up one by one without it (`vgic_copy_lpi_list`); an
 //! INTID may be gone by then. From 6.10 each step of the walk looks up by itself.
 
-use crate::designs::{Design, LpiCount, Walk};
+use crate::designs::{Design, LpiCount, Unmapped, Walk};
 use crate::guard::{Rcu, Spin};
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
@@ -16,7 +16,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// Calls `visit` with each LPI that targets `vcpu` (each at all from 6.10, where the visitor checks), holding a
     /// reference and no lock.
     pub(crate) fn for_each_lpi(&self, ctx: &P::Ctx, vcpu: u32, mut visit: impl FnMut(Obj<Irq<P>>)) {
-        if D::SPEC.walk == Walk::ForEach {
+        if self.spec().walk == Walk::ForEach {
             let mut from = FIRST_LPI;
             while let Some((intid, _)) = self.dist.store.lpi_xa.next(ctx, from, INTID_LIMIT - 1) {
                 from = intid + 1;
@@ -33,7 +33,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                     visit(irq);
                     self.put_irq(ctx, irq);
                 }
-                None if D::SPEC.walk_skips_unmapped => {}
+                None if self.spec().unmapped == Unmapped::Skipped => {}
                 // Before 6.8 was final the kernel used the NULL pointer here.
                 None => P::warn(ctx, "NULL dereference: an LPI was unmapped between the copy and its use"),
             }
@@ -42,7 +42,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     fn copy_lpi_list(&self, ctx: &P::Ctx, vcpu: u32) -> Vec<u32> {
         let store = &self.dist.store;
-        let count = match D::SPEC.count {
+        let count = match self.spec().count {
             LpiCount::Plain => store.lpi_list_count.get(ctx),
             // Relaxed: a size hint; LPIs that are added meanwhile may be missed.
             LpiCount::Atomic | LpiCount::None => store.lpi_count.load(ctx, Order::Relaxed),
@@ -55,13 +55,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 intids.push(irq.intid.get(ctx));
             }
         };
-        match D::SPEC.walk {
+        match self.spec().walk {
             Walk::CopyList => store.lpi_list.iter(ctx).for_each(&mut take),
             // v2: from 8192 to 16, the number of INTID bits, which is no walk at all.
             Walk::CopyXArrayEmpty => {}
             Walk::CopyXArrayWide | Walk::CopyXArray | Walk::ForEach => {
                 let (mut from, to) =
-                    if D::SPEC.walk == Walk::CopyXArrayWide { (0, u32::MAX) } else { (FIRST_LPI, INTID_LIMIT - 1) };
+                    if self.spec().walk == Walk::CopyXArrayWide { (0, u32::MAX) } else { (FIRST_LPI, INTID_LIMIT - 1) };
                 // From patch-10 on the lock does not keep an LPI alive: RCU does, until its target is read.
                 let rcu = Rcu::<P>::read_lock(ctx);
                 while let Some((intid, irq)) = store.lpi_xa.find(ctx, &rcu, from, to) {

@@ -37,7 +37,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 drop(irq_lock);
                 // Queued already: an edge interrupt may have been taken without an exit, so the vCPU must look. That is
                 // the one that has it, also when it is to go to another.
-                let looks = |target| if D::SPEC.moved == Moved::Kicked { queued_on } else { target };
+                let looks = |target| if self.spec().ap_list().moved == Moved::Kicked { queued_on } else { target };
                 if let Some(vcpu) = target.and_then(|target| self.vcpus.get(looks(target) as usize)) {
                     vcpu.kick(ctx);
                 }
@@ -89,7 +89,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         // Relaxed: the full barrier of each kick below orders it (O-04, O-08).
         let before = self.dist.enabled.swap(ctx, u32::from(enabled), Order::Relaxed);
         if before == 0 && enabled {
-            if D::SPEC.distributor_on == DistributorOn::Queue {
+            if self.spec().distributor_on == DistributorOn::Queue {
                 // What was sent or pruned while it was off is on no ap_list. irq_lock orders this look against a send or
                 // a prune that still sees it off.
                 self.for_each_lpi(ctx, NO_VCPU, |irq| {

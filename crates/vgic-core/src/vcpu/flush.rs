@@ -1,7 +1,7 @@
 //! Before the guest runs: from the `ap_list` to the list registers (`kvm_vgic_flush_hwstate`).
 
 use super::Vcpu;
-use crate::designs::{Design, Moved, Queue};
+use crate::designs::{Design, EmptyList, Moved, Overflow};
 use crate::guard::Spin;
 use crate::irq::Irq;
 use crate::obj::Obj;
@@ -27,7 +27,7 @@ pub(crate) fn lr_priority(lr: u64) -> u8 {
 impl<P: Platform, D: Design> Vm<P, D> {
     pub(crate) fn flush_hwstate(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
         // Up to 6.18: an empty list needs no lock.
-        if D::SPEC.queue == Queue::Classic && vcpu.ap_list.is_empty(ctx) {
+        if self.spec().ap_list().empty == EmptyList::Skipped && vcpu.ap_list.is_empty(ctx) {
             return;
         }
         let _lock = Spin::<P>::lock_irqsave(&vcpu.ap_list_lock, ctx);
@@ -36,13 +36,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     fn flush_lr_state(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
         let registers = self.list_registers;
-        match D::SPEC.queue {
-            Queue::Classic => {
+        match self.spec().ap_list().overflow {
+            Overflow::ByDepth => {
                 if self.ap_list_depth(ctx, vcpu) > registers {
                     vcpu.ap_list.sort(ctx, |a, b| self.sorts_after_classic(ctx, a, b));
                 }
             }
-            Queue::Summary => {
+            Overflow::BySummary => {
                 if self.ap_list_summary(ctx, vcpu) > registers {
                     vcpu.ap_list.sort(ctx, |a, b| self.sorts_after_summary(ctx, vcpu.id, a, b));
                 }
@@ -100,7 +100,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let deliverable = |irq: &Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
             let target = self.target_oracle(ctx, irq);
-            if D::SPEC.moved == Moved::Kicked && target.is_some_and(|target| target != vcpu.id) {
+            if self.spec().ap_list().moved == Moved::Kicked && target.is_some_and(|target| target != vcpu.id) {
                 // It was moved after the last prune: the entry is cancelled, and prune sends it on.
                 vcpu.request(ctx);
             }

@@ -2,7 +2,7 @@
 
 use super::Vcpu;
 use super::flush::{LR_ACTIVE, LR_PENDING, lr_intid};
-use crate::designs::{Design, LpisOff, Queue};
+use crate::designs::{Design, FoldActive, LpisOff};
 use crate::guard::Spin;
 use crate::platform::{Event, PlainCell, Platform, Work};
 use crate::vm::Vm;
@@ -27,11 +27,11 @@ impl<P: Platform, D: Design> Vm<P, D> {
             {
                 let irq_lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
                 // An LPI has no active state once its priority has dropped; up to 6.18 the register's bit was kept.
-                irq.active.set(ctx, D::SPEC.queue == Queue::Classic && lr & LR_ACTIVE != 0);
+                irq.active.set(ctx, self.spec().ap_list().fold_active == FoldActive::Kept && lr & LR_ACTIVE != 0);
                 if pending {
                     irq.make_pending(ctx);
                     // It has left the ap_list if LPIs were switched off while it was in the register.
-                    if D::SPEC.lpis_off == LpisOff::ClearAndPrune && irq.vcpu.get(ctx) != vcpu.id {
+                    if self.spec().lpis_off == LpisOff::ClearAndPrune && irq.vcpu.get(ctx) != vcpu.id {
                         self.queue_irq_unlock(ctx, irq, irq_lock);
                     }
                 }

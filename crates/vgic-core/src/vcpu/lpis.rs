@@ -1,7 +1,7 @@
 //! EnableLPIs, the LPI configuration table, and the pending tables.
 
 use super::{ENABLE_LPIS, RWP, Vcpu};
-use crate::designs::{ConfigRead, Design, LpisOff, Save, TableBit, Walk};
+use crate::designs::{ConfigRead, Design, LoadPending, LpisOff, Save, TableBit};
 use crate::guard::{Mutex, Rcu, Spin};
 use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq, NO_VCPU};
 use crate::obj::Obj;
@@ -25,7 +25,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         only_target: Option<u32>,
     ) -> Result<(), Fault> {
         // So that of two at once, the one that read later applies later.
-        let locked = D::SPEC.config_read == ConfigRead::Locked;
+        let locked = self.spec().config_read == ConfigRead::Locked;
         let _config_lock = locked.then(|| Mutex::<P>::lock(&self.dist.lpi_config_lock, ctx));
         P::work(ctx, Work::GuestAccess);
         let byte = self.tables.config(irq.intid.get(ctx))?;
@@ -72,7 +72,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 continue;
             }
             let pending = byte & bit != 0;
-            Self::load_bit(ctx, irq, pending);
+            self.load_bit(ctx, irq, pending);
             self.queue_irq_unlock(ctx, irq, lock);
             if pending {
                 P::work(ctx, Work::GuestAccess);
@@ -83,8 +83,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// Takes a bit of a pending table (`irq_lock` held).
-    fn load_bit(ctx: &P::Ctx, irq: Obj<Irq<P>>, pending: bool) {
-        if pending || D::SPEC.table_bit == TableBit::Replaces {
+    fn load_bit(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>, pending: bool) {
+        if pending || self.spec().table_bit == TableBit::Replaces {
             irq.load_pending(ctx, pending);
         }
     }
@@ -104,7 +104,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 return self.load_pending_table(ctx, vcpu);
             }
         } else if vcpu.ctlr.compare_exchange(ctx, ENABLE_LPIS, RWP, order).is_ok() {
-            if D::SPEC.lpis_off == LpisOff::ClearAndPrune {
+            if self.spec().lpis_off == LpisOff::ClearAndPrune {
                 // Caches first, so that but for sends in flight nothing is queued behind the clearing.
                 self.invalidate_switched_off(ctx);
                 self.clear_pending_lpis(ctx, vcpu);
@@ -145,8 +145,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
             };
             last = Some((offset, byte));
             let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-            if D::SPEC.walk != Walk::ForEach || irq.target_vcpu.get(ctx) == vcpu.id {
-                Self::load_bit(ctx, irq, byte & bit != 0);
+            if self.spec().load_pending == LoadPending::Walked || irq.target_vcpu.get(ctx) == vcpu.id {
+                self.load_bit(ctx, irq, byte & bit != 0);
             }
             self.queue_irq_unlock(ctx, irq, lock);
         });
@@ -163,7 +163,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                     let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
                     vcpu.ap_list.del(ctx, irq);
                     irq.vcpu.set(ctx, NO_VCPU);
-                    if D::SPEC.lpis_off != LpisOff::Unqueue {
+                    if self.spec().lpis_off != LpisOff::Unqueue {
                         irq.drop_pending(ctx);
                     }
                 }
@@ -213,7 +213,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             Ok(())
         };
         let store = &self.dist.store;
-        if D::SPEC.save == Save::List {
+        if self.spec().save == Save::List {
             return store.lpi_list.iter(ctx).try_for_each(save);
         }
         let mut from = FIRST_LPI;
@@ -221,7 +221,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             let found = {
                 let rcu = Rcu::<P>::read_lock(ctx);
                 store.lpi_xa.find(ctx, &rcu, from, INTID_LIMIT - 1).map(|(intid, irq)| {
-                    let held = D::SPEC.save != Save::XArrayReferenced || irq.refcount.get_unless_zero(ctx);
+                    let held = self.spec().save != Save::XArrayReferenced || irq.refcount.get_unless_zero(ctx);
                     (intid, irq, held)
                 })
             };
@@ -229,7 +229,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             from = intid + 1;
             if held {
                 let result = save(irq);
-                if D::SPEC.save == Save::XArrayReferenced {
+                if self.spec().save == Save::XArrayReferenced {
                     self.put_irq(ctx, irq);
                 }
                 result?;

@@ -12,7 +12,7 @@ pub mod lpis;
 pub mod prune;
 pub mod run;
 
-use crate::designs::{RANK_AP_LIST, RANK_VCPU_MUTEX};
+use crate::designs::rank;
 use crate::irq::{ApList, Irq};
 use crate::list::List;
 use crate::order::{Order, Pair};
@@ -58,7 +58,7 @@ impl<P: Platform> Vcpu<P> {
     pub(crate) fn new(id: u32) -> Self {
         P::embed("kvm_vcpu", |l| {
             // The fields that kickers write, on a line of their own as in the kernel.
-            let mutex = l.mutex("mutex", RANK_VCPU_MUTEX);
+            let mutex = l.mutex("mutex", rank::VCPU_MUTEX);
             l.line();
             let requests = l.u32("requests", 0);
             let mode = l.u32("mode", kick::OUTSIDE_GUEST_MODE);
@@ -76,7 +76,7 @@ impl<P: Platform> Vcpu<P> {
                 active_priorities: l.cell("vgic_ap1r0", 0),
                 used_list_registers: l.cell("used_lrs", 0),
                 underflow: l.cell("vgic_hcr", false),
-                ap_list_lock: l.spin("ap_list_lock", RANK_AP_LIST),
+                ap_list_lock: l.spin("ap_list_lock", rank::AP_LIST),
                 ap_list: List::new(l, "ap_list_head.next", "ap_list_head.prev"),
                 ctlr: l.u32("ctlr", 0),
             }

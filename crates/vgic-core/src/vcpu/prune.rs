@@ -5,7 +5,7 @@
 //! last reference. Up to 7.1.7 nothing guarded against either (CVE-2026-72288, CVE-2026-72289).
 
 use super::Vcpu;
-use crate::designs::{Design, PruneGap, Queue};
+use crate::designs::{Design, EmptyList, PruneGap};
 use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
@@ -15,10 +15,11 @@ use crate::vm::Vm;
 impl<P: Platform, D: Design> Vm<P, D> {
     /// `kvm_vgic_sync_hwstate`, after the list registers were saved.
     pub(crate) fn sync_hwstate(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
-        if D::SPEC.queue == Queue::Classic && vcpu.ap_list.is_empty(ctx) && vcpu.used_list_registers.get(ctx) == 0 {
+        let skips_empty = self.spec().ap_list().empty == EmptyList::Skipped;
+        if skips_empty && vcpu.ap_list.is_empty(ctx) && vcpu.used_list_registers.get(ctx) == 0 {
             return;
         }
-        if D::SPEC.queue == Queue::Summary || vcpu.used_list_registers.get(ctx) != 0 {
+        if !skips_empty || vcpu.used_list_registers.get(ctx) != 0 {
             self.fold_lr_state(ctx, vcpu);
         }
         self.prune_ap_list(ctx, vcpu);
@@ -44,13 +45,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 }
                 Some(target) if target == vcpu.id => drop(irq_lock),
                 Some(target) => {
-                    if D::SPEC.prune_gap == PruneGap::Referenced {
+                    if self.spec().ap_list().prune_gap == PruneGap::Referenced {
                         irq.refcount.get(ctx);
                     }
                     drop(irq_lock);
                     drop(ap_list_lock);
                     self.migrate(ctx, vcpu, target, irq);
-                    if D::SPEC.prune_gap == PruneGap::Referenced {
+                    if self.spec().ap_list().prune_gap == PruneGap::Referenced {
                         self.put_irq(ctx, irq);
                     }
                     // The list may have changed meanwhile: start again.
@@ -73,7 +74,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             let _low = Spin::<P>::lock_irqsave(&low.ap_list_lock, ctx);
             let _high = Spin::<P>::lock_nested(&high.ap_list_lock, ctx);
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-            let still = match D::SPEC.prune_gap {
+            let still = match self.spec().ap_list().prune_gap {
                 PruneGap::Bare => true,
                 PruneGap::Referenced => irq.vcpu.get(ctx) == vcpu.id,
             };
