@@ -5,9 +5,10 @@
 
 use crate::cache::{Cache, Key};
 use crate::designs::Design;
-use crate::irq::{Irq, NO_VCPU};
+use crate::irq::Irq;
 use crate::obj::Obj;
 use crate::platform::{PlainCell, Platform, PointerCell};
+use crate::queue::{LpiView, Queue};
 use crate::vm::Vm;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -25,18 +26,10 @@ pub struct LpiAudit {
     pub mappings: u32,
     /// How many translations of it are cached.
     pub cached: u32,
-    /// The vCPUs on whose `ap_list` it is.
+    /// The vCPUs in whose queue it is.
     pub queues: Vec<u32>,
-    /// The vCPU on whose `ap_list` it is by its own account.
-    pub queued_on: Option<u32>,
-    /// The vCPU that it should go to.
-    pub target_vcpu: Option<u32>,
-    /// Pending, outside list registers.
-    pub pending: bool,
-    /// Enabled.
-    pub enabled: bool,
-    /// Active.
-    pub active: bool,
+    /// Its state.
+    pub view: LpiView,
     /// Its last reference went where it could not be released, and its release is still to come (`v6.17`).
     pub pending_release: bool,
 }
@@ -62,17 +55,12 @@ pub struct Audit {
 }
 
 impl Audit {
-    fn lpi<P: Platform>(&mut self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> (usize, &mut LpiAudit) {
-        let some = |cell: &P::Cell<u32>| Some(cell.get(ctx)).filter(|vcpu| *vcpu != NO_VCPU);
+    fn lpi<P: Platform, Q: Queue<P>>(&mut self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> (usize, &mut LpiAudit) {
         let address = irq.as_ptr() as usize;
         let lpi = self.lpis.entry(address).or_insert_with(|| LpiAudit {
             intid: irq.intid.get(ctx),
             references: irq.refcount.read(ctx),
-            queued_on: some(&irq.vcpu),
-            target_vcpu: some(&irq.target_vcpu),
-            pending: irq.is_pending(ctx),
-            enabled: irq.enabled.get(ctx),
-            active: irq.active.get(ctx),
+            view: Q::view(ctx, &irq),
             pending_release: irq.pending_release.get(ctx),
             ..LpiAudit::default()
         });
@@ -87,24 +75,22 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let store = &self.dist.store;
         if self.spec().index.has_list() {
             for irq in store.lpi_list.iter(ctx) {
-                audit.lpi(ctx, irq).1.indexed = true;
+                audit.lpi::<P, D::Queue<P>>(ctx, irq).1.indexed = true;
             }
         } else {
             store.lpi_xa.for_each(ctx, 0, u32::MAX, |intid, irq| {
-                let lpi = audit.lpi(ctx, irq).1;
+                let lpi = audit.lpi::<P, D::Queue<P>>(ctx, irq).1;
                 lpi.indexed = lpi.intid == intid;
             });
         }
         for vcpu in &self.vcpus {
-            for irq in vcpu.ap_list.iter(ctx) {
-                audit.lpi(ctx, irq).1.queues.push(vcpu.id);
-            }
+            vcpu.queue.for_each(ctx, |irq| audit.lpi::<P, D::Queue<P>>(ctx, irq).1.queues.push(vcpu.id));
         }
         for its in self.its_list(ctx) {
             for device in its.device_list.iter(ctx) {
                 for ite in device.itt.iter(ctx) {
                     let Some(irq) = ite.irq.get(ctx) else { continue };
-                    let (address, lpi) = audit.lpi(ctx, irq);
+                    let (address, lpi) = audit.lpi::<P, D::Queue<P>>(ctx, irq);
                     lpi.mappings += 1;
                     let (device_id, event_id) = (device.device_id.get(ctx), ite.event_id.get(ctx));
                     let key = Key { doorbell: its.doorbell(), device_id, event_id };
@@ -113,7 +99,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
         }
         self.dist.cache.for_each(self, ctx, |key, irq| {
-            let (address, lpi) = audit.lpi(ctx, irq);
+            let (address, lpi) = audit.lpi::<P, D::Queue<P>>(ctx, irq);
             lpi.cached += 1;
             audit.cached.push((key, address));
         });

@@ -6,11 +6,11 @@
 
 use crate::cache::{Cache, Key};
 use crate::designs::{Design, Found};
-use crate::guard::{Mutex, Spin};
-use crate::irq::Irq;
+use crate::guard::Mutex;
 use crate::its::{Its, resolve::Unresolved};
 use crate::obj::Obj;
 use crate::platform::{Event, Platform};
+use crate::queue::Queue;
 use crate::vm::Vm;
 
 /// An MSI as userspace signals it (`struct kvm_msi`).
@@ -75,19 +75,11 @@ impl<P: Platform, D: Design> Vm<P, D> {
             return false;
         };
         P::count(ctx, Event::CacheHit);
-        self.inject_irq(ctx, irq);
+        D::Queue::send(self, ctx, irq);
         if self.spec().cache_hit != Found::Unreferenced {
             self.put_irq(ctx, irq);
         }
         true
-    }
-
-    /// Makes an LPI pending and queues it.
-    #[inline(always)]
-    pub(crate) fn inject_irq(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-        irq.make_pending(ctx);
-        self.queue_irq_unlock(ctx, irq, lock);
     }
 
     #[cold]
@@ -130,7 +122,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let irq = self.resolve_lpi(ctx, its, device_id, event_id)?;
         let key = Key { doorbell: its.doorbell(), device_id, event_id };
         self.dist.cache.insert(self, ctx, its, key, irq);
-        self.inject_irq(ctx, irq);
+        D::Queue::send(self, ctx, irq);
         Ok(())
     }
 }

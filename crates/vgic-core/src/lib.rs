@@ -5,7 +5,7 @@
 //!
 //! - What it stands on: [`platform`], [`order`], [`obj`], [`callback`], [`guard`]
 //! - Data structures: [`refcount`], [`list`], [`xarray`]
-//! - The interrupt controller: [`irq`], [`lpi_store`], [`cache`], [`its`], [`vcpu`], [`bus`], [`inject`], [`vm`]
+//! - The interrupt controller: [`irq`], [`lpi_store`], [`cache`], [`its`], [`vcpu`], [`queue`], [`bus`], [`inject`], [`vm`]
 //! - What the designs are: [`designs`]
 //! - Whether all of it fits together: [`audit`]
 #![no_std]
@@ -26,6 +26,7 @@ pub mod lpi_store;
 pub mod obj;
 pub mod order;
 pub mod platform;
+pub mod queue;
 pub mod refcount;
 pub mod tables;
 pub mod vcpu;

@@ -2,7 +2,7 @@
 
 use crate::bus::{Bus, Frames, MAX_ITS};
 use crate::cache::Cache;
-use crate::designs::{ConfigRead, Design, Spec, rank};
+use crate::designs::{ConfigRead, Design, DistributorOn, Spec, rank};
 use crate::guard::{Mutex, Spin};
 use crate::irq::{Irq, NO_VCPU};
 use crate::its::Its;
@@ -10,8 +10,9 @@ use crate::lpi_store::LpiStore;
 use crate::obj::Obj;
 use crate::order::Order;
 use crate::platform::{Atomic, Layout, NoMemory, PlainCell, Platform, PointerCell, present_if};
+use crate::queue::{LpiView, Queue};
 use crate::tables::GuestTables;
-use crate::vcpu::flush::LR_PENDING;
+use crate::vcpu::list_register::LR_PENDING;
 use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -35,7 +36,7 @@ pub struct Vm<P: Platform, D: Design> {
     design: D,
     pub(crate) dist: Dist<P, D>,
     /// The vCPUs, by id.
-    pub vcpus: Box<[Vcpu<P>]>,
+    pub vcpus: Box<[Vcpu<P, D::Queue<P>>]>,
     pub(crate) bus: Bus<P>,
     /// Guest memory.
     pub tables: Box<dyn GuestTables>,
@@ -50,18 +51,8 @@ pub struct Vm<P: Platform, D: Design> {
 pub struct LpiState {
     /// Its INTID.
     pub intid: u32,
-    /// The vCPU that it should go to.
-    pub target_vcpu: Option<u32>,
-    /// Pending, outside the list registers.
-    pub pending: bool,
-    /// Active.
-    pub active: bool,
-    /// Enabled.
-    pub enabled: bool,
-    /// Priority.
-    pub priority: u8,
-    /// The vCPU on whose `ap_list` it is.
-    pub queued_on: Option<u32>,
+    /// Its state.
+    pub view: LpiView,
     /// Its reference count, without the look's own.
     pub references: u32,
 }
@@ -103,7 +94,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let vm = P::embed("kvm", |l| Vm {
             design,
             dist,
-            vcpus: (0..vcpus).map(Vcpu::new).collect(),
+            vcpus: (0..vcpus).map(|id| Vcpu::new(spec, id)).collect(),
             bus: Bus::new(l, frames),
             tables,
             list_registers,
@@ -157,14 +148,37 @@ impl<P: Platform, D: Design> Vm<P, D> {
         self.its_count.load(ctx, Order::Relaxed) != 0
     }
 
+    /// `GICD_CTLR.EnableGrp1`.
+    #[inline(always)]
+    pub fn distributor_enabled(&self, ctx: &P::Ctx) -> bool {
+        // Relaxed: a change takes effect when each vCPU exits next.
+        self.dist.enabled.load(ctx, Order::Relaxed) != 0
+    }
+
+    /// Writes `GICD_CTLR.EnableGrp1`; enabling kicks every vCPU (`vgic_kick_vcpus`).
+    pub fn set_distributor_enabled(&self, ctx: &P::Ctx, enabled: bool) {
+        // Relaxed: the full barrier of each kick below orders it (O-04, O-08).
+        let before = self.dist.enabled.swap(ctx, u32::from(enabled), Order::Relaxed);
+        if before == 0 && enabled {
+            if self.spec().distributor_on == DistributorOn::Queue {
+                // What was sent or pruned while it was off is in no queue.
+                self.for_each_lpi(ctx, NO_VCPU, |irq| D::Queue::look_again(self, ctx, irq));
+            }
+            for vcpu in &self.vcpus {
+                vcpu.kick(ctx);
+            }
+        }
+    }
+
+    /// Whether the vCPU should run (`kvm_vgic_vcpu_pending_irq`). The guest's priority mask is taken to be 0xff.
+    pub fn vcpu_pending_irq(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) -> bool {
+        D::Queue::has_pending(self, ctx, vcpu)
+    }
+
     /// Frees everything. The caller is the last user of the VM: no other thread runs anything on it.
     pub fn destroy(&self, ctx: &P::Ctx) {
         for vcpu in &self.vcpus {
-            while let Some(irq) = vcpu.ap_list.first(ctx) {
-                vcpu.ap_list.del(ctx, irq);
-                irq.vcpu.set(ctx, NO_VCPU);
-                self.put_irq(ctx, irq);
-            }
+            vcpu.queue.destroy(self, ctx);
         }
         for its in self.its_list(ctx) {
             self.free_tables_locked(ctx, &its, true, true);
@@ -203,8 +217,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
             intids.extend(devices.iter().flat_map(|device| device.events.iter().map(|event| event.intid)));
         }
         for vcpu in &self.vcpus {
-            let _lock = Spin::<P>::lock_irqsave(&vcpu.ap_list_lock, ctx);
-            intids.extend(vcpu.ap_list.iter(ctx).map(|irq| irq.intid.get(ctx)));
+            let _held = vcpu.queue.hold(ctx, true);
+            vcpu.queue.for_each(ctx, |irq| intids.push(irq.intid.get(ctx)));
         }
         intids.sort_unstable();
         intids.dedup();
@@ -212,17 +226,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     fn lpi_state(ctx: &P::Ctx, irq: Obj<Irq<P>>) -> LpiState {
-        let vcpu = |cell: &P::Cell<u32>| Some(cell.get(ctx)).filter(|vcpu| *vcpu != NO_VCPU);
-        LpiState {
-            intid: irq.intid.get(ctx),
-            target_vcpu: vcpu(&irq.target_vcpu),
-            pending: irq.is_pending(ctx),
-            active: irq.active.get(ctx),
-            enabled: irq.enabled.get(ctx),
-            priority: irq.priority.get(ctx),
-            queued_on: vcpu(&irq.vcpu),
-            references: irq.refcount.read(ctx),
-        }
+        let view = <D::Queue<P>>::view(ctx, &irq);
+        LpiState { intid: irq.intid.get(ctx), view, references: irq.refcount.read(ctx) }
     }
 
     /// How many sends are still pending: in LPIs, and in list registers. Exact while nothing else happens to the VM.
@@ -231,7 +236,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// How many list registers of a vCPU hold a pending LPI; for a vCPU that does not run.
-    pub fn pending_in_registers(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> u64 {
+    pub fn pending_in_registers(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) -> u64 {
         let used = vcpu.used_list_registers.get(ctx) as usize;
         vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & LR_PENDING != 0).count() as u64
     }
@@ -253,14 +258,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             )
             .collect();
         let _xa_before = xa_first.then(|| store.lpi_xa.lock_irqsave(ctx));
-        let _ap_list_locks: Vec<_> = self
-            .vcpus
-            .iter()
-            .map(|vcpu| {
-                let lock = &vcpu.ap_list_lock;
-                if vcpu.id == 0 { Spin::<P>::lock_irqsave(lock, ctx) } else { Spin::lock_nested(lock, ctx) }
-            })
-            .collect();
+        let _queues: Vec<_> = self.vcpus.iter().map(|vcpu| vcpu.queue.hold(ctx, vcpu.id == 0)).collect();
         let _list = self.spec().has_lpi_list_lock().then(|| Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx));
         let _xa_after = (!xa_first && self.spec().index.has_xarray()).then(|| store.lpi_xa.lock_irqsave(ctx));
 
@@ -270,7 +268,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         } else {
             store.lpi_xa.for_each(ctx, 0, u32::MAX, |_, irq| all.push(irq));
         }
-        self.vcpus.iter().for_each(|vcpu| all.extend(vcpu.ap_list.iter(ctx)));
+        self.vcpus.iter().for_each(|vcpu| vcpu.queue.for_each(ctx, |irq| all.push(irq)));
         for its in &all_its {
             for device in its.device_list.iter(ctx) {
                 all.extend(device.itt.iter(ctx).filter_map(|ite| ite.irq.get(ctx)));
@@ -278,6 +276,6 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
         all.sort_by_key(|irq| irq.as_ptr() as usize);
         all.dedup();
-        all.iter().filter(|irq| irq.is_pending(ctx)).count() as u64
+        all.iter().filter(|irq| <D::Queue<P>>::is_pending(ctx, irq)).count() as u64
     }
 }

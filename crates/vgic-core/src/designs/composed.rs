@@ -7,6 +7,7 @@ use super::series::spec;
 use super::spec::{AXES, Spec};
 use crate::cache::any::AnyCache;
 use crate::platform::Platform;
+use crate::queue::ap_list::ApListQueue;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,6 +22,7 @@ pub struct Composed {
 
 impl Design for Composed {
     type Cache<P: Platform> = AnyCache<P>;
+    type Queue<P: Platform> = ApListQueue<P>;
     fn spec(self) -> &'static Spec {
         self.spec
     }

@@ -21,11 +21,14 @@ pub use spec::{AXES, ApList, Axis, CacheKind, Lazy, PerIts, QueueKind, Spec};
 
 use crate::cache::Cache;
 use crate::platform::Platform;
+use crate::queue::Queue;
 
 /// A design, as the engine takes it.
 pub trait Design: Copy + Send + Sync + 'static {
     /// Its translation cache: the one of the spec's kind.
     type Cache<P: Platform>: Cache<P>;
+    /// Its vCPUs' queue: the one of the spec's kind.
+    type Queue<P: Platform>: Queue<P>;
     /// What it is.
     fn spec(self) -> &'static Spec;
     /// Its name, as users type it.

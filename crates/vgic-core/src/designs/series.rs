@@ -5,6 +5,7 @@ use crate::cache::eager_lru::EagerLru;
 use crate::cache::lazy::LazyList;
 use crate::cache::per_its::PerItsCache;
 use crate::cache::read_write::ReadWrite;
+use crate::queue::ap_list::ApListQueue;
 
 /// Before the reference on a cache hit.
 const V6_7: Spec = Spec { cache_hit: Found::Unreferenced, ..V6_8_RC1 };
@@ -169,13 +170,14 @@ const HARDENED: Spec = Spec {
 };
 
 macro_rules! designs {
-    ($($(#[$doc:meta])* $type:ident, $name:literal, $spec:ident, $cache:ident;)*) => {
+    ($($(#[$doc:meta])* $type:ident, $name:literal, $spec:ident, $cache:ident, $queue:ident;)*) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Copy)]
             pub struct $type;
             impl Design for $type {
                 type Cache<P: Platform> = $cache<P>;
+                type Queue<P: Platform> = $queue<P>;
                 #[inline(always)]
                 fn spec(self) -> &'static Spec {
                     const { &$spec }
@@ -213,53 +215,53 @@ pub fn spec(name: &str) -> Option<(&'static str, &'static Spec)> {
 
 designs! {
     /// `v6.7`.
-    D6_7, "v6.7", V6_7, EagerLru;
+    D6_7, "v6.7", V6_7, EagerLru, ApListQueue;
     /// `v6.8-rc1`.
-    D6_8Rc1, "v6.8-rc1", V6_8_RC1, EagerLru;
+    D6_8Rc1, "v6.8-rc1", V6_8_RC1, EagerLru, ApListQueue;
     /// `patch-01`.
-    Patch01, "patch-01", PATCH_01, EagerLru;
+    Patch01, "patch-01", PATCH_01, EagerLru, ApListQueue;
     /// `patch-02`.
-    Patch02, "patch-02", PATCH_02, EagerLru;
+    Patch02, "patch-02", PATCH_02, EagerLru, ApListQueue;
     /// `patch-03`.
-    Patch03, "patch-03", PATCH_03, EagerLru;
+    Patch03, "patch-03", PATCH_03, EagerLru, ApListQueue;
     /// `patch-04`.
-    Patch04, "patch-04", PATCH_04, EagerLru;
+    Patch04, "patch-04", PATCH_04, EagerLru, ApListQueue;
     /// `patch-05`.
-    Patch05, "patch-05", PATCH_05, EagerLru;
+    Patch05, "patch-05", PATCH_05, EagerLru, ApListQueue;
     /// `patch-06`.
-    Patch06, "patch-06", PATCH_06, EagerLru;
+    Patch06, "patch-06", PATCH_06, EagerLru, ApListQueue;
     /// `patch-07`.
-    Patch07, "patch-07", PATCH_07, EagerLru;
+    Patch07, "patch-07", PATCH_07, EagerLru, ApListQueue;
     /// `patch-08`.
-    Patch08, "patch-08", PATCH_08, EagerLru;
+    Patch08, "patch-08", PATCH_08, EagerLru, ApListQueue;
     /// `patch-09`.
-    Patch09, "patch-09", PATCH_09, EagerLru;
+    Patch09, "patch-09", PATCH_09, EagerLru, ApListQueue;
     /// `patch-10`.
-    Patch10, "patch-10", PATCH_10, EagerLru;
+    Patch10, "patch-10", PATCH_10, EagerLru, ApListQueue;
     /// `patch-11`.
-    Patch11, "patch-11", PATCH_11, LazyList;
+    Patch11, "patch-11", PATCH_11, LazyList, ApListQueue;
     /// `patch-12`.
-    Patch12, "patch-12", PATCH_12, LazyList;
+    Patch12, "patch-12", PATCH_12, LazyList, ApListQueue;
     /// `patch-13`.
-    Patch13, "patch-13", PATCH_13, LazyList;
+    Patch13, "patch-13", PATCH_13, LazyList, ApListQueue;
     /// `patch-14`.
-    Patch14, "patch-14", PATCH_14, LazyList;
+    Patch14, "patch-14", PATCH_14, LazyList, ApListQueue;
     /// `patch-15`.
-    Patch15, "patch-15", PATCH_15, LazyList;
+    Patch15, "patch-15", PATCH_15, LazyList, ApListQueue;
     /// `v2`.
-    PostedV2, "v2", V2, LazyList;
+    PostedV2, "v2", V2, LazyList, ApListQueue;
     /// `rwlock`.
-    RwLock, "rwlock", RWLOCK, ReadWrite;
+    RwLock, "rwlock", RWLOCK, ReadWrite, ApListQueue;
     /// `call-rcu`.
-    CallRcu, "call-rcu", CALL_RCU, LazyList;
+    CallRcu, "call-rcu", CALL_RCU, LazyList, ApListQueue;
     /// `v6.9`.
-    D6_9, "v6.9", V6_9, EagerLru;
+    D6_9, "v6.9", V6_9, EagerLru, ApListQueue;
     /// `v6.10`.
-    D6_10, "v6.10", V6_10, PerItsCache;
+    D6_10, "v6.10", V6_10, PerItsCache, ApListQueue;
     /// `v6.17`.
-    D6_17, "v6.17", V6_17, PerItsCache;
+    D6_17, "v6.17", V6_17, PerItsCache, ApListQueue;
     /// `v7.1.8`.
-    D7_1_8, "v7.1.8", V7_1_8, PerItsCache;
+    D7_1_8, "v7.1.8", V7_1_8, PerItsCache, ApListQueue;
     /// `hardened`.
-    Hardened, "hardened", HARDENED, PerItsCache;
+    Hardened, "hardened", HARDENED, PerItsCache, ApListQueue;
 }

@@ -7,11 +7,10 @@ use super::Its;
 use super::error::{CommandError, ItsError};
 use super::resolve::Unresolved;
 use crate::cache::Cache;
-use crate::designs::{Design, Mapc, MapcOff, Movall, Moved};
-use crate::guard::Spin;
-use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
-use crate::obj::Obj;
+use crate::designs::{Design, Mapc, MapcOff, Movall};
+use crate::irq::{FIRST_LPI, NO_VCPU};
 use crate::platform::{Event, PlainCell, Platform, PointerCell};
+use crate::queue::Queue;
 use crate::vm::Vm;
 
 /// Most EventID bits of a device (`GITS_TYPER.ID_bits` + 1).
@@ -128,7 +127,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 for device in its.device_list.iter(ctx) {
                     for ite in device.itt.iter(ctx).filter(|ite| ite.collection.get(ctx) == Some(collection)) {
                         if let Some(irq) = ite.irq.get(ctx) {
-                            self.update_affinity(ctx, irq, None, vcpu);
+                            D::Queue::retarget(self, ctx, irq, None, vcpu);
                         }
                     }
                 }
@@ -203,7 +202,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         ite.collection.set(ctx, Some(collection));
         self.dist.cache.invalidate(self, ctx, its);
         if let Some(irq) = ite.irq.get(ctx) {
-            self.update_affinity(ctx, irq, None, vcpu);
+            D::Queue::retarget(self, ctx, irq, None, vcpu);
         }
         Ok(())
     }
@@ -216,7 +215,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             return Ok(());
         }
         let only_from = (self.spec().movall == Movall::OfSource).then_some(from_vcpu);
-        self.for_each_lpi(ctx, from_vcpu, |irq| self.update_affinity(ctx, irq, only_from, to_vcpu));
+        self.for_each_lpi(ctx, from_vcpu, |irq| D::Queue::retarget(self, ctx, irq, only_from, to_vcpu));
         self.dist.cache.invalidate(self, ctx, its);
         Ok(())
     }
@@ -235,8 +234,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     fn clear(&self, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: u32) -> Result<(), CommandError> {
         let ite = its.find_ite(ctx, device_id, event_id).ok_or(ItsError::ClearUnmappedInterrupt)?;
         if let Some(irq) = ite.irq.get(ctx) {
-            // Without irq_lock, as in the kernel.
-            irq.drop_pending(ctx);
+            <D::Queue<P>>::clear(ctx, irq);
         }
         Ok(())
     }
@@ -265,21 +263,5 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let vcpu = collection.and_then(|c| c.target(ctx)).ok_or(ItsError::InvallUnmappedCollection)?;
         self.reload_lpi_configs(ctx, vcpu);
         Ok(())
-    }
-
-    /// `update_affinity`: a queued LPI moves when its present vCPU prunes next.
-    pub(crate) fn update_affinity(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>, only_from: Option<u32>, vcpu: u32) {
-        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-        if only_from.is_some_and(|from| irq.target_vcpu.get(ctx) != from) {
-            return;
-        }
-        irq.target_vcpu.set(ctx, vcpu);
-        if self.spec().ap_list().moved == Moved::Kicked {
-            let queued_on = irq.vcpu.get(ctx);
-            drop(lock);
-            if let Some(holder) = self.vcpus.get(queued_on as usize).filter(|holder| holder.id != vcpu) {
-                holder.kick(ctx);
-            }
-        }
     }
 }

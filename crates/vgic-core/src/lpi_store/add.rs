@@ -6,6 +6,7 @@ use crate::irq::{Irq, NO_VCPU};
 use crate::its::error::CommandError;
 use crate::obj::Obj;
 use crate::platform::{NoMemory, Platform};
+use crate::queue::Queue;
 use crate::vm::Vm;
 
 impl<P: Platform, D: Design> Vm<P, D> {
@@ -14,7 +15,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         if let Some(irq) = self.get_irq(ctx, intid) {
             // It may be left from a mapping that is gone: still queued, or in the hands of a sender.
             if self.spec().remap == Remap::Retarget && vcpu != NO_VCPU {
-                self.update_affinity(ctx, irq, None, vcpu);
+                D::Queue::retarget(self, ctx, irq, None, vcpu);
             }
             return Ok(irq);
         }

@@ -9,6 +9,7 @@ use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
 use crate::order::Order;
 use crate::platform::{Atomic, PlainCell, Platform};
+use crate::queue::Queue;
 use crate::vm::Vm;
 use alloc::vec::Vec;
 
@@ -51,7 +52,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let _lock = Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx);
         let mut take = |irq: Obj<Irq<P>>| {
             // The target is read without irq_lock: a stale one is as if the walk had come earlier.
-            if intids.len() < count && irq.target_vcpu.get(ctx) == vcpu {
+            if intids.len() < count && <D::Queue<P>>::target(ctx, &irq) == Some(vcpu) {
                 intids.push(irq.intid.get(ctx));
             }
         };

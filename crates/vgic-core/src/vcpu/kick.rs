@@ -12,6 +12,7 @@ use super::Vcpu;
 use crate::designs::Design;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, AtomicInt, Event, Parker, Platform, Work};
+use crate::queue::Queue;
 use crate::vm::Vm;
 
 /// The vCPU is not in the guest.
@@ -24,7 +25,7 @@ pub(crate) const EXITING_GUEST_MODE: u32 = 2;
 /// `KVM_REQ_IRQ_PENDING`.
 pub(crate) const IRQ_PENDING: u32 = 1;
 
-impl<P: Platform> Vcpu<P> {
+impl<P: Platform, Q: Queue<P>> Vcpu<P, Q> {
     /// `kvm_make_request(KVM_REQ_IRQ_PENDING)` and `kvm_vcpu_kick`.
     #[inline(always)]
     pub(crate) fn kick(&self, ctx: &P::Ctx) {
@@ -67,13 +68,13 @@ impl<P: Platform> Vcpu<P> {
 impl<P: Platform, D: Design> Vm<P, D> {
     /// Sleeps until something is pending for the vCPU or `stop` is true (`kvm_vcpu_block`, WFI). The caller runs the
     /// vCPU and is outside the guest. Call [`Vcpu::interrupt`] after making `stop` true.
-    pub fn block(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>, stop: impl Fn() -> bool) {
+    pub fn block(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>, stop: impl Fn() -> bool) {
         loop {
             // Relaxed: the fence below orders it (O-08).
             vcpu.blocked.store(ctx, 1, Order::Relaxed);
             // Full: between saying so and looking (O-08).
             P::fence(ctx, Pair::KickBlock);
-            if stop() || self.vcpu_pending_irq(ctx, vcpu) {
+            if stop() || D::Queue::has_pending(self, ctx, vcpu) {
                 break;
             }
             vcpu.wait.park(ctx);

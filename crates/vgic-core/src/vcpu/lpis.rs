@@ -1,12 +1,13 @@
 //! EnableLPIs, the LPI configuration table, and the pending tables.
 
 use super::{ENABLE_LPIS, RWP, Vcpu};
-use crate::designs::{ConfigRead, Design, LoadPending, LpisOff, Save, TableBit};
-use crate::guard::{Mutex, Rcu, Spin};
-use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq, NO_VCPU};
+use crate::designs::{ConfigRead, Design, LoadPending, LpisOff, Save};
+use crate::guard::{Mutex, Rcu};
+use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, PlainCell, Platform, Work};
+use crate::queue::{Applies, Queue};
 use crate::tables::Fault;
 use crate::vm::Vm;
 
@@ -29,12 +30,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let _config_lock = locked.then(|| Mutex::<P>::lock(&self.dist.lpi_config_lock, ctx));
         P::work(ctx, Work::GuestAccess);
         let byte = self.tables.config(irq.intid.get(ctx))?;
-        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-        if only_target.is_none_or(|target| irq.target_vcpu.get(ctx) == target) {
-            irq.priority.set(ctx, byte & 0xfc);
-            irq.enabled.set(ctx, byte & 1 != 0);
-            self.queue_irq_unlock(ctx, irq, lock);
-        }
+        D::Queue::configure(self, ctx, irq, byte, only_target);
         Ok(())
     }
 
@@ -61,19 +57,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
     pub(crate) fn load_pending_status(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> Result<(), Fault> {
         let (offset, bit) = pending_bit(irq.intid.get(ctx));
         loop {
-            let target = irq.target_vcpu.get(ctx);
-            if target == NO_VCPU {
-                return Ok(());
-            }
+            let Some(target) = <D::Queue<P>>::target(ctx, &irq) else { return Ok(()) };
             P::work(ctx, Work::GuestAccess);
             let byte = self.tables.pending_byte(target, offset)?;
-            let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-            if irq.target_vcpu.get(ctx) != target {
+            let pending = byte & bit != 0;
+            if !D::Queue::load(self, ctx, irq, target, pending, Applies::ToTarget) {
                 continue;
             }
-            let pending = byte & bit != 0;
-            self.load_bit(ctx, irq, pending);
-            self.queue_irq_unlock(ctx, irq, lock);
             if pending {
                 P::work(ctx, Work::GuestAccess);
                 self.tables.set_pending_byte(target, offset, byte & !bit)?;
@@ -82,18 +72,11 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
     }
 
-    /// Takes a bit of a pending table (`irq_lock` held).
-    fn load_bit(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>, pending: bool) {
-        if pending || self.spec().table_bit == TableBit::Replaces {
-            irq.load_pending(ctx, pending);
-        }
-    }
-
     /// Writes `GICR_CTLR.EnableLPIs` of a vCPU. `load_pending` is false with `GICR_PENDBASER.PTZ`.
     pub fn set_lpis_enabled(
         &self,
         ctx: &P::Ctx,
-        vcpu: &Vcpu<P>,
+        vcpu: &Vcpu<P, D::Queue<P>>,
         enabled: bool,
         load_pending: bool,
     ) -> Result<(), Fault> {
@@ -104,13 +87,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 return self.load_pending_table(ctx, vcpu);
             }
         } else if vcpu.ctlr.compare_exchange(ctx, ENABLE_LPIS, RWP, order).is_ok() {
-            if self.spec().lpis_off == LpisOff::ClearAndPrune {
-                // Caches first, so that but for sends in flight nothing is queued behind the clearing.
+            // Caches first, so that but for sends in flight nothing is queued behind the clearing.
+            let caches_first = self.spec().lpis_off == LpisOff::ClearAndPrune;
+            if caches_first {
                 self.invalidate_switched_off(ctx);
-                self.clear_pending_lpis(ctx, vcpu);
-                self.prune_ap_list(ctx, vcpu);
-            } else {
-                self.flush_pending_lpis(ctx, vcpu);
+            }
+            D::Queue::switch_off(self, ctx, vcpu);
+            if !caches_first {
                 self.invalidate_switched_off(ctx);
             }
             // Release: who reads that RWP is clear finds nothing queued and nothing cached; pairs with the acquire in
@@ -122,7 +105,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// `its_sync_lpi_pending_table`. From 6.10 it reads the byte of every LPI and queues every LPI, whoever it targets.
-    fn load_pending_table(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> Result<(), Fault> {
+    fn load_pending_table(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) -> Result<(), Fault> {
         let mut result = Ok(());
         let mut last: Option<(u32, u8)> = None;
         self.for_each_lpi(ctx, vcpu.id, |irq| {
@@ -144,46 +127,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 }
             };
             last = Some((offset, byte));
-            let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-            if self.spec().load_pending == LoadPending::Walked || irq.target_vcpu.get(ctx) == vcpu.id {
-                self.load_bit(ctx, irq, byte & bit != 0);
-            }
-            self.queue_irq_unlock(ctx, irq, lock);
+            let applies = match self.spec().load_pending {
+                LoadPending::Walked => Applies::ToAny,
+                LoadPending::OfTarget => Applies::ToTargetQueueAny,
+            };
+            D::Queue::load(self, ctx, irq, vcpu.id, byte & bit != 0, applies);
         });
         result
-    }
-
-    /// `vgic_flush_pending_lpis`: everything leaves the `ap_list`.
-    fn flush_pending_lpis(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
-        let mut deleted = false;
-        {
-            let _lock = Spin::<P>::lock_irqsave(&vcpu.ap_list_lock, ctx);
-            for irq in vcpu.ap_list.iter(ctx) {
-                {
-                    let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-                    vcpu.ap_list.del(ctx, irq);
-                    irq.vcpu.set(ctx, NO_VCPU);
-                    if self.spec().lpis_off != LpisOff::Unqueue {
-                        irq.drop_pending(ctx);
-                    }
-                }
-                deleted |= self.put_irq_norelease(ctx, irq);
-            }
-        }
-        if deleted {
-            self.release_deleted_lpis(ctx);
-        }
-    }
-
-    /// Every LPI that targets the vCPU loses its pending state, also one that is masked and therefore not queued: a bit
-    /// of the pending table only ever adds.
-    fn clear_pending_lpis(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
-        self.for_each_lpi(ctx, vcpu.id, |irq| {
-            let _lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-            if irq.target_vcpu.get(ctx) == vcpu.id {
-                irq.drop_pending(ctx);
-            }
-        });
     }
 
     /// Writes the pending states to the pending tables (`vgic_v3_save_pending_tables`). Waits until no vCPU runs; the
@@ -192,10 +142,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let _stopped = self.run_all_vcpus(ctx);
         let mut last: Option<(u32, u32, u8)> = None;
         let mut save = |irq: Obj<Irq<P>>| {
-            let target = irq.target_vcpu.get(ctx);
-            if target == NO_VCPU {
-                return Ok(());
-            }
+            let Some(target) = <D::Queue<P>>::target(ctx, &irq) else { return Ok(()) };
             let (offset, bit) = pending_bit(irq.intid.get(ctx));
             let stored = match last {
                 Some((vcpu, at, byte)) if (vcpu, at) == (target, offset) => byte,
@@ -204,7 +151,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                     self.tables.pending_byte(target, offset)?
                 }
             };
-            let wanted = if irq.is_pending(ctx) { stored | bit } else { stored & !bit };
+            let wanted = if <D::Queue<P>>::is_pending(ctx, &irq) { stored | bit } else { stored & !bit };
             if wanted != stored {
                 P::work(ctx, Work::GuestAccess);
                 self.tables.set_pending_byte(target, offset, wanted)?;

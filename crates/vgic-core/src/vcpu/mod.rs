@@ -1,28 +1,25 @@
 //! A vCPU as the vGIC sees it (`struct vgic_cpu`, and what `struct kvm_vcpu` has for kicks).
 //!
-//! - [`ap_list`]: queueing, and the oracle that says where an LPI belongs · [`kick`]: requests, mode, sleep
-//! - [`run`]: entry, the guest's interface, exit · [`flush`]: `ap_list` to list registers · [`fold`]: and back
-//! - [`prune`]: what leaves the `ap_list` or moves to another vCPU · [`lpis`]: EnableLPIs and the LPI tables
+//! What is pending for it is in its [queue](crate::queue).
+//!
+//! - [`run`]: entry, the guest's interface, exit · [`kick`]: requests, mode, sleep
+//! - [`list_register`]: how LPIs are told to the guest · [`lpis`]: EnableLPIs and the LPI tables
 
-pub mod ap_list;
-pub mod flush;
-pub mod fold;
 pub mod kick;
+pub(crate) mod list_register;
 pub mod lpis;
-pub mod prune;
 pub mod run;
 
-use crate::designs::rank;
-use crate::irq::{ApList, Irq};
-use crate::list::List;
+use crate::designs::{Spec, rank};
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Layout, Platform};
+use crate::queue::Queue;
 
 /// Most list registers of a GIC (`ICH_VTR_EL2.ListRegs` + 1).
 pub const MAX_LIST_REGISTERS: usize = 16;
 
 /// One vCPU.
-pub struct Vcpu<P: Platform> {
+pub struct Vcpu<P: Platform, Q: Queue<P>> {
     /// Its number, which is also its processor number for the ITS.
     pub id: u32,
     /// Held by the thread that runs the vCPU.
@@ -41,10 +38,8 @@ pub struct Vcpu<P: Platform> {
     pub(crate) used_list_registers: P::Cell<u32>,
     /// Underflow maintenance interrupt enabled (`ICH_HCR_EL2.UIE`).
     pub(crate) underflow: P::Cell<bool>,
-    /// Protects `ap_list`.
-    pub(crate) ap_list_lock: P::SpinLock,
     /// LPIs that are pending or active on this vCPU.
-    pub(crate) ap_list: List<P, Irq<P>, ApList>,
+    pub(crate) queue: Q,
     /// `GICR_CTLR`: 0, EnableLPIs, or RWP while LPIs are being disabled.
     pub(crate) ctlr: P::AtomicU32,
 }
@@ -54,8 +49,8 @@ pub(crate) const ENABLE_LPIS: u32 = 1;
 /// `GICR_CTLR.RWP`.
 pub(crate) const RWP: u32 = 8;
 
-impl<P: Platform> Vcpu<P> {
-    pub(crate) fn new(id: u32) -> Self {
+impl<P: Platform, Q: Queue<P>> Vcpu<P, Q> {
+    pub(crate) fn new(spec: &Spec, id: u32) -> Self {
         P::embed("kvm_vcpu", |l| {
             // The fields that kickers write, on a line of their own as in the kernel.
             let mutex = l.mutex("mutex", rank::VCPU_MUTEX);
@@ -76,8 +71,7 @@ impl<P: Platform> Vcpu<P> {
                 active_priorities: l.cell("vgic_ap1r0", 0),
                 used_list_registers: l.cell("used_lrs", 0),
                 underflow: l.cell("vgic_hcr", false),
-                ap_list_lock: l.spin("ap_list_lock", rank::AP_LIST),
-                ap_list: List::new(l, "ap_list_head.next", "ap_list_head.prev"),
+                queue: Q::new(l, spec),
                 ctlr: l.u32("ctlr", 0),
             }
         })

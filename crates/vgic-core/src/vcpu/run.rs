@@ -4,12 +4,13 @@
 //! interrupts, which touches the list registers only, as on a machine with a GIC virtual interface.
 
 use super::Vcpu;
-use super::flush::{LR_ACTIVE, LR_PENDING, lr_intid, lr_priority};
 use super::kick::{EXITING_GUEST_MODE, IN_GUEST_MODE, OUTSIDE_GUEST_MODE};
+use super::list_register::{LR_ACTIVE, LR_PENDING, lr_intid, lr_priority};
 use crate::designs::Design;
 use crate::guard::Mutex;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Event, PlainCell, Platform, Work};
+use crate::queue::Queue;
 use crate::vm::Vm;
 use alloc::vec::Vec;
 
@@ -27,7 +28,7 @@ pub enum Tie {
 pub struct Running<'a, P: Platform, D: Design> {
     vm: &'a Vm<P, D>,
     ctx: &'a P::Ctx,
-    vcpu: &'a Vcpu<P>,
+    vcpu: &'a Vcpu<P, D::Queue<P>>,
     in_guest: bool,
     _mutex: Mutex<'a, P>,
 }
@@ -42,7 +43,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// Takes the right to run every vCPU; waits while other threads have them.
     pub fn run_all_vcpus<'a>(&'a self, ctx: &'a P::Ctx) -> Vec<Running<'a, P, D>> {
-        let run = |vcpu: &'a Vcpu<P>| {
+        let run = |vcpu: &'a Vcpu<P, D::Queue<P>>| {
             // One class, ascending ids.
             let mutex = &vcpu.mutex;
             let _mutex = if vcpu.id == 0 { Mutex::lock(mutex, ctx) } else { Mutex::lock_nested(mutex, ctx) };
@@ -54,13 +55,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
 impl<'a, P: Platform, D: Design> Running<'a, P, D> {
     /// The vCPU.
-    pub fn vcpu(&self) -> &'a Vcpu<P> {
+    pub fn vcpu(&self) -> &'a Vcpu<P, D::Queue<P>> {
         self.vcpu
     }
 
-    /// Whether anything is on the vCPU's `ap_list`; a hint.
+    /// Whether anything is queued for the vCPU; a hint.
     pub fn has_queued(&self) -> bool {
-        !self.vcpu.ap_list.is_empty(self.ctx)
+        !self.vcpu.queue.is_empty(self.ctx)
     }
 
     /// Tries to enter the guest: false if a request came in meanwhile (then everything is as before).
@@ -71,13 +72,13 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
             // Acquire: what was queued before the request is seen by the flush (O-04).
             vcpu.requests.swap(ctx, 0, Order::Acquire(Pair::KickEntry));
         }
-        self.vm.flush_hwstate(ctx, vcpu);
+        D::Queue::flush(self.vm, ctx, vcpu);
         vcpu.mode.store(ctx, IN_GUEST_MODE, Order::Relaxed);
         // Full: between the mode and the second look at the requests (O-04).
         P::fence(ctx, Pair::KickEntry);
         if vcpu.requests.load(ctx, Order::Relaxed) != 0 {
             vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Relaxed);
-            self.vm.sync_hwstate(ctx, vcpu);
+            D::Queue::sync(self.vm, ctx, vcpu);
             P::count(ctx, Event::EntryCancelled);
             return false;
         }
@@ -171,7 +172,7 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         }
     }
 
-    /// Leaves the guest: list registers are folded, the `ap_list` pruned.
+    /// Leaves the guest: list registers are folded back into the queue.
     pub fn exit(&mut self) {
         if !core::mem::take(&mut self.in_guest) {
             return;
@@ -180,7 +181,7 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         P::work(ctx, Work::ExitGuest);
         // Relaxed: a kick that comes later finds its request at the next entry (O-04).
         self.vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Relaxed);
-        self.vm.sync_hwstate(ctx, self.vcpu);
+        D::Queue::sync(self.vm, ctx, self.vcpu);
         P::count(ctx, Event::GuestExit);
         P::rcu_throttle(ctx);
     }

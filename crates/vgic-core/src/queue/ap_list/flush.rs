@@ -1,60 +1,46 @@
 //! Before the guest runs: from the `ap_list` to the list registers (`kvm_vgic_flush_hwstate`).
 
-use super::Vcpu;
+use super::ApListQueue;
 use crate::designs::{Design, EmptyList, Moved, Overflow};
 use crate::guard::Spin;
 use crate::irq::Irq;
 use crate::obj::Obj;
 use crate::platform::{PlainCell, Platform, Work};
+use crate::vcpu::Vcpu;
+use crate::vcpu::list_register::{LR_ACTIVE, LR_PENDING, lr};
 use crate::vm::Vm;
 
-/// State bits of a list register (`ICH_LR<n>_EL2`, Arm IHI 0069, 12.4.5).
-pub(crate) const LR_PENDING: u64 = 1 << 62;
-pub(crate) const LR_ACTIVE: u64 = 1 << 63;
-const LR_GROUP1: u64 = 1 << 60;
-const LR_PRIORITY_SHIFT: u32 = 48;
-
-/// INTID of a list register.
-pub(crate) fn lr_intid(lr: u64) -> u32 {
-    lr as u32
-}
-
-/// Priority of a list register.
-pub(crate) fn lr_priority(lr: u64) -> u8 {
-    (lr >> LR_PRIORITY_SHIFT) as u8
-}
-
-impl<P: Platform, D: Design> Vm<P, D> {
-    pub(crate) fn flush_hwstate(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
+impl<P: Platform> ApListQueue<P> {
+    pub(super) fn flush_hwstate<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
         // Up to 6.18: an empty list needs no lock.
-        if self.spec().ap_list().empty == EmptyList::Skipped && vcpu.ap_list.is_empty(ctx) {
+        if vm.spec().ap_list().empty == EmptyList::Skipped && vcpu.queue.ap_list.is_empty(ctx) {
             return;
         }
-        let _lock = Spin::<P>::lock_irqsave(&vcpu.ap_list_lock, ctx);
-        self.flush_lr_state(ctx, vcpu);
+        let _lock = Spin::<P>::lock_irqsave(&vcpu.queue.ap_list_lock, ctx);
+        Self::flush_lr_state(vm, ctx, vcpu);
     }
 
-    fn flush_lr_state(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
-        let registers = self.list_registers;
-        match self.spec().ap_list().overflow {
+    fn flush_lr_state<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+        let registers = vm.list_registers;
+        match vm.spec().ap_list().overflow {
             Overflow::ByDepth => {
-                if self.ap_list_depth(ctx, vcpu) > registers {
-                    vcpu.ap_list.sort(ctx, |a, b| self.sorts_after_classic(ctx, a, b));
+                if Self::ap_list_depth(ctx, vcpu) > registers {
+                    vcpu.queue.ap_list.sort(ctx, |a, b| Self::sorts_after_classic(ctx, a, b));
                 }
             }
             Overflow::BySummary => {
-                if self.ap_list_summary(ctx, vcpu) > registers {
-                    vcpu.ap_list.sort(ctx, |a, b| self.sorts_after_summary(ctx, vcpu.id, a, b));
+                if Self::ap_list_summary(vm, ctx, vcpu) > registers {
+                    vcpu.queue.ap_list.sort(ctx, |a, b| Self::sorts_after_summary(vm, ctx, vcpu.id, a, b));
                 }
             }
         }
         let mut used = 0;
-        let mut at = vcpu.ap_list.first(ctx);
+        let mut at = vcpu.queue.ap_list.first(ctx);
         while let Some(irq) = at {
-            at = vcpu.ap_list.next(ctx, irq);
+            at = vcpu.queue.ap_list.next(ctx, irq);
             {
                 let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-                if self.target_oracle(ctx, &irq) == Some(vcpu.id) {
+                if Self::target_oracle(vm, ctx, &irq) == Some(vcpu.id) {
                     Self::populate_lr(ctx, vcpu, used, &irq);
                     used += 1;
                 }
@@ -73,10 +59,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// `vgic_v3_populate_lr`: the pending state moves into the register.
-    fn populate_lr(ctx: &P::Ctx, vcpu: &Vcpu<P>, index: usize, irq: &Irq<P>) {
+    fn populate_lr(ctx: &P::Ctx, vcpu: &Vcpu<P, Self>, index: usize, irq: &Irq<P>) {
         P::work(ctx, Work::WriteListRegister);
-        let mut lr = u64::from(irq.intid.get(ctx)) | LR_GROUP1;
-        lr |= u64::from(irq.priority.get(ctx)) << LR_PRIORITY_SHIFT;
+        let mut lr = lr(irq.intid.get(ctx), irq.priority.get(ctx));
         if irq.active.get(ctx) {
             lr |= LR_ACTIVE;
         }
@@ -87,30 +72,30 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// How many registers the list would fill (`compute_ap_list_depth`).
-    fn ap_list_depth(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> usize {
+    fn ap_list_depth(ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> usize {
         let weight = |irq: Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
             usize::from(irq.is_pending(ctx) || irq.active.get(ctx))
         };
-        vcpu.ap_list.iter(ctx).map(weight).sum()
+        vcpu.queue.ap_list.iter(ctx).map(weight).sum()
     }
 
     /// How many could go into registers (`summarize_ap_list`, 6.19).
-    fn ap_list_summary(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> usize {
+    fn ap_list_summary<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> usize {
         let deliverable = |irq: &Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-            let target = self.target_oracle(ctx, irq);
-            if self.spec().ap_list().moved == Moved::Kicked && target.is_some_and(|target| target != vcpu.id) {
+            let target = Self::target_oracle(vm, ctx, irq);
+            if vm.spec().ap_list().moved == Moved::Kicked && target.is_some_and(|target| target != vcpu.id) {
                 // It was moved after the last prune: the entry is cancelled, and prune sends it on.
                 vcpu.request(ctx);
             }
             target == Some(vcpu.id)
         };
-        vcpu.ap_list.iter(ctx).filter(deliverable).count()
+        vcpu.queue.ap_list.iter(ctx).filter(deliverable).count()
     }
 
     /// `vgic_irq_cmp`, classic: active first, then pending and enabled, then the lower priority value; stable.
-    fn sorts_after_classic(&self, ctx: &P::Ctx, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
+    fn sorts_after_classic(ctx: &P::Ctx, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
         if a == b {
             return false;
         }
@@ -130,14 +115,20 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// `vgic_irq_cmp` from 6.19: deliverable here first, then pending before active, then the lower priority value.
-    fn sorts_after_summary(&self, ctx: &P::Ctx, vcpu: u32, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
+    fn sorts_after_summary<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        vcpu: u32,
+        a: Obj<Irq<P>>,
+        b: Obj<Irq<P>>,
+    ) -> bool {
         if a == b {
             return false;
         }
         let _lock_a = Spin::<P>::lock(&a.irq_lock, ctx);
         let _lock_b = Spin::<P>::lock_nested(&b.irq_lock, ctx);
         let key = |irq: Obj<Irq<P>>| {
-            let here = self.target_oracle(ctx, &irq) == Some(vcpu);
+            let here = Self::target_oracle(vm, ctx, &irq) == Some(vcpu);
             let pending = irq.is_pending(ctx) && !irq.active.get(ctx);
             (!here, !pending, irq.priority.get(ctx))
         };

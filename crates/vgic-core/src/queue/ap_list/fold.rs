@@ -1,14 +1,15 @@
 //! After the guest ran: from the list registers back to the LPIs (`vgic_v3_fold_lr_state`).
 
-use super::Vcpu;
-use super::flush::{LR_ACTIVE, LR_PENDING, lr_intid};
+use super::ApListQueue;
 use crate::designs::{Design, FoldActive, LpisOff};
 use crate::guard::Spin;
 use crate::platform::{Event, PlainCell, Platform, Work};
+use crate::vcpu::Vcpu;
+use crate::vcpu::list_register::{LR_ACTIVE, LR_PENDING, lr_intid};
 use crate::vm::Vm;
 
-impl<P: Platform, D: Design> Vm<P, D> {
-    pub(crate) fn fold_lr_state(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) {
+impl<P: Platform> ApListQueue<P> {
+    pub(super) fn fold_lr_state<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
         vcpu.underflow.set(ctx, false);
         let used = vcpu.used_list_registers.get(ctx) as usize;
         for register in &vcpu.list_registers[..used] {
@@ -16,7 +17,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             let lr = register.get(ctx);
             let pending = lr & LR_PENDING != 0;
             // Each register costs a look-up: in the baseline a walk of all LPIs of the VM, under the one lock.
-            let Some(irq) = self.get_irq(ctx, lr_intid(lr)) else {
+            let Some(irq) = vm.get_irq(ctx, lr_intid(lr)) else {
                 // Unmapped while it was in the register: what was pending there is gone.
                 if pending {
                     P::count(ctx, Event::Dropped);
@@ -27,17 +28,17 @@ impl<P: Platform, D: Design> Vm<P, D> {
             {
                 let irq_lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
                 // An LPI has no active state once its priority has dropped; up to 6.18 the register's bit was kept.
-                irq.active.set(ctx, self.spec().ap_list().fold_active == FoldActive::Kept && lr & LR_ACTIVE != 0);
+                irq.active.set(ctx, vm.spec().ap_list().fold_active == FoldActive::Kept && lr & LR_ACTIVE != 0);
                 if pending {
                     irq.make_pending(ctx);
                     // It has left the ap_list if LPIs were switched off while it was in the register.
-                    if self.spec().lpis_off == LpisOff::ClearAndPrune && irq.vcpu.get(ctx) != vcpu.id {
-                        self.queue_irq_unlock(ctx, irq, irq_lock);
+                    if vm.spec().lpis_off == LpisOff::ClearAndPrune && irq.vcpu.get(ctx) != vcpu.id {
+                        Self::queue_irq_unlock(vm, ctx, irq, irq_lock);
                     }
                 }
             }
             register.set(ctx, 0);
-            self.put_irq(ctx, irq);
+            vm.put_irq(ctx, irq);
         }
         vcpu.used_list_registers.set(ctx, 0);
     }

@@ -1,0 +1,250 @@
+//! The `ap_list`: the interrupts of a vCPU that are active or pending, on a list under `ap_list_lock`.
+//!
+//! An LPI's state is protected by its `irq_lock`, which nests inside `ap_list_lock`. An LPI is *queued* while `irq->vcpu`
+//! names the vCPU whose list links it; changing that needs both locks. The list holds a reference.
+//!
+//! - here: who belongs where, queueing, and what happens to an LPI · [`flush`]: into list registers
+//! - [`fold`]: back from them · [`prune`]: what no longer belongs there leaves · [`switch_off`]: EnableLPIs
+
+mod flush;
+mod fold;
+mod prune;
+mod switch_off;
+
+use super::{Applies, LpiView, Queue};
+use crate::designs::{Design, LpisOff, Moved, Spec, TableBit, rank};
+use crate::guard::Spin;
+use crate::irq::{ApList, Irq, NO_VCPU};
+use crate::list::List;
+use crate::obj::Obj;
+use crate::platform::{Layout, PlainCell, Platform};
+use crate::vcpu::Vcpu;
+use crate::vm::Vm;
+
+/// `struct vgic_cpu`, the list.
+pub struct ApListQueue<P: Platform> {
+    /// Protects the list.
+    ap_list_lock: P::SpinLock,
+    /// LPIs that are pending or active on this vCPU.
+    ap_list: List<P, Irq<P>, ApList>,
+}
+
+impl<P: Platform> Queue<P> for ApListQueue<P> {
+    type Held<'a> = Spin<'a, P>;
+
+    fn new(l: &P::Layout, _spec: &Spec) -> Self {
+        ApListQueue {
+            ap_list_lock: l.spin("ap_list_lock", rank::AP_LIST),
+            ap_list: List::new(l, "ap_list_head.next", "ap_list_head.prev"),
+        }
+    }
+
+    #[inline(always)]
+    fn send<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+        irq.make_pending(ctx);
+        Self::queue_irq_unlock(vm, ctx, irq, lock);
+    }
+
+    fn look_again<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        // irq_lock orders this look against a send or a prune that still sees what was before.
+        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+        Self::queue_irq_unlock(vm, ctx, irq, lock);
+    }
+
+    fn configure<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        byte: u8,
+        only_target: Option<u32>,
+    ) {
+        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+        if only_target.is_none_or(|target| irq.target_vcpu.get(ctx) == target) {
+            irq.priority.set(ctx, byte & 0xfc);
+            irq.enabled.set(ctx, byte & 1 != 0);
+            Self::queue_irq_unlock(vm, ctx, irq, lock);
+        }
+    }
+
+    /// A queued LPI moves when its present vCPU prunes next.
+    fn retarget<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        only_from: Option<u32>,
+        vcpu: u32,
+    ) {
+        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+        if only_from.is_some_and(|from| irq.target_vcpu.get(ctx) != from) {
+            return;
+        }
+        irq.target_vcpu.set(ctx, vcpu);
+        if vm.spec().ap_list().moved == Moved::Kicked {
+            let queued_on = irq.vcpu.get(ctx);
+            drop(lock);
+            if let Some(holder) = vm.vcpus.get(queued_on as usize).filter(|holder| holder.id != vcpu) {
+                holder.kick(ctx);
+            }
+        }
+    }
+
+    fn load<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        vcpu: u32,
+        pending: bool,
+        applies: Applies,
+    ) -> bool {
+        let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
+        let is_target = applies == Applies::ToAny || irq.target_vcpu.get(ctx) == vcpu;
+        if !is_target && applies == Applies::ToTarget {
+            return false;
+        }
+        if is_target && (pending || vm.spec().table_bit == TableBit::Replaces) {
+            irq.load_pending(ctx, pending);
+        }
+        Self::queue_irq_unlock(vm, ctx, irq, lock);
+        true
+    }
+
+    /// Without `irq_lock`, as in the kernel.
+    fn clear(ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        irq.drop_pending(ctx);
+    }
+
+    fn switch_off<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+        if vm.spec().lpis_off == LpisOff::ClearAndPrune {
+            Self::clear_pending_lpis(vm, ctx, vcpu);
+            Self::prune_ap_list(vm, ctx, vcpu);
+        } else {
+            Self::flush_pending_lpis(vm, ctx, vcpu);
+        }
+    }
+
+    fn flush<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+        Self::flush_hwstate(vm, ctx, vcpu);
+    }
+
+    fn sync<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+        Self::sync_hwstate(vm, ctx, vcpu);
+    }
+
+    fn has_pending<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> bool {
+        if !vm.distributor_enabled(ctx) {
+            return false;
+        }
+        let queue = &vcpu.queue;
+        let _lock = Spin::<P>::lock_irqsave(&queue.ap_list_lock, ctx);
+        queue.ap_list.iter(ctx).any(|irq| {
+            let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
+            irq.is_pending(ctx) && irq.enabled.get(ctx) && !irq.active.get(ctx)
+        })
+    }
+
+    fn is_empty(&self, ctx: &P::Ctx) -> bool {
+        self.ap_list.is_empty(ctx)
+    }
+
+    fn hold<'a>(&'a self, ctx: &'a P::Ctx, first: bool) -> Spin<'a, P> {
+        if first { Spin::lock_irqsave(&self.ap_list_lock, ctx) } else { Spin::lock_nested(&self.ap_list_lock, ctx) }
+    }
+
+    fn for_each(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>)) {
+        self.ap_list.iter(ctx).for_each(f);
+    }
+
+    fn target(ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
+        some_vcpu(irq.target_vcpu.get(ctx))
+    }
+
+    fn is_pending(ctx: &P::Ctx, irq: &Irq<P>) -> bool {
+        irq.is_pending(ctx)
+    }
+
+    fn view(ctx: &P::Ctx, irq: &Irq<P>) -> LpiView {
+        LpiView {
+            target_vcpu: some_vcpu(irq.target_vcpu.get(ctx)),
+            pending: irq.is_pending(ctx),
+            active: irq.active.get(ctx),
+            enabled: irq.enabled.get(ctx),
+            priority: irq.priority.get(ctx),
+            queued_on: some_vcpu(irq.vcpu.get(ctx)),
+        }
+    }
+
+    fn destroy<D: Design<Queue<P> = Self>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
+        while let Some(irq) = self.ap_list.first(ctx) {
+            self.ap_list.del(ctx, irq);
+            irq.vcpu.set(ctx, NO_VCPU);
+            vm.put_irq(ctx, irq);
+        }
+    }
+}
+
+fn some_vcpu(vcpu: u32) -> Option<u32> {
+    (vcpu != NO_VCPU).then_some(vcpu)
+}
+
+impl<P: Platform> ApListQueue<P> {
+    /// Where an LPI belongs now (`vgic_target_oracle`, `irq_lock` held).
+    #[inline(always)]
+    fn target_oracle<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
+        if irq.active.get(ctx) {
+            // An active one stays where it is until it is deactivated.
+            return some_vcpu(irq.vcpu.get(ctx)).or_else(|| some_vcpu(irq.target_vcpu.get(ctx)));
+        }
+        if irq.enabled.get(ctx) && irq.is_pending(ctx) {
+            let target = some_vcpu(irq.target_vcpu.get(ctx))?;
+            return vm.distributor_enabled(ctx).then_some(target);
+        }
+        None
+    }
+
+    /// Queues an LPI if it should be queued and is not (`vgic_queue_irq_unlock`). Enters with `irq_lock` held, leaves with
+    /// no lock.
+    #[inline(always)]
+    fn queue_irq_unlock<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        irq_lock: Spin<'_, P>,
+    ) {
+        let mut irq_lock = irq_lock;
+        loop {
+            let target = Self::target_oracle(vm, ctx, &irq);
+            let queued_on = irq.vcpu.get(ctx);
+            if queued_on != NO_VCPU || target.is_none() {
+                drop(irq_lock);
+                // Queued already: an edge interrupt may have been taken without an exit, so the vCPU must look. That is
+                // the one that has it, also when it is to go to another.
+                let looks = |target| if vm.spec().ap_list().moved == Moved::Kicked { queued_on } else { target };
+                if let Some(vcpu) = target.and_then(|target| vm.vcpus.get(looks(target) as usize)) {
+                    vcpu.kick(ctx);
+                }
+                return;
+            }
+            drop(irq_lock);
+            let Some(vcpu) = target.and_then(|vcpu| vm.vcpus.get(vcpu as usize)) else { return };
+            let queue = &vcpu.queue;
+            let ap_list_lock = Spin::<P>::lock_irqsave(&queue.ap_list_lock, ctx);
+            irq_lock = Spin::lock(&irq.irq_lock, ctx);
+            // ap_list_lock comes first, so irq_lock had to be dropped: look again.
+            if irq.vcpu.get(ctx) != NO_VCPU || Self::target_oracle(vm, ctx, &irq) != target {
+                drop(irq_lock);
+                drop(ap_list_lock);
+                irq_lock = Spin::lock_irqsave(&irq.irq_lock, ctx);
+                continue;
+            }
+            // The caller holds a reference or its_lock, so the count is not zero.
+            irq.refcount.get(ctx);
+            queue.ap_list.add_tail(ctx, irq);
+            irq.vcpu.set(ctx, vcpu.id);
+            drop(irq_lock);
+            drop(ap_list_lock);
+            vcpu.kick(ctx);
+            return;
+        }
+    }
+}

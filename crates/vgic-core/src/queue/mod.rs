@@ -1,0 +1,112 @@
+//! A vCPU's queue of LPIs: what is pending for it, and how that gets into its list registers and back.
+//!
+//! A queue also owns the state of an LPI (pending, enabled, priority, target), since whoever changes that must see to it
+//! that the right vCPU finds the LPI. The rest of the engine tells it what happens, and asks what the state is.
+//!
+//! One folder a kind: [`ap_list`].
+
+pub mod ap_list;
+
+use crate::designs::{Design, Spec};
+use crate::irq::Irq;
+use crate::obj::Obj;
+use crate::platform::Platform;
+use crate::vcpu::Vcpu;
+use crate::vm::Vm;
+
+/// The state of one LPI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LpiView {
+    /// The vCPU that it should go to.
+    pub target_vcpu: Option<u32>,
+    /// Pending, outside the list registers.
+    pub pending: bool,
+    /// Active.
+    pub active: bool,
+    /// Enabled.
+    pub enabled: bool,
+    /// Priority.
+    pub priority: u8,
+    /// The vCPU in whose queue it is, by its own account.
+    pub queued_on: Option<u32>,
+}
+
+/// A kind of queue.
+///
+/// `vm` has this kind in each vCPU. Where an LPI is given, the caller holds a reference on it, or a lock under which it
+/// cannot be released; no spin lock unless it says so.
+pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
+    /// What [`Queue::hold`] gives.
+    type Held<'a>;
+
+    /// An empty queue as part of `struct kvm_vcpu`.
+    fn new(l: &P::Layout, spec: &Spec) -> Self;
+
+    /// An MSI or INT: the LPI becomes pending and is queued where it belongs. Never sleeps.
+    fn send<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    /// The LPI's state has come to depend on something else than before (`GICD_CTLR`): queues it if it should be queued.
+    fn look_again<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    /// Its configuration byte was read; with `only_target`, applies it only if the LPI targets that vCPU.
+    fn configure<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        byte: u8,
+        only_target: Option<u32>,
+    );
+    /// It is to go to another vCPU; with `only_from`, only if it goes to that one now.
+    fn retarget<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        only_from: Option<u32>,
+        vcpu: u32,
+    );
+    /// Its bit of the pending table of `vcpu` was read; then it is queued if it should be. False if it has another target
+    /// and was left alone.
+    fn load<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        vcpu: u32,
+        pending: bool,
+        applies: Applies,
+    ) -> bool;
+    /// Throws its pending state away, and counts it as dropped. May be called under any lock.
+    fn clear(ctx: &P::Ctx, irq: Obj<Irq<P>>);
+
+    /// LPIs of a vCPU are switched off: nothing stays in its queue that it would deliver.
+    fn switch_off<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>);
+    /// Before the guest runs: from the queue into the list registers (`kvm_vgic_flush_hwstate`).
+    fn flush<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>);
+    /// After it ran: from the list registers back (`kvm_vgic_sync_hwstate`).
+    fn sync<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>);
+    /// Whether the vCPU should run (`kvm_vgic_vcpu_pending_irq`). The guest's priority mask is taken to be 0xff.
+    fn has_pending<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> bool;
+
+    /// Whether nothing is queued; a hint.
+    fn is_empty(&self, ctx: &P::Ctx) -> bool;
+    /// Keeps what is queued from going away; `first` unless another vCPU's is held already.
+    fn hold<'a>(&'a self, ctx: &'a P::Ctx, first: bool) -> Self::Held<'a>;
+    /// Calls `f` with each LPI in the queue, which is held, or used by nobody else.
+    fn for_each(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>));
+    /// The vCPU that an LPI should go to; a look without a lock.
+    fn target(ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32>;
+    /// Whether an LPI is pending outside the list registers; a look without a lock.
+    fn is_pending(ctx: &P::Ctx, irq: &Irq<P>) -> bool;
+    /// The state of an LPI, as far as one look without a lock can tell.
+    fn view(ctx: &P::Ctx, irq: &Irq<P>) -> LpiView;
+    /// Empties the queue of a VM that nobody else uses any more.
+    fn destroy<D: Design<Queue<P> = Self>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);
+}
+
+/// To which LPIs a bit of a pending table applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// To any.
+    ToAny,
+    /// To one that targets the vCPU of the table; another one is left alone.
+    ToTarget,
+    /// The same, but another one is looked at and queued.
+    ToTargetQueueAny,
+}
