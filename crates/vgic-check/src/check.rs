@@ -2,7 +2,7 @@
 
 use crate::explore::bounded::Bounded;
 use crate::explore::knowledge::Knowledge;
-use crate::explore::run::{Batch, Ended, Programs, run};
+use crate::explore::run::{Batch, Ended, Function, Programs, run};
 use crate::explore::shrink::{replay, shrink};
 use crate::explore::strategy::{Pct, Random, Strategy};
 use crate::platform::ctx::Ctx;
@@ -13,7 +13,10 @@ use crate::violation::Violation;
 use core::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use vgic_core::Design;
+use vgic_core::designs::Composed;
 
 /// Which schedules are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +119,7 @@ impl Report {
 /// Why nothing was searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// No scenario or no design has this name.
+    /// No scenario has this name.
     Unknown,
     /// The schedule cannot be read.
     Schedule,
@@ -131,22 +134,22 @@ const SHRINKING: u64 = 8_000;
 /// Executions in which a smaller program is tried.
 const TRYING: u64 = 1_000;
 
-/// Searches a scenario in a design; both by name. Ends early when `stop` is true.
-pub fn check(scenario: &str, design: &str, options: &Options, stop: &dyn Fn() -> bool) -> Result<Report, Failed> {
-    let function = find(scenario, design).ok_or(Failed::Unknown)?;
-    check_function(scenario, design, function, options, stop)
+/// Searches a scenario, by name, in a design. Ends early when `stop` is true.
+pub fn check(scenario: &str, design: Composed, options: &Options, stop: &dyn Fn() -> bool) -> Result<Report, Failed> {
+    let run = find(scenario).ok_or(Failed::Unknown)?;
+    check_function(scenario, design.name(), move |ctx| run(ctx, design), options, stop)
 }
 
 /// The same for a function that is no scenario; the names are for the story.
 pub fn check_function(
     scenario: &str,
     design: &str,
-    function: fn(&Ctx),
+    function: impl Fn(&Ctx) + Send + Sync + 'static,
     options: &Options,
     stop: &dyn Fn() -> bool,
 ) -> Result<Report, Failed> {
     let mut searcher = Searcher {
-        function,
+        function: Arc::new(function),
         options,
         stop,
         knowledge: Rc::default(),
@@ -163,7 +166,7 @@ pub fn check_function(
             let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
             let batch = searcher.batch(program, 1);
             searcher.executions = 1;
-            if let Some(ended) = replay(&choices, &batch, false, function) {
+            if let Some(ended) = replay(&choices, &batch, false, &searcher.function) {
                 searcher.longest = ended.world.step();
                 searcher.note(ended);
             }
@@ -223,7 +226,7 @@ impl Found {
 }
 
 struct Searcher<'a> {
-    function: fn(&Ctx),
+    function: Function,
     options: &'a Options,
     stop: &'a dyn Fn() -> bool,
     knowledge: Rc<RefCell<Knowledge>>,
@@ -271,7 +274,7 @@ impl Searcher<'_> {
                 true => Programs::From(self.executions),
                 false => Programs::One(Program::default()),
             };
-            let ran = run(&self.batch_of(strategy, programs, left), self.function);
+            let ran = run(&self.batch_of(strategy, programs, left), &self.function);
             self.executions += ran.executions;
             self.longest = self.longest.max(ran.longest);
             let found = ran.last.is_some_and(|ended| self.note(ended));
@@ -347,10 +350,10 @@ impl Searcher<'_> {
         if let Some(better) = self.fewer_choices(&found, left) {
             found.take(better);
         }
-        let told = replay(&found.choices, &self.batch(found.program, 1), true, self.function);
+        let told = replay(&found.choices, &self.batch(found.program, 1), true, &self.function);
         let told = told.filter(|ended| found.is_like(ended));
         // If the execution was not the same again, what was found first is told.
-        let told = told.or_else(|| replay(&first.1, &self.batch(first.0, 1), true, self.function));
+        let told = told.or_else(|| replay(&first.1, &self.batch(first.0, 1), true, &self.function));
         told.filter(|ended| ended.violation.is_some()).map(|ended| (ended, found))
     }
 
@@ -363,12 +366,12 @@ impl Searcher<'_> {
             &found.violation,
             |choices| {
                 tried.set(tried.get() + 1);
-                replay(choices, &batch, false, self.function)
+                replay(choices, &batch, false, &self.function)
             },
             || tried.get() < budget && !(self.stop)(),
         );
         self.shrinking += tried.get();
-        replay(&choices, &batch, false, self.function).filter(|ended| found.is_like(ended))
+        replay(&choices, &batch, false, &self.function).filter(|ended| found.is_like(ended))
     }
 
     /// The same violation in a program, with at most so many preemptions, as far as `budget` executions go.
@@ -378,7 +381,7 @@ impl Searcher<'_> {
             let strategy = shared(Bounded::new(bound));
             let batch = self.batch_of(&strategy, Programs::One(program), BATCH);
             while self.shrinking < end && !(self.stop)() {
-                let ran = run(&batch, self.function);
+                let ran = run(&batch, &self.function);
                 self.shrinking += ran.executions;
                 let violated = ran.last.filter(|ended| ended.violation.is_some());
                 let more = ran.executions == BATCH || violated.is_some();

@@ -5,7 +5,8 @@ use crate::platform::ctx::Ctx;
 use crate::platform::stage::ShuttleStage;
 use crate::scenarios;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform, with_design};
+use vgic_core::Platform;
+use vgic_core::designs::Composed;
 
 /// What a scenario is.
 pub trait Scenario {
@@ -15,8 +16,8 @@ pub trait Scenario {
     const ABOUT: &'static str;
     /// How much there is of everything.
     const BOUND: &'static str;
-    /// One execution, in a design, on a platform.
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S);
+    /// One execution, on a platform, in the design of the stage.
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S);
 }
 
 /// A scenario in words.
@@ -30,8 +31,8 @@ pub struct Entry {
     pub bound: &'static str,
 }
 
-fn on_shuttle<T: Scenario, D: Design>(ctx: &Ctx) {
-    T::run::<Shuttle, ShuttleStage, D>(ctx, ShuttleStage::default());
+fn on_shuttle<T: Scenario>(ctx: &Ctx, design: Composed) {
+    T::run::<Shuttle, ShuttleStage>(ctx, ShuttleStage::new(design));
 }
 
 macro_rules! scenarios {
@@ -102,7 +103,7 @@ scenarios! {
     mix::Mix,
 }
 
-/// The function of a scenario in a design.
-pub(crate) fn find(scenario: &str, design: &str) -> Option<fn(&Ctx)> {
-    with_scenario!(scenario, T => with_design!(design, D => on_shuttle::<T, D> as fn(&Ctx)))?
+/// The function of a scenario.
+pub(crate) fn find(scenario: &str) -> Option<fn(&Ctx, Composed)> {
+    with_scenario!(scenario, T => on_shuttle::<T> as fn(&Ctx, Composed))
 }

@@ -3,10 +3,14 @@
 //! A model checker writes a story from it; real threads take it as it comes.
 
 use crate::violation::Rule;
+use vgic_core::designs::Composed;
 use vgic_core::{Event, Platform};
 
 /// One execution of a scenario, as the scenario sees it. Clones are the same execution.
 pub trait Stage<P: Platform>: Clone + Send + Sync + 'static {
+    /// The design that it is in.
+    fn design(&self) -> Composed;
+
     /// Says what the calling thread sets out to do.
     fn note(&self, ctx: &P::Ctx, what: impl FnOnce() -> String);
 

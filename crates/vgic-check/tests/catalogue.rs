@@ -2,13 +2,7 @@
 
 mod common;
 
-use vgic_check::platform::stage::ShuttleStage;
-use vgic_check::scenarios::two_its_one_lpi::TwoItsOneLpi;
-use vgic_check::{Ctx, Options, Report, Rule, Scenario, Search, Shuttle};
-use vgic_core::cache::eager_lru::EagerLru;
-use vgic_core::designs::series::Patch10;
-use vgic_core::designs::{Found, Spec};
-use vgic_core::{Design, Platform};
+use vgic_check::{Options, Report, Rule, Search};
 
 /// With one preemption, to the end or until something is found.
 fn searched(scenario: &str, design: &str) -> Report {
@@ -141,22 +135,10 @@ fn none_comes_back_from_zero() {
         passes(scenario, &["patch-08"]);
     }
     let options = Options { search: Search::Bounded { preemptions: 1 }, ..Options::default() };
-    let report = common::searched_function("two_its_one_lpi", "08 and 10", unlooked, &options);
+    let unlooked = "patch-10+add-race=get+cache-hit=get";
+    let report = common::searched("two_its_one_lpi", unlooked, &options);
     let story = report.story().expect("it comes back");
     assert_eq!((story.rule, story.what.as_str()), (Rule::Warning, "reference taken at zero (its1)"));
-}
-
-/// Patch 10 without patch 09.
-struct Unlooked;
-
-impl Design for Unlooked {
-    const NAME: &'static str = "08 and 10";
-    const SPEC: Spec = Spec { add_race: Found::Get, cache_hit: Found::Get, ..Patch10::SPEC };
-    type Cache<P: Platform> = EagerLru<P>;
-}
-
-fn unlooked(ctx: &Ctx) {
-    TwoItsOneLpi::run::<Shuttle, ShuttleStage, Unlooked>(ctx, ShuttleStage::default());
 }
 
 #[test]

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use vgic_check::guest::Guest;
 use vgic_check::platform::stage::ShuttleStage;
 use vgic_check::{Ctx, Options, Rule, Shuttle};
-use vgic_core::designs::series::D7_1_8;
+use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Command, Event, Msi, Platform};
 
-type Vm = Guest<Shuttle, ShuttleStage, D7_1_8>;
+type Vm = Guest<Shuttle, ShuttleStage>;
+
+fn stage() -> ShuttleStage {
+    ShuttleStage::new(Composed::named("v7.1.8"))
+}
 
 fn broken(function: fn(&Ctx)) -> (Rule, String) {
     let report = searched_function("test", "v7.1.8", function, &Options::default());
@@ -29,7 +33,7 @@ fn passes(function: fn(&Ctx)) {
 
 /// Event 0 is LPI 8192 on vCPU 0.
 fn mapped(ctx: &Ctx) -> Arc<Vm> {
-    let guest = Vm::new(ctx, ShuttleStage::default(), 2, 1);
+    let guest = Vm::new(ctx, stage(), 2, 1);
     guest.map(ctx, 0, 0, 0);
     guest
 }
@@ -123,7 +127,7 @@ fn what_overlaps_is_not_judged() {
 #[test]
 fn what_is_cleared_meanwhile_is_not_missed() {
     passes(|ctx| {
-        let guest = Vm::new(ctx, ShuttleStage::default(), 2, 1);
+        let guest = Vm::new(ctx, stage(), 2, 1);
         guest.spawn(ctx, "guest", |guest, ctx| {
             let _ = guest.mapti(ctx, 0, 0, 0);
             let _ = guest.send(ctx, 0);

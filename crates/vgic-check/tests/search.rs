@@ -5,6 +5,11 @@ mod common;
 use common::searched as search_for;
 use std::time::Duration;
 use vgic_check::{End, Failed, Options, Report, Rule, Search, check};
+use vgic_core::designs::Composed;
+
+fn v7_1_8() -> Composed {
+    Composed::named("v7.1.8")
+}
 
 fn searched(design: &str, search: Search) -> Report {
     let options = Options { search, executions: 100_000, ..Options::default() };
@@ -67,21 +72,19 @@ fn stories_fit_the_page() {
 #[test]
 fn limits_are_kept_and_told() {
     let options = Options { executions: 5, ..Options::default() };
-    let report = check("send_vs_discard", "v7.1.8", &options, &|| false).expect("both exist");
+    let report = check("send_vs_discard", v7_1_8(), &options, &|| false).expect("both exist");
     assert_eq!((report.executions, report.end), (5, End::Executions));
-    let report = check("send_vs_discard", "v7.1.8", &Options::default(), &|| true).expect("both exist");
+    let report = check("send_vs_discard", v7_1_8(), &Options::default(), &|| true).expect("both exist");
     assert_eq!((report.executions, report.end), (0, End::Stopped));
     let options = Options { time: Some(Duration::ZERO), ..Options::default() };
-    let report = check("send_vs_discard", "v7.1.8", &options, &|| false).expect("both exist");
+    let report = check("send_vs_discard", v7_1_8(), &options, &|| false).expect("both exist");
     assert_eq!((report.end, report.exhausted), (End::Time, None));
 }
 
 #[test]
 fn what_does_not_exist_is_said() {
     let options = Options::default();
-    let failed = |scenario, design| check(scenario, design, &options, &|| false).err();
-    assert_eq!(failed("nothing", "v6.7"), Some(Failed::Unknown));
-    assert_eq!(failed("mix", "v0"), Some(Failed::Unknown));
+    assert_eq!(check("nothing", v7_1_8(), &options, &|| false).err(), Some(Failed::Unknown));
     let options = Options { search: Search::Replay("nonsense".to_owned()), ..Options::default() };
-    assert_eq!(check("mix", "v6.7", &options, &|| false).err(), Some(Failed::Schedule));
+    assert_eq!(check("mix", v7_1_8(), &options, &|| false).err(), Some(Failed::Schedule));
 }

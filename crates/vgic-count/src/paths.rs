@@ -8,10 +8,11 @@ use crate::ctx::CountCtx;
 use crate::step::Step;
 use crate::tables::Tables;
 use crate::{Count, rcu};
+use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
 use vgic_core::vcpu::run::Running;
-use vgic_core::{Command, Design, Msi, Obj, Vm, with_design};
+use vgic_core::{Command, Msi, Obj, Vm};
 
 const ITS_BASE: u64 = 0x0808_0000;
 const DEVICE: u32 = 1;
@@ -19,47 +20,42 @@ const COLLECTION: u32 = 0;
 /// The event that is sent; others have higher numbers.
 const EVENT: u32 = 0;
 
-/// The steps of one injection that finds its translation in the cache and queues its LPI; `None` if there is no such
-/// design.
-pub fn hit_path(design: &str) -> Option<Vec<Step>> {
-    with_design!(design, D => {
-        let rig = Rig::<D>::new(0);
-        rig.ctx.record(|| rig.send())
-    })
+/// The steps of one injection that finds its translation in the cache and queues its LPI.
+pub fn hit_path(design: Composed) -> Vec<Step> {
+    let rig = Rig::new(design, 0);
+    rig.ctx.record(|| rig.send())
 }
 
-/// What one injection that finds its translation in the cache costs; `None` if there is no such design.
+/// What one injection that finds its translation in the cache costs.
 ///
 /// With `deliver`, all of one interrupt: sent, taken and ended by the guest, retired at the exit. Without it, a send
 /// of an LPI that is queued already. `mapped` other LPIs are mapped, before the one that is sent.
-pub fn counts(design: &str, deliver: bool, mapped: u32) -> Option<Counts> {
-    with_design!(design, D => {
-        let rig = Rig::<D>::new(mapped);
-        let steps = if deliver {
-            let mut running = rig.vm.run_vcpu(&rig.ctx, 0);
-            rig.ctx.record(|| {
-                rig.send();
-                take_one(&mut running);
-            })
-        } else {
+pub fn counts(design: Composed, deliver: bool, mapped: u32) -> Counts {
+    let rig = Rig::new(design, mapped);
+    let steps = if deliver {
+        let mut running = rig.vm.run_vcpu(&rig.ctx, 0);
+        rig.ctx.record(|| {
             rig.send();
-            rig.ctx.record(|| rig.send())
-        };
-        Counts::of(&steps)
-    })
+            take_one(&mut running);
+        })
+    } else {
+        rig.send();
+        rig.ctx.record(|| rig.send())
+    };
+    Counts::of(&steps)
 }
 
 /// The VM.
-struct Rig<D: Design> {
+struct Rig {
     ctx: CountCtx,
-    vm: Vm<Count, D>,
+    vm: Vm<Count, Composed>,
     its: Obj<Its<Count>>,
 }
 
-impl<D: Design> Rig<D> {
-    fn new(mapped: u32) -> Self {
+impl Rig {
+    fn new(design: Composed, mapped: u32) -> Self {
         let ctx = CountCtx::new();
-        let vm = Vm::new(&ctx, 1, 4, Box::new(Tables::new())).expect("memory for a VM");
+        let vm = Vm::new(design, &ctx, 1, 4, Box::new(Tables::new())).expect("memory for a VM");
         let its = vm.add_its(&ctx, ITS_BASE).expect("memory for an ITS");
         let rig = Rig { ctx, vm, its };
         rig.map(mapped);
@@ -92,7 +88,7 @@ impl<D: Design> Rig<D> {
     }
 }
 
-impl<D: Design> Drop for Rig<D> {
+impl Drop for Rig {
     fn drop(&mut self) {
         self.vm.destroy(&self.ctx);
         rcu::barrier(&self.ctx);
@@ -100,7 +96,7 @@ impl<D: Design> Drop for Rig<D> {
 }
 
 /// The guest takes one interrupt.
-fn take_one<D: Design>(running: &mut Running<'_, Count, D>) {
+fn take_one(running: &mut Running<'_, Count, Composed>) {
     running.enter_always();
     let intid = running.acknowledge().expect("an LPI is pending");
     running.eoi(intid);

@@ -1,7 +1,8 @@
 //! Guests at the edges of what the tables allow.
 
+use vgic_core::designs::Composed;
 use vgic_core::tables::{Fault, GuestTables};
-use vgic_core::{Command, ItsError, Platform, Vm, with_design};
+use vgic_core::{Command, ItsError, Platform, Vm};
 use vgic_count::{Count, CountCtx, Tables};
 
 /// Tables whose device table has room for any DeviceID.
@@ -27,14 +28,15 @@ impl GuestTables for Wide {
 fn a_device_id_of_more_than_16_bits_is_rejected() {
     for name in vgic_core::designs::series::NAMES {
         let ctx = CountCtx::new();
-        with_design!(*name, D => {
-            let vm = Vm::<Count, D>::new(&ctx, 1, 4, Box::new(Wide(Tables::new()))).expect("memory");
+        {
+            let vm =
+                Vm::<Count, _>::new(Composed::named(name), &ctx, 1, 4, Box::new(Wide(Tables::new()))).expect("memory");
             let its = vm.add_its(&ctx, 0x0808_0000).expect("memory");
             let mapd = |device_id| Command::Mapd { device_id, event_bits: 4, itt_addr: 0, valid: true };
             assert_eq!(vm.command(&ctx, &its, mapd(0xffff)), Ok(()), "{name}");
             assert_eq!(vm.command(&ctx, &its, mapd(0x1_0000)), Err(ItsError::MapdDeviceOor.into()), "{name}");
             vm.destroy(&ctx);
             Count::rcu_barrier(&ctx);
-        });
+        }
     }
 }

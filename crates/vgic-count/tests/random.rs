@@ -3,9 +3,10 @@
 mod common;
 
 use common::{DEVICE, Guest};
+use vgic_core::designs::Composed;
 use vgic_core::designs::series::NAMES;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Command, Design, with_design};
+use vgic_core::{Command, Design};
 use vgic_count::{CountCtx, Grace, Tables};
 
 /// xorshift64*.
@@ -21,7 +22,7 @@ impl Random {
 }
 
 /// One step; true if it may leave LPIs pending that are on no vCPU's list.
-fn step<D: Design>(guest: &Guest<'_, D>, random: &mut Random) -> bool {
+fn step(guest: &Guest<'_>, random: &mut Random) -> bool {
     let (ctx, vm, device_id) = (guest.ctx, &guest.vm, DEVICE);
     let (its, vcpu) = (random.below(2) as usize, random.below(2));
     let (event_id, collection_id) = (random.below(6), random.below(3));
@@ -59,7 +60,7 @@ fn step<D: Design>(guest: &Guest<'_, D>, random: &mut Random) -> bool {
 }
 
 /// Each reference is held by an ITE, a cache entry or an `ap_list`; each event is somewhere.
-fn check<D: Design>(guest: &Guest<'_, D>, may_be_stuck: bool) {
+fn check(guest: &Guest<'_>, may_be_stuck: bool) {
     let (ctx, vm) = (guest.ctx, &guest.vm);
     let lpis = vm.lpis(ctx);
     let mut holders = vm.cached_translations(ctx);
@@ -67,15 +68,15 @@ fn check<D: Design>(guest: &Guest<'_, D>, may_be_stuck: bool) {
         let (devices, _) = its.snapshot(ctx);
         holders += devices.iter().map(|device| device.events.len()).sum::<usize>();
     }
-    holders += lpis.iter().filter(|lpi| lpi.queued_on.is_some()).count();
+    holders += lpis.iter().filter(|lpi| lpi.view.queued_on.is_some()).count();
     let references: u32 = lpis.iter().map(|lpi| lpi.references).sum();
-    assert_eq!(references as usize, holders, "{}: {lpis:?}", D::NAME);
+    assert_eq!(references as usize, holders, "{}: {lpis:?}", vm.design().name());
     guest.assert_balanced(vm.pending_count(ctx));
-    assert_eq!(ctx.held(), Vec::<String>::new(), "{}", D::NAME);
+    assert_eq!(ctx.held(), Vec::<String>::new(), "{}", vm.design().name());
     for lpi in &lpis {
-        let deliverable = lpi.pending && lpi.enabled && lpi.target_vcpu.is_some();
-        let queued = lpi.queued_on.is_some() || !vm.distributor_enabled(ctx) || may_be_stuck;
-        assert!(!deliverable || queued, "{}: {lpi:?}", D::NAME);
+        let deliverable = lpi.view.pending && lpi.view.enabled && lpi.view.target_vcpu.is_some();
+        let queued = lpi.view.queued_on.is_some() || !vm.distributor_enabled(ctx) || may_be_stuck;
+        assert!(!deliverable || queued, "{}: {lpi:?}", vm.design().name());
     }
 }
 
@@ -84,8 +85,8 @@ fn random_guests() {
     for name in NAMES {
         for seed in 1..=60 {
             let ctx = CountCtx::with_grace(if seed % 2 == 0 { Grace::Early } else { Grace::Late });
-            with_design!(*name, D => {
-                let guest = Guest::<D>::new(&ctx, 2, Tables::new()).expect("memory");
+            {
+                let guest = Guest::new(Composed::named(name), &ctx, 2, Tables::new()).expect("memory");
                 guest.boot();
                 let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
                 let mut may_be_stuck = false;
@@ -94,7 +95,7 @@ fn random_guests() {
                     check(&guest, may_be_stuck);
                 }
                 guest.destroy();
-            });
+            }
             assert_eq!(ctx.live_objects(), Vec::<String>::new(), "{name}, seed {seed}");
             assert_eq!(ctx.warnings(), Vec::<&str>::new(), "{name}, seed {seed}");
         }

@@ -457,12 +457,12 @@ impl Vm {
 fn lpi_dict<'py>(py: Python<'py>, state: &LpiState) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("intid", state.intid)?;
-    dict.set_item("target_vcpu", state.target_vcpu)?;
-    dict.set_item("pending", state.pending)?;
-    dict.set_item("active", state.active)?;
-    dict.set_item("enabled", state.enabled)?;
-    dict.set_item("priority", state.priority)?;
-    dict.set_item("queued_on", state.queued_on)?;
+    dict.set_item("target_vcpu", state.view.target_vcpu)?;
+    dict.set_item("pending", state.view.pending)?;
+    dict.set_item("active", state.view.active)?;
+    dict.set_item("enabled", state.view.enabled)?;
+    dict.set_item("priority", state.view.priority)?;
+    dict.set_item("queued_on", state.view.queued_on)?;
     dict.set_item("references", state.references)?;
     Ok(dict)
 }

@@ -9,6 +9,7 @@ use crate::violation::Violation;
 use core::cell::{Cell, RefCell};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What one execution came to.
 pub(crate) struct Ended {
@@ -55,6 +56,9 @@ pub(crate) struct Batch {
 /// Stack of a thread: the engine is shallow, but a story is told from it.
 const STACK: usize = 128 << 10;
 
+/// One execution.
+pub(crate) type Function = Arc<dyn Fn(&Ctx) + Send + Sync>;
+
 /// What a batch came to.
 pub(crate) struct Ran {
     /// The last execution: the one that has found something, if any has.
@@ -65,7 +69,7 @@ pub(crate) struct Ran {
 }
 
 /// Runs executions until the strategy has no more, the batch is full, or one has found something.
-pub(crate) fn run(batch: &Batch, scenario: fn(&Ctx)) -> Ran {
+pub(crate) fn run(batch: &Batch, scenario: &Function) -> Ran {
     crate::quiet::install();
     let mut config = shuttle::Config::new();
     config.stack_size = STACK;
@@ -78,7 +82,9 @@ pub(crate) fn run(batch: &Batch, scenario: fn(&Ctx)) -> Ran {
         batch: Batch { strategy: Rc::clone(&batch.strategy), knowledge: Rc::clone(&batch.knowledge), ..*batch },
         shared: Rc::clone(&shared),
     };
+    let scenario = Arc::clone(scenario);
     shuttle::Runner::new(director, config).run(move || {
+        let scenario = Arc::clone(&scenario);
         let ctx = Ctx { world: World::current(), id: MAIN };
         let first = move |ctx: &Ctx| {
             scenario(ctx);

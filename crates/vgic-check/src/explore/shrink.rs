@@ -1,14 +1,13 @@
 //! Shrinking: the same violation with fewer choices.
 
-use super::run::{Batch, Ended, run};
+use super::run::{Batch, Ended, Function, run};
 use super::strategy::Replay;
-use crate::platform::ctx::Ctx;
 use crate::violation::Violation;
 use core::cell::RefCell;
 use std::rc::Rc;
 
 /// Plays choices again, otherwise as in a batch.
-pub(crate) fn replay(choices: &[(u32, u8)], like: &Batch, logged: bool, scenario: fn(&Ctx)) -> Option<Ended> {
+pub(crate) fn replay(choices: &[(u32, u8)], like: &Batch, logged: bool, scenario: &Function) -> Option<Ended> {
     let strategy: Rc<RefCell<Replay>> = Rc::new(RefCell::new(Replay::new(choices.to_vec())));
     let batch = Batch { strategy, knowledge: Rc::clone(&like.knowledge), logged, executions: 1, ..*like };
     run(&batch, scenario).last

@@ -6,10 +6,9 @@ use crate::violation::Rule;
 use vgic_core::audit::{Audit, LpiAudit};
 use vgic_core::bus::ITS_SIZE;
 use vgic_core::cache::{ENTRIES_PER_VCPU, Key};
-use vgic_core::designs::Drain;
-use vgic_core::{Design, Event, Platform};
+use vgic_core::{Event, Platform};
 
-impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
+impl<P: Platform, S: Stage<P>> Guest<P, S> {
     /// Looks at every LPI from inside: lists, index, caches and reference counts agree.
     #[inline(never)]
     pub(super) fn audit(&self, ctx: &P::Ctx) {
@@ -28,7 +27,7 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
         }
         // The caches before 6.10 are of limited size.
         let limit = self.vm.vcpus.len() * ENTRIES_PER_VCPU as usize;
-        if D::SPEC.drain == Drain::Locked && audit.cached.len() > limit {
+        if !self.vm.spec().has_cache_per_its() && audit.cached.len() > limit {
             let what = format!("{} translations are cached, where {limit} is the limit", audit.cached.len());
             self.stage.broken(ctx, Rule::Cache, what);
         }
@@ -69,9 +68,9 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
     pub(super) fn check(&self, ctx: &P::Ctx) {
         let wrong = |what: String, intid| self.stage.broken_lpi(ctx, Rule::Accounts, what, intid);
         for lpi in self.vm.lpis(ctx) {
-            let target = lpi.target_vcpu.and_then(|vcpu| self.vm.vcpus.get(vcpu as usize));
-            let deliverable = lpi.enabled && target.is_some_and(|vcpu| vcpu.lpis_enabled(ctx));
-            if lpi.pending && deliverable && self.vm.distributor_enabled(ctx) {
+            let target = lpi.view.target_vcpu.and_then(|vcpu| self.vm.vcpus.get(vcpu as usize));
+            let deliverable = lpi.view.enabled && target.is_some_and(|vcpu| vcpu.lpis_enabled(ctx));
+            if lpi.view.pending && deliverable && self.vm.distributor_enabled(ctx) {
                 wrong(format!("LPI {} is pending and deliverable, but was not delivered", lpi.intid), lpi.intid);
             }
         }
@@ -96,8 +95,8 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
 fn wrong_with(lpi: &LpiAudit) -> Option<(Rule, String)> {
     let LpiAudit { intid, references, mappings, cached, .. } = *lpi;
     let queued = lpi.queues.len() as u32;
-    if lpi.queues.len() > 1 || lpi.queues.first().copied() != lpi.queued_on {
-        let says = lpi.queued_on.map_or("no ap_list".to_owned(), |vcpu| format!("the ap_list of vCPU {vcpu}"));
+    if lpi.queues.len() > 1 || lpi.queues.first().copied() != lpi.view.queued_on {
+        let says = lpi.view.queued_on.map_or("no ap_list".to_owned(), |vcpu| format!("the ap_list of vCPU {vcpu}"));
         let is = match &lpi.queues[..] {
             [] => "on none".to_owned(),
             queues => queues.iter().map(|vcpu| format!("on that of vCPU {vcpu}")).collect::<Vec<_>>().join(" and "),

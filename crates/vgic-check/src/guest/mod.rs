@@ -17,10 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tables::Tables;
 use vgic_core::bus::ITS_SIZE;
+use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
 use vgic_core::vcpu::run::Running;
-use vgic_core::{Command, CommandError, Design, Event, Msi, Obj, Platform, SendError, Vm};
+use vgic_core::{Command, CommandError, Event, Msi, Obj, Platform, SendError, Vm};
 
 pub use tables::DISABLED;
 
@@ -34,9 +35,9 @@ const EVENT_BITS: u32 = 5;
 const EVENTS: u32 = 1 << EVENT_BITS;
 
 /// A VM with its threads.
-pub struct Guest<P: Platform, S, D: Design> {
+pub struct Guest<P: Platform, S> {
     /// The VM.
-    pub vm: Vm<P, D>,
+    pub vm: Vm<P, Composed>,
     /// Its ITSes.
     pub its: Vec<Obj<Its<P>>>,
     /// Where it all happens.
@@ -46,12 +47,12 @@ pub struct Guest<P: Platform, S, D: Design> {
     overlooks: AtomicBool,
 }
 
-impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
+impl<P: Platform, S: Stage<P>> Guest<P, S> {
     /// A VM with so many vCPUs and ITSes.
     #[inline(never)]
     pub fn new(ctx: &P::Ctx, stage: S, vcpus: u32, its_count: u64) -> Arc<Self> {
         let tables = Tables::default();
-        let vm = Vm::new(ctx, vcpus, 2, Box::new(tables.clone())).expect("memory");
+        let vm = Vm::new(stage.design(), ctx, vcpus, 2, Box::new(tables.clone())).expect("memory");
         let its: Vec<_> = (0..its_count).map(|n| vm.add_its(ctx, ITS_BASE + n * ITS_SIZE).expect("memory")).collect();
         for vcpu in &vm.vcpus {
             vm.set_lpis_enabled(ctx, vcpu, true, false).expect("readable tables");
@@ -301,7 +302,7 @@ impl<P: Platform, S: Stage<P>, D: Design> Guest<P, S, D> {
     }
 
     /// Takes all LPIs that a vCPU in the guest sees; how many.
-    pub fn take(&self, ctx: &P::Ctx, running: &mut Running<'_, P, D>) -> u32 {
+    pub fn take(&self, ctx: &P::Ctx, running: &mut Running<'_, P, Composed>) -> u32 {
         let mut taken = 0;
         while let Some(intid) = running.acknowledge() {
             let loaded = self.stage.events(ctx, Event::PendingLoaded);

@@ -6,15 +6,28 @@ use super::{Shuttle, Thread, rcu};
 use crate::stage::Stage;
 use crate::violation::Rule;
 use std::sync::{Arc, Mutex, PoisonError};
+use vgic_core::designs::Composed;
 use vgic_core::{Event, Platform};
 
 /// One execution on [`Shuttle`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ShuttleStage {
+    design: Composed,
     threads: Arc<Mutex<Vec<Thread>>>,
 }
 
+impl ShuttleStage {
+    /// An execution in a design.
+    pub fn new(design: Composed) -> Self {
+        ShuttleStage { design, threads: Arc::default() }
+    }
+}
+
 impl Stage<Shuttle> for ShuttleStage {
+    fn design(&self) -> Composed {
+        self.design
+    }
+
     fn note(&self, ctx: &Ctx, what: impl FnOnce() -> String) {
         let what = what();
         ctx.log(|| Did::Note(what.clone()));

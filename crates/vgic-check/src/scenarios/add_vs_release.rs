@@ -5,8 +5,8 @@ use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use std::sync::Arc;
+use vgic_core::Platform;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct AddVsRelease;
@@ -18,8 +18,8 @@ impl Scenario for AddVsRelease {
     const BOUND: &'static str =
         "1 vCPU, 1 unmapped LPI that is queued, and a neighbour; 1 run, 1 MAPTI of the same INTID";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         map_beside_release(ctx, guest);
@@ -27,7 +27,7 @@ impl Scenario for AddVsRelease {
 }
 
 /// Event 0's LPI is unmapped and loses its last reference, while event 2 is mapped to its INTID; then event 2 must work.
-pub(super) fn map_beside_release<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, guest: Arc<Guest<P, S, D>>) {
+pub(super) fn map_beside_release<P: Platform, S: Stage<P>>(ctx: &P::Ctx, guest: Arc<Guest<P, S>>) {
     // Unmapped while it is queued: the ap_list has the last reference.
     let _ = guest.send(ctx, 0);
     let _ = guest.discard(ctx, 0);

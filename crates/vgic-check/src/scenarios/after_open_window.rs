@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct AfterOpenWindow;
@@ -15,8 +15,8 @@ impl Scenario for AfterOpenWindow {
         "an MSI that misses, while the ITS and LPIs are turned off; then everything is mapped anew and used";
     const BOUND: &'static str = "1 vCPU, 1 event, 1 MSI, 2 writes; then DISCARD, MAPTI, MSIs and runs";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.overlook_the_open_window();
         guest.map(ctx, 0, 0, 0);
         guest.spawn(ctx, "sender", |guest, ctx| {

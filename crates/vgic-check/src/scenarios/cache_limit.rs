@@ -3,8 +3,8 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
+use vgic_core::Platform;
 use vgic_core::cache::ENTRIES_PER_VCPU;
-use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct CacheLimit;
@@ -17,8 +17,8 @@ impl Scenario for CacheLimit {
     const ABOUT: &'static str = "one MSI to each of more events than the cache has place for";
     const BOUND: &'static str = "1 vCPU, a cache of 16, 17 events; no interleavings";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         for event in 0..MANY {
             guest.map(ctx, event, event, 0);
         }

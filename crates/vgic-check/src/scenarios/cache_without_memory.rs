@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct CacheWithoutMemory;
@@ -18,8 +18,8 @@ impl Scenario for CacheWithoutMemory {
     const BOUND: &'static str =
         "1 vCPU, 1 event; 5 times an MSI, a run and a MOVI, which empties the cache; no interleavings";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 20, 0, 0);
         for failing in 0..ALLOCATIONS {
             guest.stage.note(ctx, || format!("allocation {failing} from now on fails"));

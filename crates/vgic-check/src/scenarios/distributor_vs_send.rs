@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct DistributorVsSend;
@@ -15,8 +15,8 @@ impl Scenario for DistributorVsSend {
         "GICD_CTLR is turned off and on, while an MSI is sent and its vCPU runs: it must arrive";
     const BOUND: &'static str = "1 vCPU, 1 cached event, 1 MSI, 2 writes to GICD_CTLR, 1 run";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.warm(ctx, &[0]);
         guest.spawn(ctx, "sender", |guest, ctx| {

@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct FlushVsDiscard;
@@ -13,8 +13,8 @@ impl Scenario for FlushVsDiscard {
     const ABOUT: &'static str = "a vCPU flushes, takes and folds an LPI, against DISCARD of its event";
     const BOUND: &'static str = "1 vCPU, 2 events (one pending), 1 run, 1 DISCARD";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         let _ = guest.send(ctx, 0);

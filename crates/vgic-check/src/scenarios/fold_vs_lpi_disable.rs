@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct FoldVsLpiDisable;
@@ -14,8 +14,8 @@ impl Scenario for FoldVsLpiDisable {
     const ABOUT: &'static str = "vCPU 0 folds an LPI that it did not take, while its LPIs are turned off; then MOVI";
     const BOUND: &'static str = "2 vCPUs, 1 pending LPI; 1 entry and exit, 1 write to GICR_CTLR, then 1 MOVI";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         guest.spawn(ctx, "vcpu0", |guest, ctx| guest.pass(ctx, 0));

@@ -3,8 +3,8 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
+use vgic_core::Platform;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct GetVsFinalPut;
@@ -15,8 +15,8 @@ impl Scenario for GetVsFinalPut {
         "GICR_INVLPIR looks an LPI up by its INTID, against DISCARD, which drops its last reference";
     const BOUND: &'static str = "1 vCPU, 2 events, 1 look-up, 1 DISCARD";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "redist", |guest, ctx| {

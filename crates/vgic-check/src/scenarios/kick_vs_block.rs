@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct KickVsBlock;
@@ -13,8 +13,8 @@ impl Scenario for KickVsBlock {
     const ABOUT: &'static str = "a vCPU that blocks, against an MSI to it: no wake-up may be lost";
     const BOUND: &'static str = "1 vCPU, 1 cached event, 1 MSI, 1 sleep";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.warm(ctx, &[0]);
         guest.spawn(ctx, "vcpu0", |guest, ctx| {

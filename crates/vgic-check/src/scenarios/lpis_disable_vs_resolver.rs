@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct LpisDisableVsResolver;
@@ -14,8 +14,8 @@ impl Scenario for LpisDisableVsResolver {
     const ABOUT: &'static str = "an MSI that misses, while LPIs are turned off: nothing may stay cached";
     const BOUND: &'static str = "1 vCPU, 1 event that is not cached, 1 MSI, 1 write to GICR_CTLR, then 1 MSI";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.spawn(ctx, "sender", |guest, ctx| {
             let _ = guest.send(ctx, 0);

@@ -4,8 +4,8 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
+use vgic_core::Platform;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct LpisEnableVsMapti;
@@ -16,8 +16,8 @@ impl Scenario for LpisEnableVsMapti {
         "LPIs are turned on, while an LPI that is pending in the table is mapped: it must arrive";
     const BOUND: &'static str = "1 vCPU whose LPIs are off, 1 bit in its table, 1 write to GICR_CTLR, 1 MAPTI";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.set_lpis(ctx, 0, false);
         let _ = guest.vm.tables.set_pending_byte(0, FIRST_LPI / 8, 1);
         guest.spawn(ctx, "vcpu0", |guest, ctx| guest.set_lpis(ctx, 0, true));

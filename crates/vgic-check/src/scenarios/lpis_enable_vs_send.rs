@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct LpisEnableVsSend;
@@ -14,8 +14,8 @@ impl Scenario for LpisEnableVsSend {
     const ABOUT: &'static str = "LPIs are turned on, while an MSI is sent until it is taken: it must arrive";
     const BOUND: &'static str = "1 vCPU whose LPIs are off, 1 event, 1 write to GICR_CTLR, 1 MSI that is taken";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.set_lpis(ctx, 0, false);
         guest.spawn(ctx, "guest", |guest, ctx| guest.set_lpis(ctx, 0, true));

@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct MapWithoutMemory;
@@ -17,8 +17,8 @@ impl Scenario for MapWithoutMemory {
         "MAPTI where one allocation fails, each in its turn: nothing is lost, no lock stays held";
     const BOUND: &'static str = "1 vCPU, 1 LPI; up to 12 MAPTIs, then DISCARD, MAPTI and an MSI; no interleavings";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         for failing in 0..ALLOCATIONS {
             guest.stage.note(ctx, || format!("allocation {failing} from now on fails"));
             guest.stage.fail_allocation(ctx, failing);

@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct MaptiWithoutMemory;
@@ -16,8 +16,8 @@ impl Scenario for MaptiWithoutMemory {
     const BOUND: &'static str =
         "1 vCPU, 1 unmapped LPI that is queued; 1 run, 2 MAPTI, 1 allocation that fails (which: the seed)";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 2);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 2);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         let _ = guest.discard(ctx, 0);

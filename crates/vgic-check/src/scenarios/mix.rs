@@ -9,7 +9,7 @@ use crate::guest::{Guest, mapd};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Command, Design, Platform};
+use vgic_core::{Command, Platform};
 
 /// See the module's text.
 pub struct Mix;
@@ -90,7 +90,7 @@ fn draw(rng: &mut Rng, kinds: &[Kind]) -> Operation {
 
 /// Executes an operation; what the guest does, as vCPU `vcpu`.
 #[inline(never)]
-fn execute<P: Platform, S: Stage<P>, D: Design>(guest: &Guest<P, S, D>, ctx: &P::Ctx, vcpu: u32, operation: Operation) {
+fn execute<P: Platform, S: Stage<P>>(guest: &Guest<P, S>, ctx: &P::Ctx, vcpu: u32, operation: Operation) {
     let of = |its: usize| its.min(guest.its.len() - 1);
     match operation {
         Operation::Send { its, event } => {
@@ -127,7 +127,7 @@ impl Scenario for Mix {
     const BOUND: &'static str =
         "3 vCPUs, 1 or 2 ITSes, 2 LPIs; up to 11 operations, then 2 or 3 threads with 1 to 3 each";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
         let mut rng = Rng::new(stage.seed(ctx));
         let mut number = 0;
         let mut some = |rng: &mut Rng, count: usize, kinds: &[Kind]| {
@@ -156,14 +156,14 @@ impl Scenario for Mix {
             })
             .collect();
 
-        let guest = Guest::<P, S, D>::new(ctx, stage.clone(), THREADS.len() as u32, its_count);
+        let guest = Guest::<P, S>::new(ctx, stage.clone(), THREADS.len() as u32, its_count);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 1);
         for operation in before {
             execute(&guest, ctx, 0, operation);
         }
         for (thread, program) in programs.into_iter().enumerate().filter(|(_, program)| !program.is_empty()) {
-            let run = move |guest: &Guest<P, S, D>, ctx: &P::Ctx| {
+            let run = move |guest: &Guest<P, S>, ctx: &P::Ctx| {
                 program.into_iter().for_each(|operation| execute(guest, ctx, thread as u32, operation));
             };
             match thread == interrupt {

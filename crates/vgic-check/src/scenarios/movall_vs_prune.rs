@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Command, Design, Platform};
+use vgic_core::{Command, Platform};
 
 /// See the module's text.
 pub struct MovallVsPrune;
@@ -13,8 +13,8 @@ impl Scenario for MovallVsPrune {
     const ABOUT: &'static str = "MOVALL of a pending LPI, while both vCPUs run";
     const BOUND: &'static str = "2 vCPUs, 1 pending LPI, 1 MOVALL, 1 run of each vCPU";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         guest.spawn(ctx, "guest", |guest, ctx| {

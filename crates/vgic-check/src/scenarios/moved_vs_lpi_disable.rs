@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Event, Platform};
+use vgic_core::{Event, Platform};
 
 /// See the module's text.
 pub struct MovedVsLpiDisable;
@@ -15,8 +15,8 @@ impl Scenario for MovedVsLpiDisable {
     const BOUND: &'static str =
         "2 vCPUs, 1 pending LPI that was moved; 1 entry and exit of vCPU 0, 1 write to GICR_CTLR";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         guest.spawn(ctx, "vcpu0", |guest, ctx| {

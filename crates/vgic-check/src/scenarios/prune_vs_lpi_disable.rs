@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct PruneVsLpiDisable;
@@ -14,8 +14,8 @@ impl Scenario for PruneVsLpiDisable {
         "vCPU 0 exits and migrates an LPI that is unmapped, while its LPIs are turned off (CVE-2026-72288)";
     const BOUND: &'static str = "2 vCPUs, 1 pending LPI that was moved, then unmapped; 1 run, 1 write to GICR_CTLR";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         let _ = guest.send(ctx, 0);

@@ -4,8 +4,8 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
+use vgic_core::Platform;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct RemapVsRun;
@@ -16,8 +16,8 @@ impl Scenario for RemapVsRun {
         "a queued LPI is unmapped and mapped again on vCPU 1, while vCPU 0 runs: vCPU 1 must get it";
     const BOUND: &'static str = "2 vCPUs, 1 queued LPI, 1 DISCARD, 1 MAPTI, 1 run of vCPU 0";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         let _ = guest.discard(ctx, 0);
@@ -28,7 +28,7 @@ impl Scenario for RemapVsRun {
             let _ = guest.mapti(ctx, 1, 0, 1);
         });
         guest.join(ctx);
-        let target = guest.vm.lpi(ctx, FIRST_LPI).and_then(|lpi| lpi.target_vcpu);
+        let target = guest.vm.lpi(ctx, FIRST_LPI).and_then(|lpi| lpi.view.target_vcpu);
         guest.stage.expect(ctx, target == Some(1), || format!("an LPI of vCPU 1 goes to {target:?}"));
         guest.finish(ctx);
     }

@@ -5,7 +5,7 @@ use super::add_vs_release::map_beside_release;
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct ReserveVsRelease;
@@ -16,8 +16,8 @@ impl Scenario for ReserveVsRelease {
         "a vCPU drops the last reference of the only LPI, while its INTID is mapped again (c32d26f0da86)";
     const BOUND: &'static str = "1 vCPU, 1 unmapped LPI that is queued; 1 run, 1 MAPTI of the same INTID";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         map_beside_release(ctx, guest);
     }

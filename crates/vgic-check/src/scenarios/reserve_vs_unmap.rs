@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Command, Design, Platform};
+use vgic_core::{Command, Platform};
 
 /// See the module's text.
 pub struct ReserveVsUnmap;
@@ -15,8 +15,8 @@ impl Scenario for ReserveVsUnmap {
         "MAPTI at one ITS, against MAPTI and DISCARD of the same INTID at another (c32d26f0da86, 66768669f27d)";
     const BOUND: &'static str = "1 vCPU, 2 ITSes, 1 LPI without neighbours; 2 MAPTIs, 1 DISCARD";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 2);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 2);
         guest.spawn(ctx, "its0", |guest, ctx| {
             let mapped = guest.mapti(ctx, 0, 0, 0);
             guest.stage.expect(ctx, mapped.is_ok(), || format!("MAPTI was answered with {mapped:?}"));

@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct SavePendingVsDiscard;
@@ -14,8 +14,8 @@ impl Scenario for SavePendingVsDiscard {
     const ABOUT: &'static str = "pending tables are saved, against DISCARD of an event";
     const BOUND: &'static str = "1 vCPU, 2 events, 1 save, 1 DISCARD";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "vmm", |guest, ctx| {

@@ -6,7 +6,7 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct SendAfterMovi;
@@ -18,8 +18,8 @@ impl Scenario for SendAfterMovi {
     const BOUND: &'static str =
         "2 vCPUs, 1 cached event, 1 MOVI, 1 MSI; vCPU 0 runs until it is kicked, vCPU 1 sleeps until it has an LPI";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         let done = Arc::new(AtomicBool::new(false));

@@ -4,7 +4,7 @@
 use crate::guest::{DISABLED, Guest};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct SendInInterrupt;
@@ -14,8 +14,8 @@ impl Scenario for SendInInterrupt {
     const ABOUT: &'static str = "a cached MSI in a host interrupt, against DISCARD of its event";
     const BOUND: &'static str = "1 vCPU, 2 events (one cached, its LPI disabled), 1 MSI in an interrupt, 2 DISCARDs";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         // Disabled, so that no ap_list keeps it alive.
         guest.map(ctx, 0, DISABLED, 0);
         guest.map(ctx, 1, 1, 0);

@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct SendVsDiscard;
@@ -13,8 +13,8 @@ impl Scenario for SendVsDiscard {
     const ABOUT: &'static str = "an MSI that hits the cache, against DISCARD of its event (CVE-2024-26598)";
     const BOUND: &'static str = "1 vCPU, 2 events (one cached), 1 MSI, 1 DISCARD";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         // A neighbour keeps the trees in shape.
         guest.map(ctx, 1, 1, 0);

@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Command, Design, Platform};
+use vgic_core::{Command, Platform};
 
 /// See the module's text.
 pub struct SendVsMapc;
@@ -15,8 +15,8 @@ impl Scenario for SendVsMapc {
         "MAPC of a collection to a vCPU whose LPIs are off, against an MSI: nothing may stay cached";
     const BOUND: &'static str = "2 vCPUs, LPIs of vCPU 1 off, 1 event that is not cached, 1 MAPC, 1 MSI, then 1 MSI";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         guest.set_lpis(ctx, 1, false);
         guest.spawn(ctx, "guest", |guest, ctx| {

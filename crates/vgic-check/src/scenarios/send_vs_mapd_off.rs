@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Command, Design, Platform};
+use vgic_core::{Command, Platform};
 
 /// See the module's text.
 pub struct SendVsMapdOff;
@@ -13,8 +13,8 @@ impl Scenario for SendVsMapdOff {
     const ABOUT: &'static str = "a cached MSI against MAPD V=0 of its device";
     const BOUND: &'static str = "1 vCPU, 2 events (one cached), 1 MSI, 1 MAPD";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.warm(ctx, &[0]);

@@ -4,7 +4,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct SendVsMovi;
@@ -14,8 +14,8 @@ impl Scenario for SendVsMovi {
     const ABOUT: &'static str = "a cached MSI against MOVI of its event, while its first vCPU runs";
     const BOUND: &'static str = "2 vCPUs, 1 cached event, 1 MSI, 1 MOVI, 1 run of vCPU 0";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         guest.warm(ctx, &[0]);
         guest.spawn(ctx, "sender", |guest, ctx| {

@@ -4,7 +4,7 @@ use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Command, Design, Platform};
+use vgic_core::{Command, Platform};
 
 /// See the module's text.
 pub struct TwoItsOneLpi;
@@ -14,8 +14,8 @@ impl Scenario for TwoItsOneLpi {
     const ABOUT: &'static str = "DISCARD at one ITS, against MAPTI of the same INTID at another";
     const BOUND: &'static str = "1 vCPU, 2 ITSes, 1 LPI and a neighbour; 1 DISCARD, 1 MAPTI";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 2);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 2);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "its0", |guest, ctx| {

@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct TwoSendersOneInsertion;
@@ -13,8 +13,8 @@ impl Scenario for TwoSendersOneInsertion {
     const ABOUT: &'static str = "two MSIs to one event that is not cached";
     const BOUND: &'static str = "1 vCPU, 1 event, 2 MSIs";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         for name in ["first", "second"] {
             guest.spawn(ctx, name, |guest, ctx| {

@@ -3,7 +3,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Design, Platform};
+use vgic_core::Platform;
 
 /// See the module's text.
 pub struct WalkVsDiscard;
@@ -13,8 +13,8 @@ impl Scenario for WalkVsDiscard {
     const ABOUT: &'static str = "GICR_INVALLR visits all LPIs, against DISCARD of one (85a71ee9a070)";
     const BOUND: &'static str = "1 vCPU, 2 events, 1 walk, 1 DISCARD";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 1, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 0);
         guest.spawn(ctx, "redist", |guest, ctx| {

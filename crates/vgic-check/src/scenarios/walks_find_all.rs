@@ -3,7 +3,7 @@
 use crate::guest::{DISABLED, Guest};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use vgic_core::{Command, Design, Platform};
+use vgic_core::{Command, Platform};
 
 /// See the module's text.
 pub struct WalksFindAll;
@@ -13,8 +13,8 @@ impl Scenario for WalksFindAll {
     const ABOUT: &'static str = "INVALL after a change of the table, MOVALL, and LPIs turned on with a pending bit";
     const BOUND: &'static str = "2 vCPUs, 3 LPIs, one of each; no interleavings";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
-        let guest = Guest::<P, S, D>::new(ctx, stage, 2, 1);
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
+        let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         let takes = |vcpu: u32, why: &str| {
             let taken = guest.run(ctx, vcpu);
             guest.stage.expect(ctx, taken == 1, || format!("vCPU {vcpu} takes {taken} LPIs, not 1, {why}"));

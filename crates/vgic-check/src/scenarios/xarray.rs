@@ -4,10 +4,10 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::violation::Rule;
 use std::sync::Arc;
+use vgic_core::Platform;
 use vgic_core::guard::Rcu;
 use vgic_core::platform::{Layout, PlainCell};
 use vgic_core::xarray::XArray;
-use vgic_core::{Design, Platform};
 
 /// See the module's text.
 pub struct Xarray;
@@ -69,7 +69,7 @@ impl Scenario for Xarray {
     const BOUND: &'static str =
         "nodes of 4 slots, 3 indices on 1 to 3 levels; 2 stores, 2 erases, 2 loads, 1 iteration";
 
-    fn run<P: Platform, S: Stage<P>, D: Design>(ctx: &P::Ctx, stage: S) {
+    fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
         let tree = P::embed("xarray", |l| XArray::new(l, "xa_lock", "xa_head", 10));
         let tree = Arc::new(Tree::<P, S> { tree, stage: stage.clone() });
         tree.store(ctx, STAYS);

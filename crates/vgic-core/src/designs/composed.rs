@@ -58,6 +58,15 @@ impl Composed {
         Ok(Composed { name: Box::leak(text.into()), spec: Box::leak(Box::new(spec)) })
     }
 
+    /// A shipped design; the name is one.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match spec(name) {
+            Some((name, spec)) => Composed { name, spec },
+            None => panic!("no design is called {name}"),
+        }
+    }
+
     /// A spec under a name.
     pub fn of(name: &'static str, spec: &'static Spec) -> Self {
         Composed { name, spec }

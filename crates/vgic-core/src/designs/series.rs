@@ -203,6 +203,9 @@ macro_rules! designs {
             };
         }
 
+        /// Every name, in the order of the history.
+        pub const NAMES: &[&str] = &[$($name),*];
+
         /// Every shipped design: its name and what it is, in the order of the history.
         pub static DESIGNS: &[(&str, &Spec)] = &[$(($name, &$spec)),*];
     };

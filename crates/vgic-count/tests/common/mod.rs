@@ -3,6 +3,7 @@
 //! Nothing in the script depends on the success of a step, so it also runs where memory or guest tables fail.
 #![allow(dead_code)]
 
+use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
 use vgic_core::{Command, CommandError, Design, Event, Msi, Obj, Platform, SendError, Vm};
@@ -10,17 +11,17 @@ use vgic_count::{Count, CountCtx, Tables};
 
 pub const DEVICE: u32 = 1;
 
-pub struct Guest<'a, D: Design> {
+pub struct Guest<'a> {
     pub ctx: &'a CountCtx,
-    pub vm: Vm<Count, D>,
+    pub vm: Vm<Count, Composed>,
     pub its: Vec<Obj<Its<Count>>>,
     pub tables: Tables,
 }
 
-impl<'a, D: Design> Guest<'a, D> {
+impl<'a> Guest<'a> {
     /// None where the VM itself finds no memory.
-    pub fn new(ctx: &'a CountCtx, vcpus: u32, tables: Tables) -> Option<Self> {
-        let vm = Vm::new(ctx, vcpus, 4, Box::new(tables.clone())).ok()?;
+    pub fn new(design: Composed, ctx: &'a CountCtx, vcpus: u32, tables: Tables) -> Option<Self> {
+        let vm = Vm::new(design, ctx, vcpus, 4, Box::new(tables.clone())).ok()?;
         let mut its = Vec::new();
         for base in [0x0808_0000, 0x0900_0000] {
             // Once more, as a caller would that was told that there is no memory.
@@ -275,7 +276,12 @@ impl<'a, D: Design> Guest<'a, D> {
         let events = |event| self.ctx.events(event);
         let came = events(Event::Sent) + events(Event::PendingLoaded);
         let went = events(Event::Delivered) + events(Event::Coalesced) + events(Event::Dropped);
-        assert_eq!(came, went + pending, "{}: sent and loaded against delivered, coalesced, dropped, pending", D::NAME);
+        assert_eq!(
+            came,
+            went + pending,
+            "{}: sent and loaded against delivered, coalesced, dropped, pending",
+            self.vm.design().name()
+        );
     }
 
     pub fn destroy(self) {

@@ -124,8 +124,8 @@ impl World {
         let LpiAudit { intid, references, mappings, cached, .. } = *lpi;
         let queues = &lpi.queues;
         let held = mappings + cached + queues.len() as u32;
-        self.must(queues.len() <= 1 && queues.first().copied() == lpi.queued_on, || {
-            format!("LPI {intid} is on the ap_lists of {queues:?}, and its vcpu says {:?}", lpi.queued_on)
+        self.must(queues.len() <= 1 && queues.first().copied() == lpi.view.queued_on, || {
+            format!("LPI {intid} is on the ap_lists of {queues:?}, and its vcpu says {:?}", lpi.view.queued_on)
         });
         self.must(references == held, || {
             format!(
@@ -135,13 +135,13 @@ impl World {
             )
         });
         self.must(held != 0, || format!("LPI {intid} is in the index, and nothing holds a reference"));
-        let deliverable = lpi.pending && lpi.enabled && !lpi.active && lpi.target_vcpu.is_some();
+        let deliverable = lpi.view.pending && lpi.view.enabled && !lpi.view.active && lpi.view.target_vcpu.is_some();
         let excused = self.distributor_was_off.load(Ordering::SeqCst);
         self.must(!self.is_stable(intid) || !deliverable || !queues.is_empty() || excused, || {
             format!("LPI {intid} is pending and enabled and on no ap_list")
         });
-        self.must(!self.is_stable(intid) || lpi.target_vcpu.is_some_and(|vcpu| vcpu < self.tame()), || {
-            format!("LPI {intid} goes to {:?}, where nobody has sent it", lpi.target_vcpu)
+        self.must(!self.is_stable(intid) || lpi.view.target_vcpu.is_some_and(|vcpu| vcpu < self.tame()), || {
+            format!("LPI {intid} goes to {:?}, where nobody has sent it", lpi.view.target_vcpu)
         });
         !lpi.indexed
     }
@@ -237,7 +237,7 @@ impl World {
         }
         self.must(self.host.save_pending_tables(ctx).is_ok(), || "the pending tables cannot be saved".to_owned());
         for &Stable { intid, .. } in &self.stable {
-            let target = self.host.lpi(ctx, intid).and_then(|lpi| lpi.target_vcpu);
+            let target = self.host.lpi(ctx, intid).and_then(|lpi| lpi.view.target_vcpu);
             let bit = target.and_then(|vcpu| tables.read_pending(vcpu, intid).ok());
             self.must(bit == Some(pending.contains(&intid)), || {
                 format!("LPI {intid}: its bit in the pending table of vCPU {target:?} is {bit:?}")
