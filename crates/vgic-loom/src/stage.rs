@@ -4,15 +4,28 @@ use crate::platform::{Ctx, Loom, Thread, rcu, world};
 use std::sync::{Arc, Mutex, PoisonError};
 use vgic_check::Rule;
 use vgic_check::stage::Stage;
+use vgic_core::designs::Composed;
 use vgic_core::{Event, Platform};
 
 /// One execution on [`Loom`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LoomStage {
+    design: Composed,
     threads: Arc<Mutex<Vec<Thread>>>,
 }
 
+impl LoomStage {
+    /// An execution in a design.
+    pub fn new(design: Composed) -> Self {
+        LoomStage { design, threads: Arc::default() }
+    }
+}
+
 impl Stage<Loom> for LoomStage {
+    fn design(&self) -> Composed {
+        self.design
+    }
+
     fn note(&self, ctx: &Ctx, what: impl FnOnce() -> String) {
         ctx.note(what());
     }

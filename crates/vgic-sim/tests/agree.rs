@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use vgic_core::designs::ROWS;
+use vgic_core::designs::{Composed, ROWS};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
-use vgic_core::{Command, Design, Msi, Obj, Platform, Vm, with_design};
+use vgic_core::{Command, Design, Msi, Obj, Platform, Vm};
 use vgic_count::Tables;
 use vgic_sim::report::Tally;
 use vgic_sim::{Machine, Sim, SimCtx, World};
@@ -14,8 +14,8 @@ use vgic_sim::{Machine, Sim, SimCtx, World};
 /// Reads, writes (read-modify-writes among them) and acquisitions, by name.
 type Counts = [BTreeMap<String, u64>; 3];
 
-fn rig<D: Design>(ctx: &SimCtx, mapped: u32) -> (Vm<Sim, D>, Obj<Its<Sim>>) {
-    let vm: Vm<Sim, D> = Vm::new(ctx, 1, 4, Box::new(Tables::new())).expect("memory");
+fn rig<D: Design>(design: D, ctx: &SimCtx, mapped: u32) -> (Vm<Sim, D>, Obj<Its<Sim>>) {
+    let vm: Vm<Sim, D> = Vm::new(design, ctx, 1, 4, Box::new(Tables::new())).expect("memory");
     let its = vm.add_its(ctx, 0x0808_0000).expect("memory");
     let command = |command| vm.command(ctx, &its, command).expect("a valid command");
     command(Command::Mapc { collection_id: 0, vcpu: 0, valid: true });
@@ -28,10 +28,10 @@ fn rig<D: Design>(ctx: &SimCtx, mapped: u32) -> (Vm<Sim, D>, Obj<Its<Sim>>) {
     (vm, its)
 }
 
-fn simulated<D: Design>(deliver: bool, mapped: u32) -> Counts {
+fn simulated<D: Design>(design: D, deliver: bool, mapped: u32) -> Counts {
     let world = World::new(Machine::flat(2), 1, BTreeSet::new(), 0);
     let set_up = SimCtx::set_up(&world);
-    let (vm, its) = rig::<D>(&set_up, mapped);
+    let (vm, its) = rig(design, &set_up, mapped);
     let vm = Rc::new(vm);
     let tallies: Rc<RefCell<Vec<Tally>>> = Rc::default();
     let (out, used) = (Rc::clone(&tallies), Rc::clone(&vm));
@@ -85,7 +85,7 @@ fn simulated<D: Design>(deliver: bool, mapped: u32) -> Counts {
 }
 
 fn on_paper(design: &str, deliver: bool, mapped: u32) -> Counts {
-    let counted = vgic_count::counts(design, deliver, mapped).expect("a design");
+    let counted = vgic_count::counts(Composed::named(design), deliver, mapped);
     let mut counts = Counts::default();
     counts[0] = counted.reads;
     counts[1] = counted.writes;
@@ -102,7 +102,7 @@ fn on_paper(design: &str, deliver: bool, mapped: u32) -> Counts {
 fn virtual_time_and_paper_agree_on_reads_writes_and_locks_of_every_design() {
     for row in ROWS {
         for (deliver, mapped) in [(false, 0), (true, 0), (true, 20)] {
-            let simulated = with_design!(row.name, D => simulated::<D>(deliver, mapped)).expect("a design");
+            let simulated = simulated(Composed::named(row.name), deliver, mapped);
             assert_eq!(
                 simulated,
                 on_paper(row.name, deliver, mapped),

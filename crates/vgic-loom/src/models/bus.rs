@@ -4,13 +4,13 @@ use super::Tables;
 use crate::platform::{Ctx, Loom};
 use std::sync::Arc;
 use vgic_core::bus::TRANSLATER;
-use vgic_core::designs::series::D7_1_8;
+use vgic_core::designs::Composed;
 use vgic_core::{Msi, Platform, Vm};
 
 const BASE: u64 = 0x1000_0000;
 
 pub(super) fn an_its_that_comes(ctx: &Ctx) {
-    let vm = Arc::new(Vm::<Loom, D7_1_8>::new(ctx, 1, 1, Box::new(Tables)).expect("memory"));
+    let vm = Arc::new(Vm::<Loom, _>::new(Composed::named("v7.1.8"), ctx, 1, 1, Box::new(Tables)).expect("memory"));
     let adds = Arc::clone(&vm);
     let adds = Loom::spawn(ctx, "adds", move |ctx| {
         adds.add_its(ctx, BASE).expect("memory");

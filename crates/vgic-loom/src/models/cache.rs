@@ -4,17 +4,15 @@ use super::{Guest, guest_of};
 use crate::platform::Ctx;
 use std::sync::Arc;
 use vgic_core::Msi;
-use vgic_core::designs::Design;
-use vgic_core::designs::series::Patch15;
 
-pub(super) fn hit<D: Design>(ctx: &Ctx, guest: &Guest<D>) -> bool {
+pub(super) fn hit(ctx: &Ctx, guest: &Guest) -> bool {
     let msi = Msi { doorbell: guest.its[0].doorbell(), device_id: 0, event_id: 0, device_id_valid: true };
     guest.vm.inject_cached_translation(ctx, &msi)
 }
 
 /// Nothing is cached before.
-fn mapped(ctx: &Ctx) -> Arc<Guest<Patch15>> {
-    let guest = guest_of(ctx);
+fn mapped(ctx: &Ctx) -> Arc<Guest> {
+    let guest = guest_of(ctx, "patch-15");
     guest.map(ctx, 0, 0, 0);
     guest
 }

@@ -3,13 +3,11 @@
 use super::cache::hit;
 use super::{guest, guest_of};
 use crate::platform::Ctx;
-use vgic_core::designs::Design;
-use vgic_core::designs::series::{D7_1_8, Hardened, Patch15};
 use vgic_core::{Msi, SendError};
 
 /// `GICR_CTLR` reads as 0: RWP is clear, so the translation is in no cache, and nothing is queued.
-fn read_ctlr<D: Design>(ctx: &Ctx) {
-    let guest = guest::<D>(ctx);
+fn read_ctlr(ctx: &Ctx, design: &str) {
+    let guest = guest(ctx, design);
     let _ = guest.send(ctx, 0);
     guest.spawn(ctx, "other", |guest, ctx| guest.set_lpis(ctx, 0, false));
     if guest.vm.vcpus[0].gicr_ctlr(ctx) == 0 {
@@ -21,16 +19,16 @@ fn read_ctlr<D: Design>(ctx: &Ctx) {
 }
 
 pub(super) fn off_when_rwp_is_clear(ctx: &Ctx) {
-    read_ctlr::<D7_1_8>(ctx);
+    read_ctlr(ctx, "v7.1.8");
 }
 
 pub(super) fn off_when_rwp_is_clear_patch_15(ctx: &Ctx) {
-    read_ctlr::<Patch15>(ctx);
+    read_ctlr(ctx, "patch-15");
 }
 
 /// LPIs go on: a send that was taken is delivered.
 pub(super) fn on_beside_a_send(ctx: &Ctx) {
-    let guest = guest::<Hardened>(ctx);
+    let guest = guest(ctx, "hardened");
     guest.set_lpis(ctx, 0, false);
     guest.spawn(ctx, "other", |guest, ctx| guest.set_lpis(ctx, 0, true));
     let sent = guest.send(ctx, 0);
@@ -41,7 +39,7 @@ pub(super) fn on_beside_a_send(ctx: &Ctx) {
 
 /// Who finds the ITS enabled finds what was mapped before.
 pub(super) fn mapped_before_it_is_on(ctx: &Ctx) {
-    let guest = guest_of::<D7_1_8>(ctx);
+    let guest = guest_of(ctx, "v7.1.8");
     guest.set_its(ctx, 0, false);
     guest.spawn(ctx, "guest", |guest, ctx| {
         guest.map(ctx, 0, 0, 0);
@@ -53,8 +51,8 @@ pub(super) fn mapped_before_it_is_on(ctx: &Ctx) {
 }
 
 /// A sender finds the cache emptied since the ITS is off. Its walk should find that, too.
-fn walk_after_a_miss<D: Design>(ctx: &Ctx) {
-    let guest = guest::<D>(ctx);
+fn walk_after_a_miss(ctx: &Ctx, design: &str) {
+    let guest = guest(ctx, design);
     guest.spawn(ctx, "guest", |guest, ctx| guest.set_its(ctx, 0, false));
     if !hit(ctx, &guest) {
         let msi = Msi { doorbell: guest.its[0].doorbell(), device_id: 0, event_id: 0, device_id_valid: true };
@@ -65,10 +63,10 @@ fn walk_after_a_miss<D: Design>(ctx: &Ctx) {
 }
 
 pub(super) fn a_walk_behind_the_invalidation(ctx: &Ctx) {
-    walk_after_a_miss::<Hardened>(ctx);
+    walk_after_a_miss(ctx, "hardened");
 }
 
 /// The same before `hardened`: not a model, since it fails. The invalidation and the walk have no lock in common.
 pub fn a_walk_that_no_lock_orders(ctx: &Ctx) {
-    walk_after_a_miss::<D7_1_8>(ctx);
+    walk_after_a_miss(ctx, "v7.1.8");
 }

@@ -2,12 +2,10 @@
 
 use super::{Guest, guest};
 use crate::platform::Ctx;
-use vgic_core::designs::Design;
-use vgic_core::designs::series::{D6_10, D7_1_8};
 
 /// Either the vCPU stays out or takes the LPI, or it has been told to leave.
-fn enter_beside_a_send<D: Design>(ctx: &Ctx) {
-    let guest = guest::<D>(ctx);
+fn enter_beside_a_send(ctx: &Ctx, design: &str) {
+    let guest = guest(ctx, design);
     guest.spawn(ctx, "sender", |guest, ctx| {
         let _ = guest.send(ctx, 0);
     });
@@ -19,18 +17,18 @@ fn enter_beside_a_send<D: Design>(ctx: &Ctx) {
 }
 
 pub(super) fn kick_or_stay_out(ctx: &Ctx) {
-    enter_beside_a_send::<D6_10>(ctx);
+    enter_beside_a_send(ctx, "v6.10");
 }
 
 pub(super) fn kick_or_stay_out_6_19(ctx: &Ctx) {
-    enter_beside_a_send::<D7_1_8>(ctx);
+    enter_beside_a_send(ctx, "v7.1.8");
 }
 
 /// A wake-up that is lost is a deadlock.
-fn block_beside<D: Design>(
+fn block_beside(
     ctx: &Ctx,
-    guest: &std::sync::Arc<Guest<D>>,
-    other: impl FnOnce(&Guest<D>, &Ctx) + Send + 'static,
+    guest: &std::sync::Arc<Guest>,
+    other: impl FnOnce(&Guest, &Ctx) + Send + 'static,
 ) {
     guest.spawn(ctx, "other", other);
     ctx.note("blocks");
@@ -41,14 +39,14 @@ fn block_beside<D: Design>(
 
 /// The LPI is queued, but the distributor is off: the vCPU sees that without any lock.
 pub(super) fn wake_or_stay_up(ctx: &Ctx) {
-    let guest = guest::<D7_1_8>(ctx);
+    let guest = guest(ctx, "v7.1.8");
     let _ = guest.send(ctx, 0);
     guest.vm.set_distributor_enabled(ctx, false);
     block_beside(ctx, &guest, |guest, ctx| guest.vm.set_distributor_enabled(ctx, true));
 }
 
 pub(super) fn wake_or_see_it(ctx: &Ctx) {
-    let guest = guest::<D7_1_8>(ctx);
+    let guest = guest(ctx, "v7.1.8");
     block_beside(ctx, &guest, |guest, ctx| {
         let _ = guest.send(ctx, 0);
     });

@@ -15,19 +15,19 @@ mod xarray;
 use crate::platform::{Ctx, Loom};
 use crate::stage::LoomStage;
 use std::sync::Arc;
-use vgic_core::designs::Design;
+use vgic_core::designs::Composed;
 use vgic_core::tables::{Fault, GuestTables};
 
-type Guest<D> = vgic_check::guest::Guest<Loom, LoomStage, D>;
+type Guest = vgic_check::guest::Guest<Loom, LoomStage>;
 
 /// A VM with one vCPU.
-fn guest_of<D: Design>(ctx: &Ctx) -> Arc<Guest<D>> {
-    Guest::<D>::new(ctx, LoomStage::default(), 1, 1)
+fn guest_of(ctx: &Ctx, design: &str) -> Arc<Guest> {
+    Guest::new(ctx, LoomStage::new(Composed::named(design)), 1, 1)
 }
 
 /// A VM with one vCPU and one LPI, which is cached and not pending.
-fn guest<D: Design>(ctx: &Ctx) -> Arc<Guest<D>> {
-    let guest = guest_of::<D>(ctx);
+fn guest(ctx: &Ctx, design: &str) -> Arc<Guest> {
+    let guest = guest_of(ctx, design);
     guest.map(ctx, 0, 0, 0);
     guest.warm(ctx, &[0]);
     guest
