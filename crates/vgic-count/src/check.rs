@@ -65,6 +65,9 @@ impl CountCtx {
             self.may_sleep(&format!("taking {}", lock.field.label()));
         }
         self.check_order(lock, nested);
+        for held in self.held.borrow().iter().filter(|held| held.lock.field.name != lock.field.name) {
+            self.note_nesting(held.lock.field.name, lock.field.name);
+        }
         let already = self.place().irqs_off;
         lock.field.touch_with(self, kind, irqs_off || already);
         let ends = match kind {

@@ -6,7 +6,7 @@ use crate::objects::Objects;
 use crate::recorder::{Place, Recorder, Uses};
 use crate::step::{Kind, Step};
 use core::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vgic_core::{Callback, Event, Order};
 
@@ -77,6 +77,11 @@ impl CountCtx {
         uses.map(|((class, name), uses)| (format!("{class}.{name}"), *uses)).collect()
     }
 
+    /// Which lock was taken while which was held: (outer, inner), by name.
+    pub fn nestings(&self) -> BTreeSet<(&'static str, &'static str)> {
+        self.recorder.borrow().nestings.clone()
+    }
+
     /// How many callbacks wait for a grace period.
     pub fn pending_callbacks(&self) -> usize {
         self.callbacks.borrow().len()
@@ -96,6 +101,10 @@ impl CountCtx {
         let this = self.allocations.get();
         self.allocations.set(this + 1);
         self.failing.get() == Some(this)
+    }
+
+    pub(crate) fn note_nesting(&self, outer: &'static str, inner: &'static str) {
+        self.recorder.borrow_mut().nestings.insert((outer, inner));
     }
 
     pub(crate) fn count_event(&self, event: Event) {

@@ -2,7 +2,7 @@
 //!
 //! **What for.** Which locks a design takes for one interrupt, and how many shared words it writes, should not be
 //! said by hand beside the engine: it would be wrong after the next change. Here the engine itself says it.
-//! [`hit_path`] is one injection step by step, [`counts`] sums one up.
+//! [`hit_path`] is one injection step by step, [`counts`] sums one up, [`lock_order`] is how locks nest.
 //!
 //! **What is checked on the way.** As nothing runs beside the one thread, each of these is a mistake of the engine
 //! and ends in a panic that names what was touched: a lock taken twice, or not held at its unlock; a lock taken
@@ -18,6 +18,7 @@ mod counts;
 mod ctx;
 mod field;
 mod layout;
+pub mod life;
 mod locks;
 mod objects;
 mod paths;
@@ -30,6 +31,7 @@ pub use atomics::{AtomicPtr, AtomicU32, AtomicU64, Cell, PtrCell};
 pub use counts::Counts;
 pub use ctx::{CountCtx, Grace};
 pub use layout::CountLayout;
+pub use life::lock_order;
 pub use locks::{Mutex, Parker, RwLock, SpinLock};
 pub use paths::{counts, hit_path};
 pub use recorder::Uses;

@@ -2,7 +2,7 @@
 
 use crate::field::{Field, Object};
 use crate::step::{Kind, Step};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vgic_core::Order;
 
@@ -55,6 +55,8 @@ pub(crate) struct Recorder {
     /// The steps, while recording.
     pub(crate) steps: Option<Vec<Step>>,
     pub(crate) fields: BTreeMap<(&'static str, &'static str), Uses>,
+    /// Which lock was taken while which was held.
+    pub(crate) nestings: BTreeSet<(&'static str, &'static str)>,
     pub(crate) warnings: Vec<&'static str>,
     serials: BTreeMap<&'static str, u32>,
 }

@@ -2,7 +2,7 @@
 
 use vgic_core::designs::series::{NAMES, spec};
 use vgic_core::designs::{Composed, Found, Get, Put};
-use vgic_count::{Counts, counts, hit_path};
+use vgic_count::{Counts, counts, hit_path, lock_order};
 
 fn count(design: &str, deliver: bool, mapped: u32) -> Counts {
     counts(Composed::named(design), deliver, mapped)
@@ -167,5 +167,33 @@ fn the_hit_path_is_the_send_of_a_delivered_lpi() {
         }
         let unlocks = path.iter().filter(|step| step.kind.releases_lock()).count();
         assert_eq!(unlocks, locks.len(), "{name}");
+    }
+}
+
+/// How locks nest, as a whole life of a guest shows it.
+#[test]
+fn lock_order_of_a_life() {
+    for name in NAMES {
+        let nestings = lock_order(Composed::named(name));
+        let inside =
+            |outer: &str, inner: &str| nestings.iter().any(|(o, i)| o.starts_with(outer) && i.starts_with(inner));
+        assert!(inside("ap_list_lock", "irq_lock") && inside("its_lock", "ap_list_lock"), "{name}");
+        let spec = spec(name).expect("a design").1;
+        // Up to 6.16 the last reference may go under ap_list_lock, and with it the LPI out of the index.
+        let release_inside = spec.index.has_xarray() && !spec.releases_outside_raw_locks();
+        assert_eq!(inside("ap_list_lock", "lpi_xa"), release_inside, "{name}");
+        assert_eq!(inside("ap_list_lock", "lpi_list_lock"), spec.put == Put::Locked, "{name}");
+        // No two locks nest both ways, directly or through others.
+        for (outer, inner) in &nestings {
+            let mut behind = vec![*inner];
+            let mut seen = Vec::new();
+            while let Some(lock) = behind.pop() {
+                assert_ne!(lock, *outer, "{name}: {nestings:?}");
+                if !seen.contains(&lock) {
+                    seen.push(lock);
+                    behind.extend(nestings.iter().filter(|(o, _)| *o == lock).map(|(_, i)| *i));
+                }
+            }
+        }
     }
 }

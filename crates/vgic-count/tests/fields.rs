@@ -1,11 +1,9 @@
 //! Every field that the engine declares is used through the platform, and only by the designs that have it.
 
-mod common;
-
-use common::Guest;
 use std::collections::BTreeMap;
 use vgic_core::designs::series::{NAMES, spec};
 use vgic_core::designs::{Composed, XArrayIrqs};
+use vgic_count::life::Guest;
 use vgic_count::{CountCtx, Tables, Uses};
 
 /// What was done to each field in a guest's life, without and with the end of its VM.

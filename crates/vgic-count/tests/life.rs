@@ -1,12 +1,10 @@
 //! A guest's whole life, in every design: nothing is leaked, used after it was freed, or done in the wrong order.
 
-mod common;
-
-use common::{DEVICE, Guest};
 use vgic_core::designs::Composed;
 use vgic_core::designs::series::NAMES;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Design, Event};
+use vgic_count::life::{DEVICE, Guest};
 use vgic_count::{CountCtx, Grace, Tables};
 
 /// One life; gives the objects that are left.

@@ -1,12 +1,10 @@
 //! Random guests: whatever one does, references, pending states and queues stay in order.
 
-mod common;
-
-use common::{DEVICE, Guest};
 use vgic_core::designs::Composed;
 use vgic_core::designs::series::NAMES;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Command, Design};
+use vgic_count::life::{DEVICE, Guest};
 use vgic_count::{CountCtx, Grace, Tables};
 
 /// xorshift64*.

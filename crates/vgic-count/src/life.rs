@@ -1,25 +1,44 @@
-//! A small guest with two vCPUs and two ITSes, and a script in which it does everything that a guest can do.
+//! [`Guest`]: a small guest with two vCPUs and two ITSes, and a script in which it does everything that a guest can do.
 //!
-//! Nothing in the script depends on the success of a step, so it also runs where memory or guest tables fail.
-#![allow(dead_code)]
+//! Nothing in the script depends on the success of a step, so it also runs where memory or guest tables fail. From a whole
+//! life comes what only a whole life shows: [`lock_order`].
 
+use crate::{Count, CountCtx, Tables};
+use std::collections::BTreeSet;
 use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
 use vgic_core::{Command, CommandError, Design, Event, Msi, Obj, Platform, SendError, Vm};
-use vgic_count::{Count, CountCtx, Tables};
 
+/// The device of each ITS.
 pub const DEVICE: u32 = 1;
 
+/// Which lock was taken while which was held, in a whole life of a guest: (outer, inner), by name.
+pub fn lock_order(design: Composed) -> BTreeSet<(&'static str, &'static str)> {
+    let ctx = CountCtx::new();
+    let guest = Guest::new(design, &ctx, 2, Tables::new()).expect("memory");
+    guest.boot();
+    guest.work();
+    guest.switch();
+    guest.remap();
+    guest.destroy();
+    ctx.nestings()
+}
+
+/// The guest.
 pub struct Guest<'a> {
+    /// Its only thread.
     pub ctx: &'a CountCtx,
+    /// Its VM.
     pub vm: Vm<Count, Composed>,
+    /// Its ITSes.
     pub its: Vec<Obj<Its<Count>>>,
+    /// Its LPI tables.
     pub tables: Tables,
 }
 
 impl<'a> Guest<'a> {
-    /// None where the VM itself finds no memory.
+    /// A guest in a design; `None` where the VM itself finds no memory.
     pub fn new(design: Composed, ctx: &'a CountCtx, vcpus: u32, tables: Tables) -> Option<Self> {
         let vm = Vm::new(design, ctx, vcpus, 4, Box::new(tables.clone())).ok()?;
         let mut its = Vec::new();
@@ -31,28 +50,34 @@ impl<'a> Guest<'a> {
         Some(Guest { ctx, vm, its, tables })
     }
 
+    /// Gives a command.
     pub fn command(&self, its: usize, command: Command) -> Result<(), CommandError> {
         self.vm.command(self.ctx, &self.its[its], command)
     }
 
+    /// MAPD of its device.
     pub fn mapd(&self, its: usize, valid: bool) {
         let _ = self.command(its, Command::Mapd { device_id: DEVICE, event_bits: 16, itt_addr: 0, valid });
     }
 
+    /// MAPC.
     pub fn mapc(&self, its: usize, collection_id: u32, vcpu: u32, valid: bool) {
         let _ = self.command(its, Command::Mapc { collection_id, vcpu, valid });
     }
 
+    /// MAPTI of an event of its device.
     pub fn mapti(&self, its: usize, event_id: u32, intid: u32, collection_id: u32) {
         let _ = self.command(its, Command::Mapti { device_id: DEVICE, event_id, intid, collection_id });
     }
 
+    /// Sends an event of its device.
     pub fn send(&self, its: usize, event_id: u32) -> Result<bool, SendError> {
         let doorbell = self.its[its].doorbell();
         let msi = Msi { doorbell, device_id: DEVICE, event_id, device_id_valid: true };
         self.vm.inject_msi(self.ctx, &msi)
     }
 
+    /// Sends several.
     pub fn send_all(&self, its: usize, events: std::ops::Range<u32>) {
         for event in events {
             let _ = self.send(its, event);
@@ -77,6 +102,7 @@ impl<'a> Guest<'a> {
         panic!("vCPU {vcpu} never runs out of interrupts");
     }
 
+    /// Switches the LPIs of a vCPU.
     pub fn lpis(&self, vcpu: u32, enabled: bool) {
         let _ = self.vm.set_lpis_enabled(self.ctx, &self.vm.vcpus[vcpu as usize], enabled, true);
     }
@@ -284,6 +310,7 @@ impl<'a> Guest<'a> {
         );
     }
 
+    /// Ends the VM.
     pub fn destroy(self) {
         self.vm.destroy(self.ctx);
         Count::rcu_barrier(self.ctx);
