@@ -97,7 +97,9 @@ fn the_hit_without_a_reference() {
 fn prune_without_a_reference_and_a_second_look() {
     let pct = Search::Pct { depth: 3 };
     finds::<Prunes>(&pct, 500_000, |story| matches!(story.rule, Rule::References | Rule::Membership));
-    finds::<Prunes>(&pct, 500_000, |story| story.rule == Rule::UseAfterFree && story.operation.starts_with("runs vCPU"));
+    finds::<Prunes>(&pct, 500_000, |story| {
+        story.rule == Rule::UseAfterFree && story.operation.starts_with("runs vCPU")
+    });
 }
 
 #[test]

@@ -16,7 +16,12 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn short() -> Torture {
-    Torture { time: Duration::from_millis(150), period: Duration::from_millis(50), watchdog: HANGS, ..Torture::default() }
+    Torture {
+        time: Duration::from_millis(150),
+        period: Duration::from_millis(50),
+        watchdog: HANGS,
+        ..Torture::default()
+    }
 }
 
 /// So long no run of these tests takes; that it did is a failure.

@@ -445,7 +445,6 @@ fn concurrent(stayers: &[u32], goers: &[u32]) {
     assert_eq!(live(&ctx, "item"), items_before);
 }
 
-
 #[test]
 fn index_0_stays_while_the_tree_collapses_into_the_head_and_back() {
     concurrent(&[0], &[1]);
