@@ -366,6 +366,34 @@ def test_frames_are_where_a_vmm_puts_them():
     assert vgic.Vm(1, its=()).its == vgic.Vm(1, its=0).its == ()
 
 
+def test_frames_keep_clear_of_memory_and_of_other_devices(memory):
+    """At the usual place there is room for 123 redistributors and further ITSes, where a guest reaches them."""
+    for arguments in ({"vcpus": 124}, {"vcpus": 123, "its": 2}, {"vcpus": 61, "its": 64}, {"vcpus": 512}):
+        with pytest.raises(ValueError, match=r"^vcpus: the frames of .* give redistributors= a place with room"):
+            vgic.Vm(memory=memory, **arguments)
+    for arguments in ({"vcpus": 123}, {"vcpus": 122, "its": 2}, {"vcpus": 60, "its": 64}, {"vcpus": 123, "its": 0}):
+        vm = vgic.Vm(memory=memory, **arguments)
+        last = max(vm.vcpu[-1].frame.base, *(its.frame.base for its in vm.its), 0)
+        assert last + 0x2_0000 == 0x0900_0000
+        assert vm.mmio_read(0x0900_0008, 4) == 0
+    # Elsewhere, or where the caller insists, and without frames.
+    large = vgic.Vm(512, its=3, memory=memory, redistributors=0x40_0000_0000)
+    assert large.vcpu[511].frame.base == 0x40_0000_0000 + 511 * 0x2_0000
+    assert [its.frame.base for its in large.its] == [0x0808_0000, 0x40_0400_0000, 0x40_0402_0000]
+    assert len(vgic.Vm(200, memory=memory, redistributors=0x080A_0000).vcpu) == 200
+    assert len(vgic.Vm(512, its=64).vcpu) == 512
+    memory.map(RAM, bytearray(0x10_0000))
+    vgic.Vm(1, memory=memory, its=[RAM - 0x2_0000, RAM + 0x10_0000])
+    for arguments, text in (
+        ({"its": [RAM]}, "guest memory at 0x40000000 and its at 0x40000000 overlap|its at .* and guest memory"),
+        ({"its": [RAM + 0xF_0000]}, "guest memory at 0x40000000 and its at 0x400f0000 overlap"),
+        ({"distributor": RAM + 0x1_0000}, "guest memory at 0x40000000 and distributor at 0x40010000 overlap"),
+        ({"redistributors": RAM - 0x1_0000}, "redistributors at 0x3fff0000 and guest memory at 0x40000000 overlap"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            vgic.Vm(1, memory=memory, **arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -45,8 +45,10 @@ def compare(
     """Compare designs on a recorded guest and three stress workloads; write report.html and result.json.
 
     The first design is the baseline of the ratios. Designs run in turn, on one pinned CPU at a time, in several
-    processes; takes about a minute. Exit status: 1 if a design does not give each vCPU the LPIs that it acknowledged in
-    the recording.
+    processes; takes about a minute.
+
+    Exit status: 0, or 1 if a design does not give each vCPU the LPIs that it
+    acknowledged in the recording.
     """
     from vgic.report import render  # loads a template engine: only when needed
 
