@@ -435,11 +435,12 @@ def test_classes_of_the_core_are_known_by_their_public_names():
         pickle.dumps(memory)
     with pytest.raises(vgic.CommandError) as caught:
         machine().its[0].mapc(0, vcpu=7)
-    again = pickle.loads(pickle.dumps(caught.value))
-    assert (type(again), str(again), again.code, again.name) == (
-        vgic.CommandError, str(caught.value), caught.value.code, caught.value.name
-    )  # fmt: skip
-    assert b"_core" not in pickle.dumps(caught.value)
+    # Without its traceback, which other packages teach pickle to take along.
+    pickled = pickle.dumps(caught.value.with_traceback(None))
+    again = pickle.loads(pickled)
+    assert type(again) is vgic.CommandError
+    assert (str(again), again.code, again.name) == (str(caught.value), caught.value.code, caught.value.name)
+    assert b"_core" not in pickled
     with pytest.raises(TypeError) as caught:
         vgic.Vm(1, memory=7)
     assert "_core" not in str(caught.value)

@@ -24,6 +24,7 @@ pub struct Whole<A: Argument>(pub A::Value);
 impl<'a, 'py, A: Argument> FromPyObject<'a, 'py> for Whole<A> {
     type Error = PyErr;
 
+    #[inline]
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let value = match object.extract::<u64>() {
             Ok(value) => Some(value).filter(|value| (A::LEAST..=A::MOST).contains(value)),
@@ -39,6 +40,7 @@ impl<'a, 'py, A: Argument> FromPyObject<'a, 'py> for Whole<A> {
     }
 }
 
+#[cold]
 fn out_of_range<A: Argument>(given: &Bound<'_, PyAny>) -> PyErr {
     // Python does not write out a number of thousands of digits.
     let given = given.repr().map_or_else(|_| "a number that long".to_owned(), |text| text.to_string());

@@ -115,13 +115,15 @@ class IttEntry(NamedTuple):
 
         Raises ``ValueError`` for another number that does not fit.
         """
-        integer("intid", self.intid, 0, 0xFFFF_FFFF)
-        integer("collection_id", self.collection_id, 0, 0xFFFF)
-        return (
-            min(integer("next", self.next, 0, _WORD), _MOST_EVENT_DISTANCE) << 48
-            | self.intid << 16
-            | self.collection_id
-        )
+        try:
+            fits = not (self.intid >> 32 or self.collection_id >> 16 or self.next >> 64)
+        except TypeError:
+            fits = False
+        if not fits:  # Asked one by one only then: a save has many of these.
+            integer("intid", self.intid, 0, 0xFFFF_FFFF)
+            integer("collection_id", self.collection_id, 0, 0xFFFF)
+            integer("next", self.next, 0, _WORD)
+        return min(self.next, _MOST_EVENT_DISTANCE) << 48 | self.intid << 16 | self.collection_id
 
     def __str__(self) -> str:
         if not self.intid:
