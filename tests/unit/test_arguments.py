@@ -414,6 +414,15 @@ def test_a_key_of_the_regions_is_an_address():
             vgic.GuestMemory({value: bytearray(8)})
 
 
+def test_a_frame_does_not_execute_less_than_nothing():
+    frame = machine().its[0].frame
+    for value, kind in ((-1, ValueError), (2**64, ValueError), ("x", TypeError), (1.5, TypeError)):
+        with pytest.raises(kind, match="commands_per_write must be"):
+            frame.commands_per_write = value
+    frame.commands_per_write = 3
+    frame.commands_per_write = None
+
+
 def test_nothing_to_compare_is_said():
     for arguments in ({"designs": []}, {"workloads": []}):
         (name,) = arguments
