@@ -1,7 +1,10 @@
 """The Rust core: what is concurrent. Everything here takes and returns plain Python values.
 
-Errors: a number out of range, an unknown name or a refused design raises ``ValueError`` with one line that names it;
-an ITS command that the architecture rejects raises :class:`CommandError`.
+Errors: a number out of range, an unknown name or a refused design raises ``ValueError`` with one line that names it,
+another type ``TypeError``; an ITS command that the architecture rejects raises :class:`CommandError`.
+
+Defaults written ``...`` are 0, but 1 for a seed and what ``floor`` sends, 4 list registers, and the frames of a VM as
+in QEMU's ``virt`` machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,7 +64,7 @@ class PathCounts(TypedDict):
 
 def designs() -> list[DesignRow]: ...
 def hit_path(design: str) -> list[PathStep]: ...
-def path_counts(design: str, *, deliver: bool, mapped: int = 0) -> PathCounts: ...
+def path_counts(design: str, *, deliver: bool, mapped: int = ...) -> PathCounts: ...
 
 @type_check_only
 class LpiState(TypedDict):
@@ -180,10 +183,10 @@ class Vm:
         vcpus: int,
         design: str,
         *,
-        list_registers: int = 4,
+        list_registers: int = ...,
         its: Sequence[int] = ...,
-        distributor: int = 0x0800_0000,
-        redistributors: int = 0x080A_0000,
+        distributor: int = ...,
+        redistributors: int = ...,
         memory: GuestMemory | None = None,
         allow_unsound: bool = False,
     ) -> Self: ...
@@ -207,7 +210,7 @@ class Vm:
     def signal_msi(self, device_id: int, event_id: int) -> int: ...
     def signal_msi_at(self, doorbell: int, device_id: int, event_id: int, valid_device_id: bool) -> int: ...
     #: number of MSIs that were taken; both buffers hold native unsigned 32-bit integers, same length.
-    def signal_msis(self, device_ids: Buffer, event_ids: Buffer, its: int = 0) -> int: ...
+    def signal_msis(self, device_ids: Buffer, event_ids: Buffer, its: int = ...) -> int: ...
     def mapd(self, its: int, device_id: int, event_bits: int, itt_address: int, valid: bool) -> None: ...
     def mapc(self, its: int, collection_id: int, vcpu: int, valid: bool) -> None: ...
     def mapti(self, its: int, device_id: int, event_id: int, intid: int, collection_id: int) -> None: ...
@@ -223,7 +226,8 @@ class Vm:
     def device(self, its: int, device_id: int) -> tuple[int, int] | None: ...
     #: Adds tables to an ITS in one step: collections (id, vCPU or None if unmapped), devices (id, EventID bits, ITT
     #: address, [(EventID, INTID, collection id)]), none of them there yet. None, or (device id, EventID, errno) of the
-    #: event that could not be mapped (EFAULT, ENOMEM); then the ITS is empty. ValueError: nothing was changed.
+    #: event that could not be mapped (EFAULT, ENOMEM, or EINVAL: its ITT has no entry for
+    #: it); then the ITS is empty. ValueError: nothing was changed.
     def restore(
         self,
         its: int,
@@ -304,16 +308,16 @@ def stress(
     seconds: float | None = None,
     mode: str = "live",  # "live" | "lockstep" | "senders"
     guest: str = "fixed",  # "fixed" | "as-published"
-    list_registers: int = 4,
-    mapped: int = 0,
-    window: int = 0,
+    list_registers: int = ...,
+    mapped: int = ...,
+    window: int = ...,
     churn: bool = False,
     allow_unsound: bool = False,
     poll: Callable[[float], None] | None = None,
 ) -> Sample: ...
 
 #: The floor: sends of "one array index, one atomic OR, one branch"; (sends, thread CPU seconds).
-def floor(seconds: float, devices: int = 1, events: int = 1) -> tuple[int, float]: ...
+def floor(seconds: float, devices: int = ..., events: int = ...) -> tuple[int, float]: ...
 
 @type_check_only
 class ReplayResult(Sample):
@@ -334,7 +338,7 @@ def replay(
     mode: str = "recorded",  # "recorded" | "live" | "lockstep" | "senders"
     loops: int | None = None,  # 1 if neither is given
     seconds: float | None = None,
-    list_registers: int = 4,
+    list_registers: int = ...,
     allow_unsound: bool = False,
     poll: Callable[[float], None] | None = None,
 ) -> ReplayResult: ...
@@ -451,7 +455,7 @@ class MeasuredHere(TypedDict):
     syscall_ns: float
 
 #: What a few things cost on this machine, measured for about so many seconds.
-def measure_here(seconds: float = 1.0) -> MeasuredHere: ...
+def measure_here(seconds: float) -> MeasuredHere: ...
 
 #: ``machine``: as ``vgic.machines.Machine.to_core`` gives it. ``design`` may be "gicv4".
 def predict(
@@ -462,16 +466,16 @@ def predict(
     devices: int,
     events: int,
     iterations: int,
-    warmup: int = 0,
+    warmup: int = ...,
     guest: str = "fixed",  # "fixed" | "as-published"
     entry: str = "direct",  # "direct" | "ioctl" | "irqfd"
-    gap_ps: int = 0,
+    gap_ps: int = ...,
     f_count: str = "cas",  # "cas" | "add" | "none"
-    mapped: int = 0,
-    list_registers: int = 4,
-    seed: int = 1,
+    mapped: int = ...,
+    list_registers: int = ...,
+    seed: int = ...,
     free: Sequence[str] = ...,
-    trace: int = 0,
+    trace: int = ...,
     allow_unsound: bool = False,
     poll: Callable[[float], None] | None = None,
 ) -> Prediction: ...
@@ -485,10 +489,10 @@ def predict_closed(
     service_ps: int,
     network_ps: int,
     requests: int,
-    warmup: int = 0,
+    warmup: int = ...,
     entry: str = "irqfd",
-    list_registers: int = 4,
-    seed: int = 1,
+    list_registers: int = ...,
+    seed: int = ...,
     free: Sequence[str] = ...,
     allow_unsound: bool = False,
     poll: Callable[[float], None] | None = None,

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from vgic.arguments import integer
 from vgic.its.frame import ItsFrame
 from vgic.redist.frame import LpiRegisters, RedistributorFrame
 
@@ -30,11 +31,13 @@ class Frames:
 
     def read(self, address: int, size: int) -> int:
         """Read from the frame at ``address``; zero where none is."""
-        frame = self._pages.get(address // _PAGE)
+        frame = self._pages.get(integer("address", address) // _PAGE)
+        integer("size", size)
         return 0 if frame is None else frame.read(address - frame.base, size)
 
     def write(self, address: int, size: int, value: int) -> None:
         """Write to the frame at ``address``; nothing where none is."""
-        frame = self._pages.get(address // _PAGE)
+        frame = self._pages.get(integer("address", address) // _PAGE)
+        integer("size", size), integer("value", value)
         if frame is not None:
             frame.write(address - frame.base, size, value)

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
+from vgic.arguments import real
 from vgic.prove import OnProof, Proof, ProofPlan, Story, prove_all
 
 __all__ = ["Defect", "DefectResult", "Sign", "defects", "prove_history"]
@@ -75,9 +76,32 @@ class DefectResult:
     absent: tuple[Proof, ...]
 
     @property
+    def wrong(self) -> bool:
+        """Whether a search says otherwise than the catalogue.
+
+        A violation in a design that does not have the defect; or, in a design that has it, another violation, or none
+        in a search that was not cut short.
+        """
+        missing = (proof for proof in self.found if self.defect.story_in(proof) is None)
+        return any(not proof.passed or proof.complete for proof in missing) or not all(p.passed for p in self.absent)
+
+    @property
+    def unfinished(self) -> tuple[Proof, ...]:
+        """Searches that were cut short before they found anything: they say nothing."""
+        return tuple(proof for proof in (*self.found, *self.absent) if proof.passed and not proof.complete)
+
+    @property
     def as_expected(self) -> bool:
-        """Whether it was found in each design that has it, and nothing was found in those that have not."""
-        return all(self.defect.story_in(proof) for proof in self.found) and all(proof.passed for proof in self.absent)
+        """Whether it was found in each design that has it, and is in none of those that have not.
+
+        Only a search of everything up to its bound tells that nothing is there: none was cut short.
+        """
+        return not self.wrong and not self.unfinished
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``WRONG``, or ``CUT SHORT`` if a search was."""
+        return "WRONG" if self.wrong else "CUT SHORT" if self.unfinished else "ok"
 
 
 @cache
@@ -100,16 +124,20 @@ def defects() -> tuple[Defect, ...]:
 def prove_history(
     chosen: Sequence[Defect] | None = None,
     *,
+    seconds: float | None = None,
     done: OnProof | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[DefectResult]:
     """Search for each defect (by default the whole catalogue) where it should be and where it should not.
 
-    ``done``, ``stop``: see :func:`vgic.prove.prove_all`.
+    ``seconds``: how long each search may take (above 0 to 86400), by default :attr:`Defect.seconds`. ``done``,
+    ``stop``: see :func:`vgic.prove.prove_all`.
     """
     chosen = defects() if chosen is None else chosen
+    if seconds is not None:
+        real("seconds", seconds, 0, 86400, above=True)
     triples = [
-        (defect.scenario, design, ProofPlan(preemptions=defect.preemptions, seconds=defect.seconds))
+        (defect.scenario, design, ProofPlan(preemptions=defect.preemptions, seconds=seconds or defect.seconds))
         for defect in chosen
         for design in (*defect.found_in, *defect.absent_in)
     ]

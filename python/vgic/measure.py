@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vgic.arguments import real, whole
 from vgic.errors import MeasurementError
 from vgic.results import DISTURBED, Result, Sample, make_result, make_sample
 from vgic.stats import spread_of
@@ -57,7 +58,10 @@ _REPLAY = ("vcpus", "mode", "list_registers")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much to measure: ``processes`` x ``rounds`` samples of ``seconds`` for each design and workload."""
+    """How much to measure: ``processes`` x ``rounds`` samples of ``seconds`` for each design and workload.
+
+    ``processes``, ``rounds``: 1 to 1000. ``seconds``: above 0 to 3600.
+    """
 
     processes: int = 8
     rounds: int = 12
@@ -65,8 +69,9 @@ class Effort:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not (1 <= self.processes <= 1000 and 1 <= self.rounds <= 1000 and 0 < self.seconds <= 3600):
-            raise ValueError(f"{self}: processes and rounds are 1 to 1000, seconds above 0 to 3600")
+        whole("processes", self.processes, 1, 1000)
+        whole("rounds", self.rounds, 1, 1000)
+        real("seconds", self.seconds, 0, 3600, above=True)
 
     @classmethod
     def quick(cls) -> "Effort":

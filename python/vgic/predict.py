@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vgic import _core
+from vgic.arguments import whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import MeasurementError, WorkloadError
 from vgic.machines import Machine
@@ -19,7 +20,6 @@ from vgic.machines.values import hint
 from vgic.predict_workload import ClosedWorkload, PredictedWorkload
 from vgic.results import Result, ResultFile, Sample, make_result, make_sample
 from vgic.stats import spread_of
-from vgic.workload import _whole
 
 __all__ = [
     "CHECKED",
@@ -209,8 +209,8 @@ def predict(
     """
     (name,) = check_predicted([design], allow_unsound=allow_unsound)
     target = machine if isinstance(machine, Machine) else find_machine(machine)
-    _whole("seed", seed, 0, 2**64 - 1)
-    _whole("trace", trace, 0, 10**7)
+    whole("seed", seed, 0, 2**64 - 1, error=WorkloadError)
+    whole("trace", trace, 0, 10**7, error=WorkloadError)
     names = [free] if isinstance(free, str) else list(free)
     if workload.threads > target.cores:
         senders = "queues" if isinstance(workload, ClosedWorkload) else "devices"

@@ -1,9 +1,9 @@
 """Workloads in virtual time: checked, frozen values like those of :mod:`vgic.workload`."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from vgic.arguments import real
 from vgic.errors import WorkloadError
 from vgic.workload import GUESTS, LPI_COUNT, MAX_VCPUS, Load, _choice, _lpis, _options, _whole
 
@@ -19,10 +19,7 @@ _ENOUGH = 20_000
 
 
 def _microseconds(name: str, value: object, low: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise WorkloadError(f"{name}: {value!r} is not a number")
-    if not low <= value <= _MAX_US:
-        raise WorkloadError(f"{name}: {value:g} us is out of range {low:g} to {_MAX_US:g} us")
+    real(name, value, low, _MAX_US, unit=" us", error=WorkloadError)
 
 
 class _SimulatedLoad(Load):

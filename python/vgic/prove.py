@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from math import isfinite
 from os import cpu_count
 from shlex import quote
 from threading import Event
 from typing import Any, Literal, get_args
 
 from vgic import _core
+from vgic.arguments import real, whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 
 __all__ = [
@@ -79,12 +79,10 @@ class ProofPlan:
             ("seed", self.seed, 0, (1 << 64) - 1),
             ("findings", self.findings, 1, 64),
         ):
-            if not least <= value <= most:
-                raise ValueError(f"{what}: {value} is out of range {least} to {most}")
-        if self.executions is not None and not 1 <= self.executions < 1 << 64:
-            raise ValueError(f"executions: {self.executions} is less than 1 or absurd")
-        if not (isfinite(self.seconds) and 0 < self.seconds <= 86400):
-            raise ValueError(f"seconds: {self.seconds} is not above 0 and at most 86400")
+            whole(what, value, least, most)
+        if self.executions is not None:
+            whole("executions", self.executions, 1, (1 << 64) - 1)
+        real("seconds", self.seconds, 0, 86400, above=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +257,10 @@ def prove_all(
 
     ``done`` is called in the calling thread with each result as it comes in: how many have, of how many, and the
     result. ``stop`` is asked often, in the threads that search; true ends all searches early. ``jobs``: how many at a
-    time, by default one for each CPU. An exception, such as that of Ctrl-C, ends the searches that run.
+    time, 1 to 1024, by default one for each CPU. An exception, such as that of Ctrl-C, ends the searches that run.
     """
+    if jobs is not None:
+        whole("jobs", jobs, 1, 1024)
     ended = Event()
 
     def stopped() -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vgic import _core
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, check_names
+from vgic.arguments import whole
+from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.measure import Effort, Progress, measure
 from vgic.results import Result, ResultFile, make_result, make_sample
 from vgic.trace import Check, Recording, check, read_recording
@@ -68,8 +69,7 @@ def run_in_turn(
     names = check_names(designs, allow_unsound=allow_unsound)
     if not names:
         raise ValueError("designs: none given")
-    if not 1 <= samples <= 1_000_000:
-        raise ValueError(f"samples: {samples} is out of range 1 to 1000000")
+    whole("samples", samples, 1, 1_000_000)
     taken: dict[str, list[Any]] = {name: [] for name in names}
     total = samples * len(names)
     for turn in range(samples):
@@ -157,8 +157,12 @@ def compare(
     ``workloads``: by default those of the main job. Each recording among them is also replayed as recorded through
     each design. ``progress`` is called with the share done and a text.
     """
-    names = check_names(designs or [BASELINE_DESIGN, DEFAULT_DESIGN], allow_unsound=allow_unsound)
+    names = check_names(designs, allow_unsound=allow_unsound)
+    if not names:
+        raise ValueError("designs: none given")
     chosen = list(default_workloads() if workloads is None else workloads)
+    if not chosen:
+        raise ValueError("workloads: none given")
     if len({workload.name for workload in chosen}) != len(chosen):
         chosen = [replace(workload, label=f"{number}: {workload.name}") for number, workload in enumerate(chosen, 1)]
     effort = effort or Effort()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vgic.arguments import whole
 from vgic.errors import WorkloadError
 from vgic.machines import MAX_CORES, Machine
 from vgic.machines import machine as find_machine
@@ -233,19 +234,17 @@ def scale(
     are those of :func:`vgic.predict_many`.
     """
     names = check_predicted([*(name for name in designs if name != GICV4), GICV4], allow_unsound=allow_unsound)
-    sizes = sorted(set(cores))
+    sizes = sorted({whole("cores", size, 1, MAX_CORES, error=WorkloadError) for size in cores})
     target = machine if isinstance(machine, Machine) else find_machine(machine)
-    chosen = list(dict.fromkeys(seeds))
+    chosen = list(dict.fromkeys(whole("seeds", seed, 0, 2**64 - 1, error=WorkloadError) for seed in seeds))
     template = workload or PredictedWorkload()
     if not sizes:
         raise WorkloadError("cores: none given")
     if not chosen:
         raise WorkloadError("seeds: none given")
-    if sends is not None and not 1 <= sends <= 10**9:
-        raise WorkloadError(f"sends: {sends} is out of range 1 to {10**9}")
+    if sends is not None:
+        whole("sends", sends, 1, 10**9, error=WorkloadError)
     for size in sizes:
-        if not 1 <= size <= MAX_CORES:
-            raise WorkloadError(f"cores: {size} is out of range 1 to {MAX_CORES}")
         if size > 1 and size % 2:
             raise WorkloadError(f"cores: {size} is odd, but one half runs vCPUs and the other half sends")
         if 2 * pairs_of(size) > target.cores:

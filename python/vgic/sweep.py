@@ -26,6 +26,7 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from vgic import _core
+from vgic.arguments import whole
 from vgic.errors import MeasurementError
 from vgic.machines import Machine, machine
 from vgic.predict import DEFAULT_MACHINE, GICV4, ClosedWorkload, Poll, PredictedWorkload, Prediction, predict
@@ -137,8 +138,8 @@ def local_executor(jobs: int | None = None) -> Iterator[Executor]:
     The processes import the caller's main module, as :mod:`multiprocessing` does: a script needs its
     ``if __name__ == "__main__":``.
     """
-    if jobs is not None and not 1 <= jobs <= 1024:
-        raise ValueError(f"jobs: {jobs} is out of range 1 to 1024")
+    if jobs is not None:
+        whole("jobs", jobs, 1, 1024)
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import IO, Any
 
 from vgic import __version__
+from vgic.arguments import real, whole
 from vgic.designs import DEFAULT_DESIGN, check_names, designs
 from vgic.designs import design as find_design
 from vgic.errors import MeasurementError
@@ -93,7 +94,7 @@ class TorturePlan:
                     f"scenarios would use freed memory in {self.design}, whose defects 'vgic prove --history' shows; "
                     f"on real threads they run in {sound}"
                 )
-        ranges: list[tuple[str, float, float, float]] = [
+        for name, value, least, most in (
             ("seed", self.seed, 0, 2**64 - 1),
             ("vcpus", self.vcpus, 2, 64),
             ("its", self.its, 1, 8),
@@ -101,13 +102,11 @@ class TorturePlan:
             ("devices", self.devices, 1, 256),
             ("events", self.events, 1, 1024),
             ("list-registers", self.list_registers, 1, 16),
-            ("minutes", self.minutes, 0.001, 100_000),
-            ("period", self.period, 0.01, 3600),
-            ("watchdog", self.watchdog, 0.1, 86_400),
-        ]
-        for name, value, least, most in ranges:
-            if not least <= value <= most:
-                raise ValueError(f"{name}: {value} is out of range {least} to {most}")
+        ):
+            whole(name, value, least, most)
+        real("minutes", self.minutes, 0.001, 100_000)
+        real("period", self.period, 0.01, 3600)
+        real("watchdog", self.watchdog, 0.1, 86_400)
         lpis = self.its * (-(-self.devices * self.events // 8) * 8 + 8) + 24
         if lpis > _MOST_LPIS:
             raise ValueError(f"{lpis} LPIs, but INTIDs 8192 to 65535 hold only {_MOST_LPIS}")

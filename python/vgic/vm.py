@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vgic import _core
+from vgic.arguments import integer
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import TableError
 from vgic.frames import Frames
@@ -28,15 +29,42 @@ __all__ = ["Its", "Vcpu", "Vm"]
 _ITEM = array("I").itemsize
 #: Sizes of the frames of a redistributor and of an ITS.
 _REDISTRIBUTOR = _ITS = 0x2_0000
-_FIRST_ITS = 0x0808_0000
+#: The usual places, those of QEMU's ``virt`` machine, which has other devices from the last one on.
+_FIRST_ITS, _REDISTRIBUTORS, _OTHERS = 0x0808_0000, 0x080A_0000, 0x0900_0000
+#: Where there is room for more, in that machine.
+_ROOM = 0x40_0000_0000
 _MAX_ITS = 64
+_MAX_VCPUS = 512
+_ADDRESSES = 1 << 52
+#: What a 64-bit register holds.
+_REGISTER = (1 << 64) - 1
 
 
-def _its_bases(count: int, behind: int) -> list[int]:
-    """The usual places of ``count`` ITSes, all but the first ``behind`` the redistributors."""
-    if not 0 <= count <= _MAX_ITS:
-        raise ValueError(f"its must be 0 to {_MAX_ITS}, not {count}")
-    return [_FIRST_ITS, *(behind + n * _ITS for n in range(count - 1))][:count]
+def _layout(vcpus: int, its: int | list[int], redistributors: int | None, *, frames: bool) -> tuple[int, list[int]]:
+    """Where the redistributors begin, and where each ITS is: unless given, all but the first behind the redistributors.
+
+    With ``frames`` a guest reaches them: at their usual place they must not run into other devices.
+    """
+    begin = _REDISTRIBUTORS if redistributors is None else redistributors
+    behind = begin + vcpus * _REDISTRIBUTOR
+    further = 0 if isinstance(its, list) else max(its - 1, 0)
+    end = behind + further * _ITS
+    if frames and redistributors is None and end > _OTHERS:
+        others = f" and {further} further ITSes" if further else ""
+        raise ValueError(
+            f"vcpus: the frames of {vcpus} redistributors{others} would reach from {begin:#x} to {end:#x}, but other "
+            f"devices are from {_OTHERS:#x} on: give redistributors= a place with room, such as {_ROOM:#x}"
+        )
+    if isinstance(its, list):
+        return begin, its
+    return begin, [_FIRST_ITS, *(behind + n * _ITS for n in range(further))][:its]
+
+
+def _its(given: "int | Iterable[int]") -> int | list[int]:
+    """A number of ITSes, or where each is."""
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+        return [integer("its", base, 0, _ADDRESSES - 1) for base in given]
+    return integer("its", given, 0, _MAX_ITS)
 
 
 def _needed(frames: Frames | None) -> Frames:
@@ -110,7 +138,8 @@ class Its:
         """MAPD: give a device an interrupt translation table, or (``valid=False``) take it away with all its events.
 
         ``device_id``: 0 to 65535. ``event_bits``: EventID width, 1 to 16 (the command's Size field is one less).
-        ``itt_address``: guest physical address of the table, 256-byte aligned; unused until tables are saved.
+        ``itt_address``: guest physical address of the table, a multiple of 256 below 2**52. With guest memory, it must
+        be there where an event is mapped; without, it means nothing.
         A device that is mapped already is freed first.
         """
         self._vm.mapd(self.index, device_id, event_bits, itt_address, valid)
@@ -122,7 +151,9 @@ class Its:
     def mapti(self, device_id: int, event_id: int, intid: int, collection_id: int) -> None:
         """MAPTI: translate an event to an LPI (INTID 8192 to 65535) in a collection.
 
-        An event that is mapped already stays as it was (as in KVM). Reads the LPI's configuration byte.
+        An event that is mapped already stays as it was (as in KVM). Reads the LPI's configuration byte. An event whose
+        entry in the device's table would not be in guest memory, so that it could not be saved, is out of range (KVM:
+        ``vgic_its_check_event_id``).
         """
         self._vm.mapti(self.index, device_id, event_id, intid, collection_id)
 
@@ -212,7 +243,7 @@ class Vcpu:
         Another INTID than that of the running priority drops the priority all the same (the architecture leaves it
         open), so pass on only what the guest acknowledged here.
         """
-        self._vm.eoi(self.index, intid & 0xFF_FFFF)
+        self._vm.eoi(self.index, integer("intid", intid, 0, _REGISTER) & 0xFF_FFFF)
 
     @property
     def has_pending(self) -> bool:
@@ -237,8 +268,10 @@ class Vm:
 
     ``vcpus``: 1 to 512. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes (0 to 64), or the guest
     physical base address of each. ``memory``: the guest's; without it, LPI tables are the VM's own. ``distributor``,
-    ``redistributors``: where these frames begin; frames are 64 KiB aligned and apart. The defaults are those of QEMU's
-    ``virt`` machine; further ITSes lie behind the redistributors.
+    ``redistributors``: where these frames begin, below 2**52. Frames are 64 KiB aligned, apart from each other and from
+    the regions that ``memory`` has now. The defaults are those of QEMU's ``virt`` machine; further ITSes lie behind the
+    redistributors. There is room for 123 redistributors and further ITSes, up to the UART at 0x09000000: with
+    ``memory`` more of them need a place of their own.
     ``list_registers``: 1 to 16 (Arm GICv3: at most 16; commonly 4). ``allow_unsound``: run a design that is known to
     break memory safety, which may crash the process.
 
@@ -283,14 +316,16 @@ class Vm:
         its: "int | Sequence[int]" = 1,
         memory: GuestMemory | None = None,
         distributor: int = 0x0800_0000,
-        redistributors: int = 0x080A_0000,
+        redistributors: int | None = None,
         list_registers: int = 4,
         allow_unsound: bool = False,
     ) -> None:
         """Build the VM; see the class for the parameters."""
         check_names([design], allow_unsound=allow_unsound)
-        behind = redistributors + vcpus * _REDISTRIBUTOR
-        bases = _its_bases(its, behind) if isinstance(its, int) else list(its)
+        vcpus = integer("vcpus", vcpus, 1, _MAX_VCPUS)
+        if redistributors is not None:
+            redistributors = integer("redistributors", redistributors, 0, _ADDRESSES - 1)
+        redistributors, bases = _layout(vcpus, _its(its), redistributors, frames=memory is not None)
         self._core = _core.Vm(
             vcpus,
             design,

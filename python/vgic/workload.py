@@ -1,14 +1,14 @@
 """Workloads: what is sent, to whom, for how long.
 
-A workload is a value: frozen, checked when it is made (:class:`vgic.WorkloadError` names the field), and written into
-every result, so that a result says how to repeat it.
+A workload is a value: frozen, checked when it is made (:class:`vgic.WorkloadError` names the field, and so does a
+``TypeError``), and written into every result, so that a result says how to repeat it.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self, cast
 
+from vgic.arguments import real, whole
 from vgic.errors import WorkloadError
 from vgic.trace import Recording
 
@@ -28,23 +28,17 @@ GUESTS = ("fixed", "as-published")
 ENTRIES = ("direct",)
 
 
-def _whole(name: str, value: object, low: int, high: int, why: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WorkloadError(f"{name}: {value!r} is not a whole number")
-    if not low <= value <= high:
-        raise WorkloadError(f"{name}: {value} is out of range {low} to {high}{why}")
-
-
 def _choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise WorkloadError(f"{name}: {value!r} is unknown (one of: {', '.join(known)})")
 
 
+def _whole(name: str, value: object, low: int, high: int, why: str = "") -> None:
+    whole(name, value, low, high, why, error=WorkloadError)
+
+
 def _seconds(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise WorkloadError(f"seconds: {value!r} is not a number")
-    if not 0 < value <= _MAX_SECONDS:
-        raise WorkloadError(f"seconds: {value:g} is out of range, above 0 to {_MAX_SECONDS:g}")
+    real("seconds", value, 0, _MAX_SECONDS, above=True, error=WorkloadError)
 
 
 def _lpis(devices: int, events: int, mapped: int) -> None:
@@ -202,13 +196,13 @@ class ReplayWorkload:
         if not isinstance(self.recording, Recording):
             raise WorkloadError(f"recording: {self.recording!r} is not a Recording (see read_recording)")
         if self.loops is not None and self.seconds is not None:
-            raise WorkloadError("loop and seconds: give one of them, not both")
+            raise WorkloadError("loops and seconds: give one of them, not both")
         if self.seconds is not None:
             _seconds(self.seconds)
         elif self.loops is None:
             object.__setattr__(self, "loops", 1)
         if self.loops is not None:
-            _whole("loop", self.loops, 1, 1_000_000)
+            _whole("loops", self.loops, 1, 1_000_000)
         _choice("mode", self.mode, MODES)
         _whole("list-registers", self.list_registers, 1, 16)
 

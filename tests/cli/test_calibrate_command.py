@@ -85,7 +85,7 @@ def test_rates_are_fitted_and_another_design_is_predicted(vgic_command, tmp_path
         (["--rates", "published:v6.8-rc1", "--without", "1/1"], "no row '1/1'"),
         (["--rates", "published:v6.8-rc1", "--fit", "speed"], "unknown parameter 'speed'"),
         (["--rates", "published:v6.8-rc1", "--f-count", "odd"], "f-count: 'odd' is unknown"),
-        (["--rates", "published:v6.8-rc1", "--starts", "0"], "starts: 0 is not a whole number from 1 to 100"),
+        (["--rates", "published:v6.8-rc1", "--starts", "0"], "starts: 0 is out of range 1 to 100"),
         (["--rates", "published:v6.8-rc1", "--predict", "v9"], "unknown design"),
         (["--rates", "published:v6.8-rc1", "--no-fit", "--fit", "step"], "fit and no-fit: give one of them"),
         (["--predict", "v2"], "only with --rates"),

@@ -1,9 +1,11 @@
 import json
+import lzma
 import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +100,27 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
         assert result.ratio is not None
     assert file.floor["rate"] > 0
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if not line.startswith("Wrote"))
+
+
+def test_compare_says_what_a_recording_shows(vgic_command, tmp_path):
+    """A design that does not give the guest what it took is status 1; a recording that shows nothing says so."""
+    bundled = Path(vgic.__file__).parent / "recordings" / "virtio-4cpu.log.xz"
+    lines = lzma.decompress(bundled.read_bytes()).decode().splitlines(keepends=True)
+    of_lpis = re.compile(r"(gicv3_icc_iar1_read .* value )0x[2-9a-f][0-9a-f]{3}$", re.MULTILINE)
+    first = next(n for n, line in enumerate(lines) if of_lpis.search(line))
+    lines[first] = of_lpis.sub(r"\g<1>0x3fff", lines[first])
+    (tmp_path / "other.log").write_text("".join(lines))
+    told = [line for line in lines if not re.search("gicv3_icc_|translation_write", line)]
+    (tmp_path / "silent.log").write_text("".join(told))
+    compare = ("compare", "--quick", "--design", "v6.10", "--recording")
+    done = vgic_command(*compare, "other.log")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "; not the same LPIs on each vCPU" in " ".join(done.stdout.split())
+    assert "Wrote report.html and result.json." in done.stdout
+    done = vgic_command(*compare, "silent.log")
+    assert (done.returncode, done.stderr) == (0, "")
+    text = "silent as recorded: the guest acknowledged no LPI, so there was nothing to check."
+    assert text in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,45 @@ def test_a_violation_is_status_1_and_its_story_can_be_replayed(vgic_command):
     assert len(full.stdout.splitlines()) > len(again.stdout.splitlines())
 
 
+def test_a_schedule_that_does_not_fit_is_status_2(vgic_command):
+    """Another execution than the one asked for would say nothing of it."""
+
+    def replay(scenario, design, schedule):
+        return vgic_command("prove", "--scenario", scenario, "--design", design, "--replay", schedule)
+
+    # Choices that fit, and violate nothing.
+    done = replay("send_vs_discard", "v6.7", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "nothing is violated in this schedule\n"
+    for scenario, design, schedule, why in (
+        ("send_vs_discard", "v6.7", "1:1", "there is no choice of a thread at step 1"),
+        ("send_vs_discard", "v6.7", "99999:1", "there is no choice of a thread at step 99999"),
+        ("send_vs_discard", "v6.7", "7/-", "the scenario does not draw the operations that it names"),
+    ):
+        done = replay(scenario, design, schedule)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"vgic: error: the schedule is not one of {scenario} in {design} with seed 1: {why}\n"
+    # One of another design, in which there are other steps.
+    found = vgic_command("prove", "--design", "v6.17", "--scenario", "prune_vs_lpi_disable", "--seconds", "600")
+    (schedule,) = re.findall(r"--replay (\S+)$", found.stdout, re.MULTILINE)
+    assert replay("prune_vs_lpi_disable", "v6.17", schedule).returncode == 1
+    done = replay("prune_vs_lpi_disable", "v6.8-rc1", schedule)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the schedule is not one of prune_vs_lpi_disable in v6.8-rc1 with seed 1: " in done.stderr
+
+
+def test_a_catalogue_whose_searches_were_cut_short_is_not_as_it_should_be(vgic_command):
+    """In no time at all nothing is found, and nothing is shown to be absent."""
+    done = vgic_command("prove", "--history", "--seconds", "0.0000001", "--json", "x.json")
+    assert (done.returncode, done.stderr) == (1, "")
+    text = " ".join(done.stdout.split())
+    assert "CUT SHORT" in text
+    assert "WRONG" not in text
+    assert " ok " not in text
+    assert "0 interleavings" in text
+    assert "cut short, so that they say nothing (more with --seconds): searches of CVE-2024-26598, " in text
+
+
 def test_a_search_cut_short_does_not_say_proved(vgic_command):
     done = vgic_command("prove", "--scenario", "send_vs_movi", "--preemptions", "4", "--seconds", "0.2")
     assert done.returncode == 0
@@ -64,11 +103,14 @@ def test_bad_input_is_one_line_and_status_2(vgic_command):
         (("--scenario", "send_vs_discart"), "did you mean send_vs_discard"),
         (("--design", "v6.11"), "unknown design 'v6.11'"),
         (("--preemptions", "9"), "preemptions: 9 is out of range 0 to 8"),
-        (("--seconds", "0"), "seconds: 0.0 is not above 0"),
+        (("--seconds", "0"), "seconds: 0 is out of range, above 0 to 86400"),
+        (("--findings", "65"), "findings: 65 is out of range 1 to 64"),
         (("--search", "deep"), "deep"),
         (("--replay", "1:1"), "--replay needs one --scenario and one --design"),
         (("--scenario", "mix", "--replay", "nonsense"), "schedule"),
         (("--history", "--design", "v6.7"), "--history runs the whole catalogue"),
+        (("--history", "--preemptions", "3"), "it takes only --seconds"),
+        (("--history", "--seconds", "-1"), "seconds: -1 is out of range"),
     ):
         done = vgic_command("prove", *arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments

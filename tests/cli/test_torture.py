@@ -86,8 +86,8 @@ def test_json_on_standard_output_is_json_alone(vgic_command):
     [
         (["--design", "patch-51"], "unknown design 'patch-51': did you mean patch-15"),
         (["--design", "v6.7"], "design v6.7 is unsound"),
-        (["--minutes", "0"], "minutes: 0.0 is out of range"),
-        (["--minutes", "nan"], "minutes: nan is out of range"),
+        (["--minutes", "0"], "minutes: 0 is out of range"),
+        (["--minutes", "nan"], "minutes: nan is not a number"),
         (["--vcpus", "1"], "vcpus: 1 is out of range 2 to 64"),
         (["--seed", "-1"], "seed: -1 is out of range"),
         (["--devices", "256", "--events", "1024"], "LPIs"),

@@ -13,6 +13,8 @@ QUEUE, QUEUE_SIZE = RAM, 0x1_0000
 DEVICES, COLLECTIONS, CONFIG, PENDING = RAM + 0x1_0000, RAM + 0x2_0000, RAM + 0x3_0000, RAM + 0x4_0000
 TRANSLATION_TABLES = RAM + 0x10_0000
 PAGE = 0x1_0000
+#: The page of an indirect device table.
+LEVEL2 = RAM + 0xC_0000
 VCPUS = 2
 FIRST_LPI = 8192
 
@@ -26,10 +28,14 @@ _NOT_ZERO = re.compile(rb"[^\0]")
 class KvmMachine:
     """One VM, fresh."""
 
-    def __init__(self, design: str) -> None:
+    def __init__(self, design: str, vcpus: int = VCPUS, *, indirect: bool = False) -> None:
+        self.vcpus = vcpus
+        self.indirect = indirect
+        #: Where the entries of devices are.
+        self.devices = LEVEL2 if indirect else DEVICES
         self.ram = bytearray(RAM_SIZE)
         self.memory = vgic.GuestMemory({RAM: self.ram})
-        self.vm = vgic.Vm(VCPUS, design, memory=self.memory)
+        self.vm = vgic.Vm(vcpus, design, memory=self.memory)
         self.its = self.vm.its[0].frame
         self.redistributors = [vcpu.frame for vcpu in self.vm.vcpu]
         self.before: list[str] = []
@@ -55,7 +61,7 @@ class KvmMachine:
     def state(self) -> list[str]:
         """The whole state, as the tables in memory show it after a save, and the engine. Memory is put back."""
         kept = bytes(self.ram)
-        for start, size in ((DEVICES, PAGE), (COLLECTIONS, PAGE), (PENDING, VCPUS * PAGE)):
+        for start, size in ((self.devices, PAGE), (COLLECTIONS, PAGE), (PENDING, self.vcpus * PAGE)):
             self.ram[start - RAM : start - RAM + size] = bytes(size)
         self.ram[TRANSLATION_TABLES - RAM :] = bytes(RAM + RAM_SIZE - TRANSLATION_TABLES)
         self.its.save_tables()
@@ -75,7 +81,7 @@ class KvmMachine:
                 break
             vcpu = -1 if collection.vcpu is None else collection.vcpu
             yield f"coll id={collection.collection_id} rd={vcpu}"
-        for device_id, word in self.words(DEVICES, PAGE):
+        for device_id, word in self.words(self.devices, PAGE):
             device = DeviceEntry.decode(word)
             if device.valid:
                 itt, bits = device.itt_address, device.event_bits
@@ -87,7 +93,7 @@ class KvmMachine:
                             f"ite dev={device_id} ev={event_id} lpi={ite.intid} coll={ite.collection_id} "
                             f"next={ite.next}"
                         )
-        for vcpu in range(VCPUS):
+        for vcpu in range(self.vcpus):
             start = PENDING + vcpu * PAGE - RAM
             for found in _NOT_ZERO.finditer(self.ram, start, start + PAGE):
                 for bit in range(8):
@@ -95,8 +101,10 @@ class KvmMachine:
                         yield f"pend rd={vcpu} lpi={8 * (found.start() - start) + bit}"
 
     def words(self, address: int, size: int) -> list[tuple[int, int]]:
-        """(index, word) of a table's words that are not zero."""
+        """(index, word) of a table's words that are not zero, as far as it is in memory."""
         start = address - RAM
+        if not 0 <= start < RAM_SIZE:
+            return []
         indices = {(found.start() - start) // 8 for found in _NOT_ZERO.finditer(self.ram, start, start + size)}
         return [(index, self.memory.read_u64(address + 8 * index)) for index in sorted(indices)]
 
@@ -124,7 +132,10 @@ class KvmMachine:
             redistributor.set(GICR_PENDBASER, PENDING + n * PAGE)
             redistributor.set(GICR_CTLR, lpis)
         self.its.set(CBASER, 0xB800_0000_0000_0400 | QUEUE | QUEUE_SIZE // 4096 - 1)
-        self.its.set(BASER0, 0xB820_0000_0000_0400 | DEVICES)
+        indirect = 1 << 62 if self.indirect else 0
+        if indirect:
+            self.memory.write_u64(DEVICES, 1 << 63 | LEVEL2)
+        self.its.set(BASER0, 0xB820_0000_0000_0400 | DEVICES | indirect)
         self.its.set(BASER1, 0xB820_0000_0000_0400 | COLLECTIONS)
         self.its.set(CTLR, 1)
         values = [self.its.get(offset) for offset in (TYPER, IIDR, BASER0, BASER1, CBASER, CTLR)]
@@ -166,12 +177,21 @@ class KvmMachine:
     def do_rd_w(self, vcpu: int, offset: int, value: int) -> str:
         return f"= set_attr {self.errno(lambda: self.redistributors[vcpu].set(offset, value))}"
 
+    def do_rd_r(self, vcpu: int, offset: int) -> str:
+        return f"= get_attr 0 {self.redistributors[vcpu].get(offset):#x}"
+
+    def do_mem_w(self, address: int, value: int) -> None:
+        self.memory.write_u64(address, value)
+
     def do_mem_r(self, address: int) -> str:
         value = self.memory.read_u64(address)
         return f"= {value:#x}" if value else "= 0"
 
     def do_save(self) -> str:
         return f"= {self.errno(self.its.save_tables)}"
+
+    def do_savepend(self) -> str:
+        return f"= {self.errno(self.vm.save_pending_tables)}"
 
     def do_its_reset(self) -> str:
         return f"= {self.errno(self.its.reset)}"

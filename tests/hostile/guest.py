@@ -127,10 +127,19 @@ def _faulty(base: int) -> tuple[Callable, Callable]:
 class Machine:
     """A VM of one design in the hands of a hostile guest."""
 
-    def __init__(self, design: str, *, its: int = ITSES, list_registers: int = 4, indirect: bool = False) -> None:
+    def __init__(
+        self,
+        design: str,
+        *,
+        its: int = ITSES,
+        list_registers: int = 4,
+        indirect: bool = False,
+        holes: bool = True,
+    ) -> None:
         self.ram = bytearray(RAM_SIZE)
         self.memory = vgic.GuestMemory({RAM: self.ram})
-        self.memory.map_callbacks(HOLES, HOLES_SIZE, *_faulty(HOLES))
+        if holes:
+            self.memory.map_callbacks(HOLES, HOLES_SIZE, *_faulty(HOLES))
         self.vm = vgic.Vm(VCPUS, design, its=its, memory=self.memory, list_registers=list_registers)
         self.indirect = indirect
         #: Commands put into queues, actions by name, and answers of the VMM's view by name.
@@ -212,6 +221,24 @@ class Machine:
         action = _ACTIONS[source.byte()]
         self.actions[action.__name__] += 1
         action(self, source, its)
+
+    def keep_saving(self, data: bytes) -> int:
+        """Do what the bytes say as far as it is commands, MSIs and memory, and save all the time; how often it was.
+
+        Registers stay as a guest at work has them: its tables are in memory. Whatever commands it gives, and whatever
+        it writes into those tables, a save goes well.
+        """
+        source, saves = Source(data), 0
+        try:
+            while True:
+                its = source.byte() % len(self.vm.its)
+                action = source.pick((Machine.batch,) * 6 + (Machine.msis, Machine.vcpu, Machine.scribble))
+                action(self, source, its)
+                self.vm.save()
+                saves += 1
+        except End:
+            self.vm.save()
+            return saves + 1
 
     def batch(self, source: Source, its: int) -> None:
         count = 1 + source.byte() % 32

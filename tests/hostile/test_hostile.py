@@ -2,9 +2,10 @@
 
 import errno
 import random
+from collections import Counter
 
 import pytest
-from guest import CTLR, CWRITER, OPCODES, VALID, Machine, play
+from guest import BASER1, CTLR, CWRITER, OPCODES, VALID, Machine, play
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory import left_since, objects
@@ -96,7 +97,7 @@ def test_mapped_events_are_limited():
     frame.set(0x80, VALID | 0x4008_0000)
     frame.set(CTLR, 1)
     commands = [
-        (OPCODES["MAPD"] | 4000 << 32, 1, VALID, 0),
+        (OPCODES["MAPD"] | 4000 << 32, 1, VALID | 0x4006_0000, 0),
         (OPCODES["MAPTI"] | 4000 << 32, 8192 << 32, 0, 0),
         (OPCODES["DISCARD"] | 4000 << 32, 0, 0, 0),
     ]
@@ -173,6 +174,44 @@ def test_garbage_is_limited():
         frame.restore_tables()
     assert error.value.errno == errno.EINVAL
     assert vm.its[0].tables() == {"devices": [], "collections": []}
+
+
+@pytest.mark.parametrize("indirect", [False, True], ids=["flat", "indirect"])
+@pytest.mark.parametrize("design", SOUND)
+def test_no_command_keeps_a_vm_from_being_saved(design, indirect):
+    """A guest that could block its own migration could stay where it is for ever."""
+    refused, saves = Counter(), 0
+    for number in range(4):
+        machine = Machine(design, indirect=indirect, holes=False)
+        saves += machine.keep_saving(random.Random(f"save {design} {indirect} {number}").randbytes(4000))
+        for its in machine.vm.its:
+            refused.update(its.frame.errors)
+    assert saves > 40
+    # It did try: ITTs that are nowhere, or end before the event, and devices whose entry is gone.
+    assert refused["E_ITS_MAPTI_ID_OOR"] > 10
+    assert refused["E_ITS_MAPD_DEVICE_OOR"] > 0
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(design=st.sampled_from(SOUND), indirect=st.booleans(), data=st.binary(max_size=600))
+def test_no_bytes_keep_a_vm_from_being_saved(design, indirect, data):
+    Machine(design, indirect=indirect, holes=False).keep_saving(data)
+
+
+def test_a_collection_table_that_is_nowhere_is_named():
+    """What is left to a guest that means harm, as in KVM: a register that says that a table is where no memory is."""
+    machine = Machine(vgic.DEFAULT_DESIGN)
+    frame = machine.vm.its[0].frame
+    frame.write(CTLR, 4, 0)
+    frame.write(BASER1, 8, VALID | 0x9000_0000)
+    with pytest.raises(
+        vgic.TableError, match="end of the collection table: 0x90000000 is not in guest memory"
+    ) as error:
+        machine.vm.save()
+    assert error.value.errno == errno.EFAULT
+    # Without the valid bit there is no table, and nothing to save there.
+    frame.write(BASER1, 8, 0)
+    machine.vm.save()
 
 
 def test_a_pending_table_that_is_missing_is_named():

@@ -259,7 +259,7 @@ def test_bad_fits_are_refused():
         free_parameters(base, table, ["distnace"])
     with pytest.raises(RatesError, match="5 parameters are more than 4"):
         free_parameters(base, table, ["distance", "entry", "step", "kmalloc", "kfree"])
-    with pytest.raises(RatesError, match="starts: 0 is not a whole number from 1 to 100"):
+    with pytest.raises(RatesError, match="starts: 0 is out of range 1 to 100"):
         Effort(starts=0)
     with pytest.raises(RatesError, match="kmalloc: is 0"):
         free_parameters(base.with_values(kmalloc=0), table, ["kmalloc"])

@@ -358,11 +358,11 @@ def test_encode_refuses_what_does_not_fit():
         ("MAPX", {}, "unknown ITS command"),
         ("SYNC", {}, "takes vcpu"),
         ("SYNC", {"vcpu": 0, "event_id": 1}, "takes vcpu"),
-        ("SYNC", {"vcpu": 1 << 32}, "vcpu 4294967296 is out of range"),
-        ("MAPD", {"device_id": 0, "event_bits": 0, "itt_address": 0, "valid": True}, "event_bits 0"),
-        ("MAPD", {"device_id": 0, "event_bits": 33, "itt_address": 0, "valid": True}, "event_bits 33"),
+        ("SYNC", {"vcpu": 1 << 32}, "vcpu must be 0 to 4294967295, not 4294967296"),
+        ("MAPD", {"device_id": 0, "event_bits": 0, "itt_address": 0, "valid": True}, "event_bits must be 1 to 32"),
+        ("MAPD", {"device_id": 0, "event_bits": 33, "itt_address": 0, "valid": True}, "bits must be 1 to 32, not 33"),
         ("MAPD", {"device_id": 0, "event_bits": 1, "itt_address": 128, "valid": True}, "multiple of 256"),
-        ("INV", {"device_id": -1, "event_id": 0}, "device_id -1"),
+        ("INV", {"device_id": -1, "event_id": 0}, "device_id must be 0 to 4294967295, not -1"),
     ):
         with pytest.raises(ValueError, match=text):
             encode(name, **operands)

@@ -194,6 +194,16 @@ BAD = {
     ),
     "unknown collection": ({0x4010_0028: IttEntry(0, 8201, 4).encode()}, errno.EINVAL, "collection 4 is unknown"),
     "ITT not in memory": ({DEVICES + 8: DeviceEntry(True, 0, 0x9000_0000, 4).encode()}, errno.EFAULT, "0x90000000"),
+    # Two of its entries are there, and the second one says that another follows.
+    "ITT partly in memory": (
+        {
+            DEVICES + 8: DeviceEntry(True, 0, RAM + (2 << 20) - 256, 6).encode(),
+            RAM + (2 << 20) - 16: IttEntry(1, 8202, 3).encode(),
+            RAM + (2 << 20) - 8: IttEntry(1, 8203, 3).encode(),
+        },
+        errno.EFAULT,
+        "device 1 at 0x40010008.*entry 32: 0x40200000 is not in guest memory",
+    ),
 }
 
 
@@ -242,10 +252,13 @@ def test_wrong_order_is_told():
     assert vm.its[0].tables() == before
 
 
-def test_saving_beyond_memory_writes_nothing():
+def test_memory_that_is_gone_is_named_and_nothing_is_written():
+    """A guest cannot come here: MAPTI refuses an event without an entry in memory. A VMM may take memory away."""
     vm = fixed_vm()
+    vm.memory.map(0x9000_0000, bytearray(PAGE))
     run(vm, encode("MAPD", device_id=3, event_bits=4, itt_address=0x9000_0000, valid=True))
     run(vm, encode("MAPTI", device_id=3, event_id=1, intid=8300, collection_id=0))
+    vm.memory.unmap(0x9000_0000)
     ram = vm.memory.read(RAM, 2 << 20)
     with pytest.raises(vgic.TableError, match="ITE of device 3, event 1: 0x90000008") as error:
         vm.its[0].frame.save_tables()

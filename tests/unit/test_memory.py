@@ -14,6 +14,8 @@ import vgic
 from vgic import _core
 
 RAM = 0x4000_0000
+#: Of device 0, behind the collections of :func:`machine`.
+ITT = RAM + 0x21_8000
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_regions_do_not_overlap_and_end_below_the_limit(memory):
     for address, size in [(2**52, 1), (2**52 - 1, 2), (2**64 - 1, 1), (0, 2**52 + 1)]:
         with pytest.raises(ValueError, match="guest memory ends at 0x10000000000000"):
             memory.map_callbacks(address, size, print, print)
-    with pytest.raises(ValueError, match="no region of guest memory starts at 0x40000001"):
+    with pytest.raises(ValueError, match="no region of guest memory starts at address 0x40000001"):
         memory.unmap(RAM + 1)
     memory.map(2**52 - 8, bytearray(8))
     assert memory.regions() == [(RAM, 16), (2**52 - 8, 8)]
@@ -236,7 +238,7 @@ def machine(memory: vgic.GuestMemory, ram: Ram, events: int = 4) -> vgic.Vm:
     vm._core.set_baser(0, 1, RAM + 0x21_0000)
     vm.enable()
     vm.its[0].mapc(0)
-    vm.its[0].mapd(0)
+    vm.its[0].mapd(0, itt_address=ITT)
     for event in range(events):
         ram.bytes[0x4000 + event // 8] = 0
         vm.write_config(8192 + event, 0xA1)
@@ -291,7 +293,7 @@ def test_tables_are_restored_as_they_were(memory):
     collections = tables["collections"]
     devices = [tuple(device.values()) for device in tables["devices"]]
     with pytest.raises(ValueError, match="collection 9 is not known"):
-        vm._core.restore(0, [], [(7, 4, 0, [(0, 8192, 9)])])
+        vm._core.restore(0, [], [(7, 4, ITT, [(0, 8192, 9)])])
     assert vm.its[0].tables() == tables
     assert vm.signal_msi(0, 1) == 1
     vm._core.free_tables(0, True, True)
@@ -300,7 +302,7 @@ def test_tables_are_restored_as_they_were(memory):
     assert vm._core.device(0, 0) is None
     assert vm._core.restore(0, [*collections, (7, None)], devices) is None
     assert vm.its[0].tables() == {"devices": tables["devices"], "collections": [*collections, (7, None)]}
-    assert vm._core.device(0, 0) == (5, 0)
+    assert vm._core.device(0, 0) == (5, ITT)
 
 
 def test_a_restore_that_fails_says_which_event_and_frees_the_its(memory):
@@ -308,8 +310,16 @@ def test_a_restore_that_fails_says_which_event_and_frees_the_its(memory):
     before = _core.live_objects()["its_ite"]
     vm._core.free_tables(0, True, True)
     memory.unmap(RAM)
-    devices = [(3, 5, 0, [(4, 8200, 7), (6, 8201, 0)])]
+    devices = [(3, 5, ITT, [(4, 8200, 7), (6, 8201, 0)])]
     assert vm._core.restore(0, [(0, 0), (7, None)], devices) == (3, 4, errno.EFAULT)
+    # The ITT ends with the memory, before the second event's entry.
+    short = [(3, 5, RAM + 0x22_0000 - 0x100, [(30, 8200, 7), (31, 8201, 7), (32, 8202, 7)])]
+    with pytest.raises(ValueError, match="event_id must be 0 to 31, not 32"):
+        vm._core.restore(0, [(7, None)], short)
+    ram = Ram()
+    ram.map(memory)
+    short = [(3, 6, RAM + 0x22_0000 - 0x100, [(31, 8201, 7), (32, 8202, 7)])]
+    assert vm._core.restore(0, [(7, None)], short) == (3, 32, errno.EINVAL)
     assert vm.its[0].tables() == {"devices": [], "collections": []}
     _core.rcu_barrier()
     assert _core.live_objects().get("its_ite", 0) == before - 4
@@ -354,6 +364,34 @@ def test_frames_are_where_a_vmm_puts_them():
     usual = vgic.Vm(2, its=3)
     assert [usual._core.its_base(n) for n in range(3)] == [0x0808_0000, 0x080E_0000, 0x0810_0000]
     assert vgic.Vm(1, its=()).its == vgic.Vm(1, its=0).its == ()
+
+
+def test_frames_keep_clear_of_memory_and_of_other_devices(memory):
+    """At the usual place there is room for 123 redistributors and further ITSes, where a guest reaches them."""
+    for arguments in ({"vcpus": 124}, {"vcpus": 123, "its": 2}, {"vcpus": 61, "its": 64}, {"vcpus": 512}):
+        with pytest.raises(ValueError, match=r"^vcpus: the frames of .* give redistributors= a place with room"):
+            vgic.Vm(memory=memory, **arguments)
+    for arguments in ({"vcpus": 123}, {"vcpus": 122, "its": 2}, {"vcpus": 60, "its": 64}, {"vcpus": 123, "its": 0}):
+        vm = vgic.Vm(memory=memory, **arguments)
+        last = max(vm.vcpu[-1].frame.base, *(its.frame.base for its in vm.its), 0)
+        assert last + 0x2_0000 == 0x0900_0000
+        assert vm.mmio_read(0x0900_0008, 4) == 0
+    # Elsewhere, or where the caller insists, and without frames.
+    large = vgic.Vm(512, its=3, memory=memory, redistributors=0x40_0000_0000)
+    assert large.vcpu[511].frame.base == 0x40_0000_0000 + 511 * 0x2_0000
+    assert [its.frame.base for its in large.its] == [0x0808_0000, 0x40_0400_0000, 0x40_0402_0000]
+    assert len(vgic.Vm(200, memory=memory, redistributors=0x080A_0000).vcpu) == 200
+    assert len(vgic.Vm(512, its=64).vcpu) == 512
+    memory.map(RAM, bytearray(0x10_0000))
+    vgic.Vm(1, memory=memory, its=[RAM - 0x2_0000, RAM + 0x10_0000])
+    for arguments, text in (
+        ({"its": [RAM]}, "guest memory at 0x40000000 and its at 0x40000000 overlap|its at .* and guest memory"),
+        ({"its": [RAM + 0xF_0000]}, "guest memory at 0x40000000 and its at 0x400f0000 overlap"),
+        ({"distributor": RAM + 0x1_0000}, "guest memory at 0x40000000 and distributor at 0x40010000 overlap"),
+        ({"redistributors": RAM - 0x1_0000}, "redistributors at 0x3fff0000 and guest memory at 0x40000000 overlap"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            vgic.Vm(1, memory=memory, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +461,7 @@ def test_misses_do_not_wait_for_the_lock_of_a_command_with_the_gil(memory):
             vm._core.free_tables(0, False, True)
             vm.its[0].mapc(0)
             vm._core.free_tables(0, True, False)
-            devices = [(0, 5, 0, [(event, 8192 + event, 0) for event in range(4)])]
+            devices = [(0, 5, ITT, [(event, 8192 + event, 0) for event in range(4)])]
             assert vm._core.restore(0, [], devices) is None
     finally:
         stop.set()

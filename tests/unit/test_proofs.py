@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import vgic
-from vgic.history import Sign, defects, prove_history
+from vgic.history import DefectResult, Sign, defects, prove_history
 from vgic.prove import Proof, ProofPlan, Story, check_scenarios, prove_all
 
 #: To its end; the seconds only guard against a search without one.
@@ -141,6 +141,43 @@ def test_an_exception_ends_the_searches_that_run():
 
 def proof_of(*stories):
     return Proof("mix", "v6.17", ProofPlan(), stories, 1, None, False, "found", 1, 0.1)
+
+
+USE = Story("no use", "use after free: vcpu0 reads x", "runs vCPU 0", 1, 0.1, 1, ("a",), (), 1, "-", "", "")
+
+
+def test_a_search_that_was_cut_short_shows_nothing():
+    defect = dataclasses.replace(defects()[0], found_in=("a",), absent_in=("b",), signs=(Sign(what="use after free*"),))
+    shown = proof_of(USE)
+    other = proof_of(dataclasses.replace(USE, what="deadlock"))
+    cut = proof_of()
+    whole = dataclasses.replace(cut, complete=True, exhausted=2)
+    for found, absent, verdict in (
+        (shown, whole, "ok"),
+        (shown, cut, "CUT SHORT"),
+        (cut, whole, "CUT SHORT"),
+        (cut, cut, "CUT SHORT"),
+        (whole, whole, "WRONG"),
+        (whole, cut, "WRONG"),
+        (other, whole, "WRONG"),
+        (shown, shown, "WRONG"),
+        (cut, other, "WRONG"),
+    ):
+        result = DefectResult(defect, (found,), (absent,))
+        assert (result.verdict, result.as_expected) == (verdict, verdict == "ok")
+        assert result.unfinished == tuple(proof for proof in (found, absent) if proof is cut)
+
+
+def test_a_schedule_that_does_not_fit_is_refused():
+    (story,) = vgic.prove("send_vs_discard", "v6.7", ONE).stories
+    step, thread = story.schedule.split(":")
+    for schedule, why in (
+        (f"1:{thread}", "there is no choice of a thread at step 1"),
+        (f"{step}:9", f"thread 9 cannot go on at step {step}"),
+        (f"7/{story.schedule}", "does not draw the operations"),
+    ):
+        with pytest.raises(ValueError, match=f"not one of send_vs_discard in v6.7 with seed 1: .*{why}"):
+            vgic.prove("send_vs_discard", "v6.7", schedule=schedule)
 
 
 def test_signs_tell_one_defect_from_another():

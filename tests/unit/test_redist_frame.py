@@ -72,7 +72,7 @@ def test_number_of_intid_bits_limits_mapti():
     frame = vm.its[0].frame
     run(
         vm,
-        encode("MAPD", device_id=1, event_bits=4, itt_address=0, valid=True),
+        encode("MAPD", device_id=1, event_bits=4, itt_address=0x4010_0000, valid=True),
         encode("MAPTI", device_id=1, event_id=0, intid=(1 << 14) - 1, collection_id=0),
     )
     vm.memory.write(RAM + frame.get(0x88), encode("MAPTI", device_id=1, event_id=1, intid=1 << 14, collection_id=0))
@@ -160,7 +160,7 @@ def test_sync_is_busy_while_lpis_are_read_again():
     vm.its[0].frame.set(0x100, 1 << 63 | DEVICES)
     vm.its[0].frame.set(0x108, 1 << 63 | COLLECTIONS)
     vm.its[0].mapc(0, 0)
-    vm.its[0].mapd(1, 4)
+    vm.its[0].mapd(1, 4, itt_address=0x4010_0000)
     vm.its[0].mapti(1, 0, 8192, 0)
     worker = threading.Thread(target=lambda: frame.write(INVALLR, 8, 0), name="invalidates")
     worker.start()

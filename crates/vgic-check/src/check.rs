@@ -4,7 +4,7 @@ use crate::explore::bounded::Bounded;
 use crate::explore::knowledge::Knowledge;
 use crate::explore::run::{Batch, Ended, Function, Programs, run};
 use crate::explore::shrink::{replay, shrink};
-use crate::explore::strategy::{Pct, Random, Strategy};
+use crate::explore::strategy::{Misfit, Pct, Random, Replay, Strategy};
 use crate::platform::ctx::Ctx;
 use crate::platform::world::Program;
 use crate::scenario::find;
@@ -33,7 +33,7 @@ pub enum Search {
         /// The depth of the defects that it is good at.
         depth: u32,
     },
-    /// One: the schedule of a story.
+    /// One: the schedule of a story. One that does not fit is refused: another would be played, and say nothing of it.
     Replay(String),
 }
 
@@ -123,6 +123,8 @@ pub enum Failed {
     Unknown,
     /// The schedule cannot be read.
     Schedule,
+    /// The schedule is not one of this scenario in this design.
+    Misfit(Misfit),
 }
 
 /// Executions between two looks at the clock.
@@ -164,9 +166,15 @@ pub fn check_function(
     let end = match &options.search {
         Search::Replay(schedule) => {
             let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
-            let batch = searcher.batch(program, 1);
+            let strategy = Rc::new(RefCell::new(Replay::new(choices)));
+            let batch = searcher.batch_of(&(Rc::clone(&strategy) as _), Programs::One(program), 1);
             searcher.executions = 1;
-            if let Some(ended) = replay(&choices, &batch, false, &searcher.function) {
+            if let Some(ended) = run(&batch, &searcher.function).last {
+                let misfit = misfit_of(program, &ended);
+                let misfit = misfit.or(strategy.borrow_mut().misfit(ended.world.step(), ended.violation.is_some()));
+                if let Some(misfit) = misfit {
+                    return Err(Failed::Misfit(misfit));
+                }
                 searcher.longest = ended.world.step();
                 searcher.note(ended);
             }
@@ -190,6 +198,13 @@ pub fn check_function(
     let bare = searcher.knowledge.borrow().bare();
     let Searcher { executions, shrinking, longest, begin, .. } = searcher;
     Ok(Report { stories, executions, shrinking, exhausted, end, longest, bare, time: begin.elapsed() })
+}
+
+/// Whether the program of a schedule is one that the scenario has drawn.
+fn misfit_of(program: Program, ended: &Ended) -> Option<Misfit> {
+    let left_out = u64::BITS - program.without.leading_zeros();
+    let fits = program == Program::default() || ended.program.is_some() && left_out <= ended.world.operations();
+    (!fits).then_some(Misfit::Program)
 }
 
 fn shared(strategy: impl Strategy + 'static) -> Rc<RefCell<dyn Strategy>> {

@@ -25,6 +25,7 @@ pub mod story;
 pub mod violation;
 
 pub use check::{End, Failed, Options, Report, Search, check, check_function};
+pub use explore::strategy::Misfit;
 pub use platform::Shuttle;
 pub use platform::ctx::Ctx;
 pub use quiet::text_of_panic;

@@ -4,7 +4,7 @@ mod common;
 
 use common::searched as search_for;
 use std::time::Duration;
-use vgic_check::{End, Failed, Options, Report, Rule, Search, check};
+use vgic_check::{End, Failed, Misfit, Options, Report, Rule, Search, check};
 use vgic_core::designs::Composed;
 
 fn v7_1_8() -> Composed {
@@ -35,6 +35,51 @@ fn a_schedule_is_played_again() {
     assert_eq!(first.text(true), again.text(true));
     // In a design with the fix, the same schedule does no harm.
     assert!(searched("v6.8-rc1", Search::Replay(first.schedule.clone())).story().is_none());
+}
+
+/// What a replay of a schedule comes to: whether something is violated, or why the schedule is refused.
+fn replayed(scenario: &str, design: &str, schedule: &str) -> Result<bool, Failed> {
+    let options = Options { search: Search::Replay(schedule.to_owned()), ..Options::default() };
+    check(scenario, Composed::named(design), &options, &|| false).map(|report| !report.stories.is_empty())
+}
+
+#[test]
+fn a_schedule_that_does_not_fit_is_refused() {
+    let played = |schedule: &str| replayed("send_vs_discard", "v6.7", schedule);
+    let misfit = |misfit| Err(Failed::Misfit(misfit));
+    let schedule = searched("v6.7", Search::Bounded { preemptions: 1 }).stories.remove(0).schedule;
+    assert_eq!(played(&schedule), Ok(true));
+    // The usual choices, and nothing is violated.
+    assert_eq!(played("-"), Ok(false));
+    // Steps that never come, or at which nobody has a choice, and threads that cannot go on there.
+    assert_eq!(played("1:1"), misfit(Misfit::Step(1)));
+    assert_eq!(played("1:1,2:1"), misfit(Misfit::Step(1)), "the first one is named");
+    assert_eq!(played("4000000:1"), misfit(Misfit::Step(4_000_000)));
+    let (step, _) = schedule.split_once(':').expect("one choice");
+    assert_eq!(played(&format!("{step}:9")), misfit(Misfit::Thread(step.parse().expect("a number"), 9)));
+    // What would follow a violation is not looked at: the execution ends there.
+    assert_eq!(played(&format!("{schedule},4000000:1")), Ok(true));
+    // Operations that are drawn, of a scenario that draws none, or not so many.
+    assert_eq!(played("7/-"), misfit(Misfit::Program));
+    assert_eq!(replayed("mix", "v7.1.8", "7/-"), Ok(false));
+    assert_eq!(replayed("mix", "v7.1.8", "7.1/-"), Ok(false));
+    assert_eq!(replayed("mix", "v7.1.8", "7.8000000000000000/-"), misfit(Misfit::Program));
+}
+
+/// Whatever a search prints is a schedule of its own scenario and design.
+#[test]
+fn a_schedule_that_was_printed_fits() {
+    for (scenario, design, search) in [
+        ("mix", "v6.17", Search::Random),
+        ("mix", "v6.10", Search::Pct { depth: 3 }),
+        ("send_vs_mapd_off", "v6.7", Search::Random),
+        ("prune_vs_lpi_disable", "v6.17", Search::Bounded { preemptions: 2 }),
+    ] {
+        let options = Options { search, executions: 20_000, ..Options::default() };
+        let report = check(scenario, Composed::named(design), &options, &|| false).expect("both exist");
+        let story = report.story().unwrap_or_else(|| panic!("nothing is found in {design} by {:?}", options.search));
+        assert_eq!(replayed(scenario, design, &story.schedule), Ok(true), "{}", story.schedule);
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@
 pub struct Fault;
 
 /// The LPI tables of a VM (Arm IHI 0069, 5.1: "LPI Configuration tables", "LPI Pending tables") and the bounds of the
-/// ITS tables. Calls may sleep; the engine holds no spin lock and no RCU section around them.
+/// ITS tables: what is mapped has a place to be saved to (`vgic_its_check_id`, `vgic_its_check_event_id`). Calls may
+/// sleep; the engine holds no spin lock and no RCU section around them.
 pub trait GuestTables: Send + Sync {
     /// The configuration byte of an LPI: priority in bits 7:2, enable in bit 0 (`GICR_PROPBASER` + INTID - 8192).
     fn config(&self, intid: u32) -> Result<u8, Fault>;
@@ -31,5 +32,11 @@ pub trait GuestTables: Send + Sync {
     fn collection_id_valid(&self, its: usize, collection_id: u32) -> bool {
         let _ = its;
         collection_id < 1 << 16
+    }
+
+    /// Whether the interrupt translation table at `itt_addr` has an entry for this EventID that is backed by memory.
+    fn event_id_valid(&self, itt_addr: u64, event_id: u32) -> bool {
+        let _ = (itt_addr, event_id);
+        true
     }
 }

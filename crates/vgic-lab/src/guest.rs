@@ -57,12 +57,12 @@ impl fmt::Display for MapError {
         match self {
             MapError::Empty => write!(f, "a region of guest memory needs at least one byte"),
             MapError::TooHigh(address, size) => {
-                write!(f, "guest memory ends at {ADDRESS_LIMIT:#x}: no room for {size:#x} bytes at {address:#x}")
+                write!(f, "address {address:#x}, size {size:#x}: guest memory ends at {ADDRESS_LIMIT:#x}")
             }
             MapError::Overlap(address, size) => {
                 write!(f, "guest memory is mapped there already: {size:#x} bytes at {address:#x}")
             }
-            MapError::NotThere(address) => write!(f, "no region of guest memory starts at {address:#x}"),
+            MapError::NotThere(address) => write!(f, "no region of guest memory starts at address {address:#x}"),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::tables::{Fault, GuestTables};
 
-/// Bytes of an entry of a device or collection table, and of a level 1 table.
+/// Bytes of an entry of each table.
 const ENTRY_SIZE: u64 = 8;
 /// Bytes of a page of an ITS table: the frames offer no other size.
 const PAGE_SIZE: u64 = 64 << 10;
@@ -124,6 +124,11 @@ impl GuestTables for GuestLpiTables {
 
     fn collection_id_valid(&self, its: usize, collection_id: u32) -> bool {
         self.table_entry(its, 1, collection_id).is_some()
+    }
+
+    fn event_id_valid(&self, itt_addr: u64, event_id: u32) -> bool {
+        let entry = itt_addr.checked_add(u64::from(event_id) * ENTRY_SIZE);
+        entry.is_some_and(|entry| self.memory.contains(entry, ENTRY_SIZE))
     }
 }
 

@@ -98,7 +98,7 @@ impl std::fmt::Display for Refused {
             Refused::Unaligned(what, base) => write!(f, "{what}: {base:#x} is not a multiple of 64 KiB"),
             Refused::TooHigh(what, base) => write!(f, "{what}: no room at {base:#x} below {ADDRESS_LIMIT:#x}"),
             Refused::Overlap(what, base, other, other_base) => {
-                write!(f, "{what} at {base:#x} and {other} at {other_base:#x} overlap")
+                write!(f, "{what} at {base:#x} and {other} at {other_base:#x} overlap; one of them has to go elsewhere")
             }
             Refused::UnknownCollection(id) => write!(f, "collection {id} is not known"),
             Refused::NoMemory => write!(f, "out of memory"),
@@ -126,7 +126,8 @@ pub fn check_design(name: &str, allow_unsound: bool) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Checks that frames are aligned, in guest physical memory, and apart.
+/// Checks that frames are aligned, below the highest address, and apart, from each other and from guest memory. (Memory
+/// that is mapped later is its owner's business.)
 fn check_frames(plan: &Plan<'_>) -> Result<(), Refused> {
     let redistributors = u64::from(plan.vcpus) * REDISTRIBUTOR_SIZE;
     let mut frames = vec![
@@ -141,6 +142,9 @@ fn check_frames(plan: &Plan<'_>) -> Result<(), Refused> {
         if base.checked_add(size).is_none_or(|end| end > ADDRESS_LIMIT) {
             return Err(Refused::TooHigh(what, base));
         }
+    }
+    if let Some(memory) = &plan.memory {
+        frames.extend(memory.regions().iter().map(|region| ("guest memory", region.address, region.size)));
     }
     frames.sort_by_key(|(_, base, _)| *base);
     for pair in frames.windows(2) {

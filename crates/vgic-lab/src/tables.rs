@@ -119,4 +119,8 @@ impl<T: GuestTables> GuestTables for Shared<T> {
     fn collection_id_valid(&self, its: usize, collection_id: u32) -> bool {
         self.0.collection_id_valid(its, collection_id)
     }
+
+    fn event_id_valid(&self, itt_addr: u64, event_id: u32) -> bool {
+        self.0.event_id_valid(itt_addr, event_id)
+    }
 }

@@ -22,6 +22,7 @@ const PROPERTIES: u64 = 0x4000_0000;
 const PENDING: [u64; VCPUS as usize] = [0x4100_0000, 0x4101_0000];
 const DEVICES: u64 = 0x4200_0000;
 const COLLECTIONS: u64 = 0x4300_0000;
+const ITT: u64 = 0x4400_0000;
 
 struct Ram(Vec<AtomicU8>);
 
@@ -138,6 +139,28 @@ fn a_flat_table_has_entries_where_it_has_pages_and_memory() {
 }
 
 #[test]
+fn an_itt_has_entries_where_it_has_memory() {
+    let memory = Arc::new(GuestMemory::default());
+    let tables = GuestLpiTables::new(Arc::clone(&memory), 1, 1);
+    map(&memory, ITT, 0x1000).unwrap();
+    for (offset, event_id, valid) in [
+        (0, 0, true),
+        (0, 511, true),
+        (0, 512, false),
+        (0xf00, 31, true),
+        (0xf00, 32, false),
+        (0x1000, 0, false),
+        (0, u32::MAX, false),
+    ] {
+        assert_eq!(tables.event_id_valid(ITT + offset, event_id), valid, "{offset:#x}, {event_id}");
+    }
+    for itt in [0, ITT - 8, ADDRESS_LIMIT - 256, u64::MAX] {
+        assert!(!tables.event_id_valid(itt, 0), "{itt:#x}");
+    }
+    assert!(tables.event_id_valid(ITT - 8, 1));
+}
+
+#[test]
 fn a_high_table_has_its_upper_address_bits_in_15_to_12() {
     let memory = Arc::new(GuestMemory::default());
     let tables = GuestLpiTables::new(Arc::clone(&memory), 1, 1);
@@ -210,7 +233,7 @@ fn left() -> BTreeMap<&'static str, i64> {
 /// A VM that is switched on, with its tables in guest memory.
 fn machine(ctx: &NativeCtx, design: &str) -> (Box<dyn Host>, Arc<GuestMemory>) {
     let memory = Arc::new(GuestMemory::default());
-    for address in [PROPERTIES, PENDING[0], PENDING[1], DEVICES, COLLECTIONS] {
+    for address in [PROPERTIES, PENDING[0], PENDING[1], DEVICES, COLLECTIONS, ITT] {
         map(&memory, address, 0x1_0000).unwrap();
     }
     let plan = Plan {
@@ -244,7 +267,7 @@ fn device(device_id: u32) -> DeviceState {
         intid: 8192 + (device_id % 2) * EVENTS + event_id,
         collection_id: Some(event_id % (VCPUS + 1)),
     };
-    DeviceState { device_id, event_bits: 5, itt_addr: 0x1_0000, events: (0..EVENTS).map(event).collect() }
+    DeviceState { device_id, event_bits: 5, itt_addr: ITT, events: (0..EVENTS).map(event).collect() }
 }
 
 /// A collection for each vCPU, and one that is known but not mapped.
@@ -282,7 +305,7 @@ fn what_is_restored_is_mapped() {
         assert_eq!(host.restore(&ctx, 0, &devices, &collections()), Ok(None), "{design}");
         assert_eq!(host.snapshot(&ctx, 0), (devices.to_vec(), collections()), "{design}");
         assert_eq!(host.snapshot(&ctx, 1), (vec![], vec![]), "{design}: the other ITS");
-        assert_eq!((host.device(&ctx, 0, 3), host.device(&ctx, 0, 4)), (Some((5, 0x1_0000)), None));
+        assert_eq!((host.device(&ctx, 0, 3), host.device(&ctx, 0, 4)), (Some((5, ITT)), None));
         assert_eq!(memory.read_u8(PENDING[1] + 8192 / 8), Ok(0b100), "{design}: the LPI took its bit along");
         assert_eq!(deliver(&ctx, &*host), [8193], "{design}");
         let taken: Vec<_> = (0..EVENTS).map(|event| send(&ctx, &*host, 3, event)).collect();
@@ -314,6 +337,12 @@ fn a_restore_that_fails_leaves_an_empty_its() {
         assert_eq!(send(&ctx, &*host, 2, 0), Ok(false), "{design}");
         assert_eq!(left(), before, "{design}: something was left behind");
         map(&memory, PENDING[1], 0x1_0000).unwrap();
+        // The last event has no entry in memory.
+        let short = DeviceState { itt_addr: ITT + 0x1_0000 - 8 * u64::from(EVENTS - 1), ..device(3) };
+        let lost = LostEvent { device_id: 3, event_id: EVENTS - 1, error: ItsError::MaptiIdOor.into() };
+        assert_eq!(host.restore(&ctx, 0, &[device(2), short], &collections()), Ok(Some(lost)), "{design}");
+        assert_eq!(host.snapshot(&ctx, 0), (vec![], vec![]), "{design}");
+        assert_eq!(left(), before, "{design}: something was left behind");
         assert_eq!(host.restore(&ctx, 0, &[device(2), device(3)], &collections()), Ok(None), "{design}");
         assert_eq!(send(&ctx, &*host, 3, 1), Ok(true), "{design}");
     }
@@ -429,6 +458,16 @@ fn commands_check_ids_in_guest_memory() {
     assert_eq!(host.command(&ctx, 0, mapd(8192)), Err(ItsError::MapdDeviceOor.into()));
     assert_eq!(host.command(&ctx, 0, mapc(8191)), Ok(()));
     assert_eq!(host.command(&ctx, 0, mapc(8192)), Err(ItsError::MapcCollectionOor.into()));
+    // The ITT is where no memory is.
+    let event = |event_id| Command::Mapti { device_id: 8191, event_id, intid: 8192, collection_id: 8191 };
+    assert_eq!(host.command(&ctx, 0, event(0)), Err(ItsError::MaptiIdOor.into()));
+    let mapi = Command::Mapi { device_id: 8191, event_id: 0, collection_id: 8191 };
+    assert_eq!(host.command(&ctx, 0, mapi), Err(ItsError::MaptiIdOor.into()), "before it looks at the INTID");
+    // Half of it: as many entries as there is memory for.
+    map(&memory, 0, 8 * 16 + 7).unwrap();
+    assert_eq!(host.command(&ctx, 0, event(15)), Ok(()));
+    assert_eq!(host.command(&ctx, 0, event(16)), Err(ItsError::MaptiIdOor.into()));
+    assert_eq!(host.command(&ctx, 0, Command::Discard { device_id: 8191, event_id: 15 }), Ok(()));
     host.registers().unwrap().set_propbaser(PROPERTIES | 12);
     let mapti = |intid| Command::Mapti { device_id: 8191, event_id: 0, intid, collection_id: 8191 };
     assert_eq!(host.command(&ctx, 0, mapti(8192)), Err(ItsError::MaptiPhysicalidOor.into()));
@@ -442,9 +481,11 @@ fn commands_check_ids_in_guest_memory() {
 fn frames_are_where_they_are_put() {
     let ctx = NativeCtx::new("test");
     let frames = Frames { distributor: 0x10_0000, redistributors: 0x20_0000 };
+    let memory = Arc::new(GuestMemory::default());
+    map(&memory, 0x8000_0000, 0x10_0000).unwrap();
     let host = |frames: Frames, its: &[u64]| {
-        let plan =
-            Plan { design: "v7.1.8", vcpus: 2, list_registers: 4, frames, its, memory: None, allow_unsound: false };
+        let memory = Some(Arc::clone(&memory));
+        let plan = Plan { design: "v7.1.8", vcpus: 2, list_registers: 4, frames, its, memory, allow_unsound: false };
         plan.host(&ctx).map(|host| (0..its.len()).map(|n| host.its_base(n)).collect::<Vec<_>>())
     };
     assert_eq!(host(frames, &[0x24_0000, 0x11_0000, 0]), Ok(vec![0x24_0000, 0x11_0000, 0]));
@@ -455,6 +496,10 @@ fn frames_are_where_they_are_put() {
     assert_eq!(host(frames, &[0x30_0000, 0x31_0000]), overlap("its", 0x30_0000, "its", 0x31_0000));
     assert_eq!(host(frames, &[0x30_1000]), Err(Refused::Unaligned("its", 0x30_1000)));
     assert_eq!(host(frames, &[ADDRESS_LIMIT - 0x1_0000]), Err(Refused::TooHigh("its", ADDRESS_LIMIT - 0x1_0000)));
+    // Right behind and right before guest memory, and in the midst of it.
+    assert_eq!(host(frames, &[0x8010_0000, 0x7ffe_0000]), Ok(vec![0x8010_0000, 0x7ffe_0000]));
+    assert_eq!(host(frames, &[0x8008_0000]), overlap("guest memory", 0x8000_0000, "its", 0x8008_0000));
+    assert_eq!(host(frames, &[0x7fff_0000]), overlap("its", 0x7fff_0000, "guest memory", 0x8000_0000));
     let high = Frames { distributor: !0xffff, ..frames };
     assert_eq!(host(high, &[]), Err(Refused::TooHigh("distributor", !0xffff)));
 }

@@ -1,8 +1,8 @@
 //! Scenarios of `vgic-check` under weak memory.
 
 use std::time::Duration;
-use vgic_loom::Options;
 use vgic_core::designs::Composed;
+use vgic_loom::Options;
 use vgic_loom::scenarios::check;
 
 /// Those that differ in what weak memory could break.

@@ -1,6 +1,6 @@
 //! `designs`, `hit_path`, `path_counts`: what the designs are.
 
-use crate::errors;
+use crate::arguments::{PathMapped, Whole};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -10,7 +10,6 @@ use vgic_core::designs::{
     ConfigRead, Drain, Found, Free, Get, Index, LockOrder, LpiCount, PruneGap, Put, Queue, ROWS, Row, Spec, Walk,
 };
 use vgic_count::{Kind, Step};
-use vgic_lab::host::in_range;
 
 fn cache(row: &Row, spec: &Spec) -> String {
     if row.name == "rwlock" {
@@ -188,10 +187,14 @@ fn hit_path<'py>(py: Python<'py>, design: &str) -> PyResult<Bound<'py, PyList>> 
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, *, deliver, mapped = 0))]
-fn path_counts<'py>(py: Python<'py>, design: &str, deliver: bool, mapped: u32) -> PyResult<Bound<'py, PyDict>> {
-    in_range("mapped", u64::from(mapped), 0, 57343).map_err(errors::refused)?;
-    let counts = py.detach(|| vgic_count::counts(design, deliver, mapped)).ok_or_else(|| unknown(design))?;
+#[pyo3(signature = (design, *, deliver, mapped = Whole(0)))]
+fn path_counts<'py>(
+    py: Python<'py>,
+    design: &str,
+    deliver: bool,
+    mapped: Whole<PathMapped>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let counts = py.detach(|| vgic_count::counts(design, deliver, mapped.0)).ok_or_else(|| unknown(design))?;
     let dict = PyDict::new(py);
     dict.set_item("locks", counts.locks)?;
     dict.set_item("writes", counts.writes)?;

@@ -8,7 +8,7 @@ use vgic_lab::host::Refused;
 use vgic_lab::stress::Failure;
 
 pyo3::create_exception!(
-    _core,
+    vgic,
     CommandError,
     PyValueError,
     "An ITS command that the architecture rejects; `code` and `name` are its error (Arm IHI 0069, 5.3)."
@@ -18,6 +18,7 @@ const EBUSY: i32 = 16;
 const EFAULT: i32 = 14;
 const EINVAL: i32 = 22;
 const ENODEV: i32 = 19;
+const ENOMEM: i32 = 12;
 
 pub fn refused(refused: Refused) -> PyErr {
     match refused {
@@ -70,12 +71,20 @@ fn rejected(py: Python<'_>, error: ItsError) -> PyErr {
     }
 }
 
+/// What a restore answers if an event cannot be mapped.
+pub fn errno(error: vgic_core::CommandError) -> i32 {
+    match error {
+        vgic_core::CommandError::Its(_) => EINVAL,
+        vgic_core::CommandError::Busy => EBUSY,
+        vgic_core::CommandError::NoMemory => ENOMEM,
+        vgic_core::CommandError::Fault => EFAULT,
+    }
+}
+
 /// The number that a recording's rejected command is reported with.
 pub fn command_code(error: vgic_core::CommandError) -> u32 {
     match error {
         vgic_core::CommandError::Its(error) => error.code(),
-        vgic_core::CommandError::Busy => EBUSY as u32,
-        vgic_core::CommandError::NoMemory => 12,
-        vgic_core::CommandError::Fault => EFAULT as u32,
+        other => errno(other) as u32,
     }
 }

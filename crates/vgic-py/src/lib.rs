@@ -1,6 +1,7 @@
 //! The Python module `vgic._core`: conversions, releasing the interpreter lock, Ctrl-C. No logic.
 #![allow(missing_docs)] // What Python sees is documented in `_core.pyi` and in the package.
 
+mod arguments;
 mod catalogue;
 mod errors;
 mod memory;

@@ -4,9 +4,10 @@
 //! writes to it: like the memory of a guest. A function is called with the lock, which a thread of the engine may have
 //! to wait for with a mutex of the engine's in its hands. So nobody waits for such a mutex with the interpreter lock.
 
+use crate::arguments::{Address, Size, Value, Whole};
 use crate::errors;
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyLookupError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyLookupError, PyOSError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -20,7 +21,7 @@ use vgic_lab::guest::{GuestMemory as Memory, MapError, Mapping, Region};
 const WORD: usize = size_of::<u64>();
 
 /// Guest physical memory: regions that do not overlap, each a buffer or a pair of functions.
-#[pyclass(frozen, module = "vgic._core")]
+#[pyclass(frozen, module = "vgic")]
 pub struct GuestMemory(Arc<Memory>);
 
 impl GuestMemory {
@@ -54,22 +55,29 @@ impl GuestMemory {
     }
 
     /// Places a writable, contiguous buffer, without a copy.
-    fn map(&self, address: u64, buffer: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn map(&self, address: Whole<Address>, buffer: &Bound<'_, PyAny>) -> PyResult<()> {
         let buffer = Buffer::of(buffer, "buffer")?;
         if buffer.export.readonly() {
             return Err(PyValueError::new_err("buffer is read-only"));
         }
-        self.place(address, buffer.len() as u64, Arc::new(buffer))
+        self.place(address.0, buffer.len() as u64, Arc::new(buffer))
     }
 
     /// Places functions: `read(address, size)` returns the bytes, `write(address, data)` takes them.
-    fn map_callbacks(&self, address: u64, size: u64, read: Py<PyAny>, write: Py<PyAny>) -> PyResult<()> {
-        self.place(address, size, Arc::new(Callbacks { address, read, write }))
+    fn map_callbacks(
+        &self,
+        address: Whole<Address>,
+        size: Whole<Size>,
+        read: Py<PyAny>,
+        write: Py<PyAny>,
+    ) -> PyResult<()> {
+        let address = address.0;
+        self.place(address, size.0, Arc::new(Callbacks { address, read, write }))
     }
 
     /// Takes away the region that starts there.
-    fn unmap(&self, address: u64) -> PyResult<()> {
-        self.0.unmap(address).map_err(refused)
+    fn unmap(&self, address: Whole<Address>) -> PyResult<()> {
+        self.0.unmap(address.0).map_err(refused)
     }
 
     /// Address and size of each region, by address.
@@ -78,33 +86,34 @@ impl GuestMemory {
     }
 
     /// Whether every byte is in some region.
-    fn contains(&self, address: u64, size: u64) -> bool {
-        self.0.contains(address, size)
+    fn contains(&self, address: Whole<Address>, size: Whole<Size>) -> bool {
+        self.0.contains(address.0, size.0)
     }
 
     /// Reads bytes.
-    fn read<'py>(&self, py: Python<'py>, address: u64, size: usize) -> PyResult<Bound<'py, PyBytes>> {
+    fn read<'py>(&self, py: Python<'py>, address: Whole<Address>, size: Whole<Size>) -> PyResult<Bound<'py, PyBytes>> {
+        let address = address.0;
         // First, as there may be no memory for an answer of that size.
-        if !self.0.contains(address, size as u64) {
+        if !self.0.contains(address, size.0) {
             return Err(errors::fault_at(address));
         }
-        PyBytes::new_with(py, size, |out| self.0.read(address, out).map_err(fault(address)))
+        PyBytes::new_with(py, size.0 as usize, |out| self.0.read(address, out).map_err(fault(address)))
     }
 
     /// Writes bytes; none if any of them is outside of all regions.
-    fn write(&self, address: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn write(&self, address: Whole<Address>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let data = Buffer::of(data, "data")?.bytes();
-        self.0.write(address, &data).map_err(fault(address))
+        self.0.write(address.0, &data).map_err(fault(address.0))
     }
 
     /// Reads eight bytes, little-endian.
-    fn read_u64(&self, address: u64) -> PyResult<u64> {
-        self.0.read_u64(address).map_err(fault(address))
+    fn read_u64(&self, address: Whole<Address>) -> PyResult<u64> {
+        self.0.read_u64(address.0).map_err(fault(address.0))
     }
 
     /// Writes eight bytes, little-endian.
-    fn write_u64(&self, address: u64, value: u64) -> PyResult<()> {
-        self.0.write_u64(address, value).map_err(fault(address))
+    fn write_u64(&self, address: Whole<Address>, value: Whole<Value>) -> PyResult<()> {
+        self.0.write_u64(address.0, value.0).map_err(fault(address.0))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -133,7 +142,7 @@ struct Buffer {
 impl Buffer {
     fn of(object: &Bound<'_, PyAny>, what: &str) -> PyResult<Self> {
         let export = PyUntypedBuffer::get(object).map_err(|error| {
-            if error.is_instance_of::<pyo3::exceptions::PyTypeError>(object.py()) {
+            if error.is_instance_of::<PyTypeError>(object.py()) {
                 error
             } else {
                 PyValueError::new_err(format!("{what}: {error}"))

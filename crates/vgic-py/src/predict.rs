@@ -1,12 +1,15 @@
 //! `predict`, `predict_closed`: workloads in virtual time, with the interpreter lock released.
 
+use crate::arguments::{
+    Devices, Events, Gap, InFlight, Iterations, Mapped, Network, Queues, Registers, Requests, Seconds, Seed, Service,
+    Trace, Vcpus, Warmup, Whole,
+};
 use crate::runs::interruptible;
 use crate::vm::counts_dict;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use vgic_lab::bench::Load;
 use vgic_lab::predict::{Closed, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
 use vgic_sim::Machine;
@@ -293,86 +296,93 @@ fn outcome_dict<'py>(py: Python<'py>, design: &str, traced: bool, outcome: &Outc
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, machine, *, vcpus, devices, events, iterations, warmup = 0, guest = "fixed",
-    entry = "direct", gap_ps = 0, f_count = "cas", mapped = 0, list_registers = 4, seed = 1, free = Vec::new(),
-    trace = 0, allow_unsound = false, poll = None))]
+#[pyo3(signature = (design, machine, *, vcpus, devices, events, iterations, warmup = Whole(0), guest = "fixed",
+    entry = "direct", gap_ps = Whole(0), f_count = "cas", mapped = Whole(0), list_registers = Whole(4), seed = Whole(1), free = Vec::new(),
+    trace = Whole(0), allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn predict<'py>(
     py: Python<'py>,
     design: &str,
     machine: &Bound<'py, PyDict>,
-    vcpus: u32,
-    devices: u32,
-    events: u32,
-    iterations: u64,
-    warmup: u64,
+    vcpus: Whole<Vcpus>,
+    devices: Whole<Devices>,
+    events: Whole<Events>,
+    iterations: Whole<Iterations>,
+    warmup: Whole<Warmup>,
     guest: &str,
     entry: &str,
-    gap_ps: u64,
+    gap_ps: Whole<Gap>,
     f_count: &str,
-    mapped: u32,
-    list_registers: u32,
-    seed: u64,
+    mapped: Whole<Mapped>,
+    list_registers: Whole<Registers>,
+    seed: Whole<Seed>,
     free: Vec<String>,
-    trace: usize,
+    trace: Whole<Trace>,
     allow_unsound: bool,
     poll: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let guest = crate::runs::guest(guest)?;
-    let load = Load { vcpus, devices, events, guest, list_registers, mapped };
-    let flood = Flood { load, iterations, warmup, entry: self::entry(entry, f_count)?, gap: gap_ps };
-    let setting = setting(machine, seed, free, trace, allow_unsound)?;
+    let load = Load {
+        vcpus: vcpus.0,
+        devices: devices.0,
+        events: events.0,
+        guest,
+        list_registers: list_registers.0,
+        mapped: mapped.0,
+    };
+    let entry = self::entry(entry, f_count)?;
+    let flood = Flood { load, iterations: iterations.0, warmup: warmup.0, entry, gap: gap_ps.0 };
+    let trace = trace.0;
+    let setting = setting(machine, seed.0, free, trace, allow_unsound)?;
     let outcome = interruptible(py, poll, |poll| flood.predict(design, &setting, poll))?;
     outcome_dict(py, design, trace > 0, &outcome)
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, machine, *, vcpus, queues, in_flight, service_ps, network_ps, requests, warmup = 0,
-    entry = "irqfd", list_registers = 4, seed = 1, free = Vec::new(), allow_unsound = false, poll = None))]
+#[pyo3(signature = (design, machine, *, vcpus, queues, in_flight, service_ps, network_ps, requests, warmup = Whole(0),
+    entry = "irqfd", list_registers = Whole(4), seed = Whole(1), free = Vec::new(), allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn predict_closed<'py>(
     py: Python<'py>,
     design: &str,
     machine: &Bound<'py, PyDict>,
-    vcpus: u32,
-    queues: u32,
-    in_flight: u32,
-    service_ps: u64,
-    network_ps: u64,
-    requests: u64,
-    warmup: u64,
+    vcpus: Whole<Vcpus>,
+    queues: Whole<Queues>,
+    in_flight: Whole<InFlight>,
+    service_ps: Whole<Service>,
+    network_ps: Whole<Network>,
+    requests: Whole<Requests>,
+    warmup: Whole<Warmup>,
     entry: &str,
-    list_registers: u32,
-    seed: u64,
+    list_registers: Whole<Registers>,
+    seed: Whole<Seed>,
     free: Vec<String>,
     allow_unsound: bool,
     poll: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let entry = self::entry(entry, "cas")?;
     let closed = Closed {
-        vcpus,
-        queues,
-        in_flight,
-        service: service_ps,
-        network: network_ps,
-        requests,
-        warmup,
+        vcpus: vcpus.0,
+        queues: queues.0,
+        in_flight: in_flight.0,
+        service: service_ps.0,
+        network: network_ps.0,
+        requests: requests.0,
+        warmup: warmup.0,
         entry,
-        list_registers,
+        list_registers: list_registers.0,
     };
-    let setting = setting(machine, seed, free, 0, allow_unsound)?;
+    let setting = setting(machine, seed.0, free, 0, allow_unsound)?;
     let outcome = interruptible(py, poll, |poll| closed.predict(design, &setting, poll))?;
     outcome_dict(py, design, false, &outcome)
 }
 
 /// Measures this machine for about so many seconds; times in nanoseconds.
 #[pyfunction]
-#[pyo3(signature = (seconds = 1.0))]
-fn measure_here(py: Python<'_>, seconds: f64) -> PyResult<Bound<'_, PyDict>> {
-    if !(seconds > 0.0 && seconds <= 3600.0) {
-        return Err(PyValueError::new_err(format!("seconds must be above 0 and at most 3600, not {seconds}")));
-    }
-    let here = py.detach(|| vgic_lab::here::here(Duration::from_secs_f64(seconds)));
+#[pyo3(signature = (seconds))]
+fn measure_here(py: Python<'_>, seconds: Seconds) -> PyResult<Bound<'_, PyDict>> {
+    let time = seconds.within("seconds", 3600)?;
+    let here = py.detach(|| vgic_lab::here::here(time));
     let dict = PyDict::new(py);
     dict.set_item("cpus", here.cpus)?;
     dict.set_item("matrix_ns", here.matrix)?;

@@ -1,9 +1,9 @@
 //! `prove`: one scenario in one design under the model checker.
 
+use crate::arguments::{Depth, Executions, Findings, Preemptions, Seconds, Seed, Whole};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use std::time::Duration;
 use vgic_check::story::{Kind, Story};
 use vgic_check::{End, Failed, Options, Report, SCENARIOS, Search, check};
 
@@ -22,27 +22,28 @@ fn prove<'py>(
     scenario: &str,
     design: &str,
     search: &str,
-    preemptions: u32,
-    depth: u32,
-    seed: u64,
-    executions: Option<u64>,
-    seconds: f64,
+    preemptions: Whole<Preemptions>,
+    depth: Whole<Depth>,
+    seed: Whole<Seed>,
+    executions: Option<Whole<Executions>>,
+    seconds: Seconds,
     schedule: Option<String>,
-    findings: usize,
+    findings: Whole<Findings>,
     stop: Py<PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let time = Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let time = seconds.within("seconds", 86400)?;
     let search = match (search, schedule) {
         (_, Some(schedule)) => Search::Replay(schedule),
-        ("bounded", None) => Search::Bounded { preemptions },
+        ("bounded", None) => Search::Bounded { preemptions: preemptions.0 },
         ("random", None) => Search::Random,
-        ("pct", None) => Search::Pct { depth },
+        ("pct", None) => Search::Pct { depth: depth.0 },
         (other, None) => {
             return Err(PyValueError::new_err(format!("search must be bounded, random or pct, not {other:?}")));
         }
     };
-    let executions = executions.unwrap_or(u64::MAX);
-    let options = Options { search, seed, executions, time: Some(time), findings, ..Options::default() };
+    let executions = executions.map_or(u64::MAX, |executions| executions.0);
+    let time = Some(time);
+    let options = Options { search, seed: seed.0, executions, time, findings: findings.0, ..Options::default() };
     let mut raised = None;
     let report = py.detach(|| {
         let raised = core::cell::RefCell::new(&mut raised);
@@ -66,6 +67,10 @@ fn prove<'py>(
         Failed::Schedule => {
             PyValueError::new_err("the schedule is not one that vgic has printed: [PROGRAM/]STEP:THREAD,...")
         }
+        Failed::Misfit(misfit) => PyValueError::new_err(format!(
+            "the schedule is not one of {scenario} in {design} with seed {}: {misfit}",
+            options.seed
+        )),
     })?;
     report_dict(py, &report)
 }

@@ -1,5 +1,6 @@
 //! `stress`, `replay`, `floor`: workloads with the interpreter lock released.
 
+use crate::arguments::{Cpu, Devices, Events, Iterations, Loops, Mapped, Registers, Seconds, Vcpus, Whole, Window};
 use crate::errors;
 use crate::vm::counts_dict;
 use pyo3::buffer::PyBuffer;
@@ -7,7 +8,6 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
-use std::time::Duration;
 use vgic_lab::bench::Guest;
 use vgic_lab::replay::{How, OPS, Program, Replay};
 use vgic_lab::sample::{Length, Sample};
@@ -36,16 +36,11 @@ pub(crate) fn interruptible<R: Send>(
     }
 }
 
-fn length(iterations: Option<u64>, seconds: Option<f64>) -> PyResult<Length> {
+fn length(iterations: Option<u64>, seconds: Option<Seconds>) -> PyResult<Length> {
     match (iterations, seconds) {
         (Some(0), None) => Err(PyValueError::new_err("iterations must be at least 1")),
         (Some(iterations), None) => Ok(Length::Iterations(iterations)),
-        (None, Some(seconds)) if seconds > 0.0 && seconds <= 86400.0 => {
-            Ok(Length::Time(Duration::from_secs_f64(seconds)))
-        }
-        (None, Some(seconds)) => {
-            Err(PyValueError::new_err(format!("seconds must be above 0 and at most 86400, not {seconds}")))
-        }
+        (None, Some(seconds)) => Ok(Length::Time(seconds.within("seconds", 86400)?)),
         _ => Err(PyValueError::new_err("give exactly one of iterations and seconds")),
     }
 }
@@ -80,35 +75,35 @@ fn sample_dict<'py>(py: Python<'py>, design: &str, mode: &str, sample: &Sample) 
 
 #[pyfunction]
 #[pyo3(signature = (design, *, vcpus, devices, events, iterations = None, seconds = None, mode = "live",
-    guest = "fixed", list_registers = 4, mapped = 0, window = 0, churn = false, allow_unsound = false, poll = None))]
+    guest = "fixed", list_registers = Whole(4), mapped = Whole(0), window = Whole(0), churn = false, allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn stress<'py>(
     py: Python<'py>,
     design: &str,
-    vcpus: u32,
-    devices: u32,
-    events: u32,
-    iterations: Option<u64>,
-    seconds: Option<f64>,
+    vcpus: Whole<Vcpus>,
+    devices: Whole<Devices>,
+    events: Whole<Events>,
+    iterations: Option<Whole<Iterations>>,
+    seconds: Option<Seconds>,
     mode: &str,
     guest: &str,
-    list_registers: u32,
-    mapped: u32,
-    window: u64,
+    list_registers: Whole<Registers>,
+    mapped: Whole<Mapped>,
+    window: Whole<Window>,
     churn: bool,
     allow_unsound: bool,
     poll: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let load = Stress {
-        vcpus,
-        devices,
-        events,
-        length: length(iterations, seconds)?,
+        vcpus: vcpus.0,
+        devices: devices.0,
+        events: events.0,
+        length: length(iterations.map(|iterations| iterations.0), seconds)?,
         mode: self::mode(mode)?,
         guest: self::guest(guest)?,
-        list_registers,
-        mapped,
-        window,
+        list_registers: list_registers.0,
+        mapped: mapped.0,
+        window: window.0,
         churn,
         allow_unsound,
     };
@@ -117,31 +112,31 @@ fn stress<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, program, *, vcpus, mode = "recorded", loops = None, seconds = None, list_registers = 4,
+#[pyo3(signature = (design, program, *, vcpus, mode = "recorded", loops = None, seconds = None, list_registers = Whole(4),
     allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn replay<'py>(
     py: Python<'py>,
     design: &str,
     program: &Bound<'py, PyAny>,
-    vcpus: u32,
+    vcpus: Whole<Vcpus>,
     mode: &str,
-    loops: Option<u64>,
-    seconds: Option<f64>,
-    list_registers: u32,
+    loops: Option<Whole<Loops>>,
+    seconds: Option<Seconds>,
+    list_registers: Whole<Registers>,
     allow_unsound: bool,
     poll: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let rows = PyBuffer::<u64>::get(program)
         .map_err(|_| PyValueError::new_err("program must be a buffer of unsigned 64-bit integers"))?
         .to_vec(py)?;
-    let program = Arc::new(Program::new(&rows, vcpus).map_err(errors::refused)?);
-    let loops = if loops.is_none() && seconds.is_none() { Some(1) } else { loops };
+    let program = Arc::new(Program::new(&rows, vcpus.0).map_err(errors::refused)?);
+    let loops = loops.map(|loops| loops.0).or(if seconds.is_none() { Some(1) } else { None });
     let replay = Replay {
         program: &program,
         how: if mode == "recorded" { How::Recorded } else { How::FlatOut(self::mode(mode)?) },
         length: length(loops, seconds)?,
-        list_registers,
+        list_registers: list_registers.0,
     };
     let replayed = interruptible(py, poll, |poll| replay.run(design, allow_unsound, poll))?;
     let dict = sample_dict(py, design, mode, &replayed.sample)?;
@@ -154,9 +149,10 @@ fn replay<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (seconds, devices = 1, events = 1))]
-fn floor(py: Python<'_>, seconds: f64, devices: u32, events: u32) -> PyResult<(u64, f64)> {
+#[pyo3(signature = (seconds, devices = Whole(1), events = Whole(1)))]
+fn floor(py: Python<'_>, seconds: Seconds, devices: Whole<Devices>, events: Whole<Events>) -> PyResult<(u64, f64)> {
     let Length::Time(time) = length(None, Some(seconds))? else { unreachable!("a time was given") };
+    let (devices, events) = (devices.0, events.0);
     let all = u64::from(devices) * u64::from(events);
     vgic_lab::host::in_range("devices x events", all, 1, 57344).map_err(errors::refused)?;
     let (sends, cpu) =
@@ -165,8 +161,8 @@ fn floor(py: Python<'_>, seconds: f64, devices: u32, events: u32) -> PyResult<(u
 }
 
 #[pyfunction]
-fn pin_to_cpu(cpu: usize) -> PyResult<()> {
-    vgic_lab::clock::pin_to_cpu(cpu).map_err(PyOSError::new_err)
+fn pin_to_cpu(cpu: Whole<Cpu>) -> PyResult<()> {
+    vgic_lab::clock::pin_to_cpu(cpu.0).map_err(PyOSError::new_err)
 }
 
 #[pyfunction]

@@ -1,21 +1,15 @@
 //! `torture`: threads at random and every check, with the interpreter lock released.
 
+use crate::arguments::{Devices, Events, ItsCount, Registers, Seconds, Seed, Senders, Vcpus, Whole};
 use crate::errors;
 use crate::vm::counts_dict;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::time::Duration;
 use vgic_lab::torture::{Break, Period, Torture};
 
-/// A time of the caller's, above zero.
-fn time(what: &str, seconds: f64) -> PyResult<Duration> {
-    if seconds > 0.0 && seconds <= 1e7 {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err(PyValueError::new_err(format!("{what} must be above 0 and at most 10000000, not {seconds}")))
-    }
-}
+/// Longest time of a run, in seconds.
+const MOST: u32 = 10_000_000;
 
 fn break_rule(name: &str) -> PyResult<Break> {
     match name {
@@ -55,16 +49,16 @@ fn period_dict<'py>(py: Python<'py>, period: &Period) -> PyResult<Bound<'py, PyD
 fn torture<'py>(
     py: Python<'py>,
     design: &str,
-    seed: u64,
-    seconds: f64,
-    period: f64,
-    vcpus: u32,
-    its: u32,
-    senders: u32,
-    devices: u32,
-    events: u32,
-    list_registers: u32,
-    watchdog: f64,
+    seed: Whole<Seed>,
+    seconds: Seconds,
+    period: Seconds,
+    vcpus: Whole<Vcpus>,
+    its: Whole<ItsCount>,
+    senders: Whole<Senders>,
+    devices: Whole<Devices>,
+    events: Whole<Events>,
+    list_registers: Whole<Registers>,
+    watchdog: Seconds,
     poison: bool,
     scenarios: Vec<String>,
     allow_unsound: bool,
@@ -73,16 +67,16 @@ fn torture<'py>(
     break_rule: Option<&str>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let torture = Torture {
-        seed,
-        time: time("seconds", seconds)?,
-        period: time("period", period)?,
-        vcpus,
-        its,
-        senders,
-        devices,
-        events,
-        list_registers,
-        watchdog: time("watchdog", watchdog)?,
+        seed: seed.0,
+        time: seconds.within("seconds", MOST)?,
+        period: period.within("period", MOST)?,
+        vcpus: vcpus.0,
+        its: its.0,
+        senders: senders.0,
+        devices: devices.0,
+        events: events.0,
+        list_registers: list_registers.0,
+        watchdog: watchdog.within("watchdog", MOST)?,
         poison,
         scenarios,
         allow_unsound,

@@ -1,5 +1,6 @@
 //! `Translater`: an ITS's translation frame, as a device sees it.
 
+use crate::arguments::{DeviceId, Offset, Value, Whole};
 use crate::vm::Vm;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -9,7 +10,7 @@ use vgic_core::bus::TRANSLATER;
 /// Where the frame is in the ITS.
 const FRAME: u64 = 0x1_0000;
 
-#[pyclass(frozen, module = "vgic._core")]
+#[pyclass(frozen, module = "vgic.its")]
 pub struct Translater {
     vm: Py<Vm>,
     /// Guest physical address of the frame.
@@ -26,11 +27,12 @@ impl Translater {
 #[pymethods]
 impl Translater {
     /// A device's write has no answer: whatever is refused is not taken.
-    fn write(&self, py: Python<'_>, offset: u64, value: u64, device_id: u32) -> u32 {
+    fn write(&self, py: Python<'_>, offset: Whole<Offset>, value: Whole<Value>, device_id: Whole<DeviceId>) -> u32 {
+        let (offset, device_id) = (offset.0, device_id.0);
         if offset != TRANSLATER - FRAME {
             return 0;
         }
-        let msi = Msi { doorbell: self.address + offset, device_id, event_id: value as u32, device_id_valid: true };
+        let msi = Msi { doorbell: self.address + offset, device_id, event_id: value.0 as u32, device_id_valid: true };
         u32::from(self.vm.get().send(py, &msi) == Ok(true))
     }
 

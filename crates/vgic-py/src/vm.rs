@@ -1,5 +1,9 @@
 //! `Vm`.
 
+use crate::arguments::{
+    Byte, CollectionId, DeviceId, Distributor, Doorbell, EntryId, EventBits, EventId, FromVcpu, Intid, Its, ItsBase,
+    IttAddress, ListRegisters, Lpi, RdBase, Redistributors, Table, ToVcpu, Value, Vcpu, Vcpus, Whole,
+};
 use crate::errors;
 use crate::memory::GuestMemory;
 use crate::pool::Pool;
@@ -28,33 +32,32 @@ pub struct Vm {
     memory: Option<Py<GuestMemory>>,
 }
 
+/// The command has no room for the address bits below.
+const ITT_ALIGNMENT: u64 = 256;
+
 /// A device as Python gives it: id, EventID bits, ITT, and events of (EventID, INTID, collection).
-type DeviceRow = (u32, u32, u64, Vec<(u32, u32, u32)>);
+type DeviceRow = (Whole<DeviceId>, Whole<EventBits>, Whole<IttAddress>, Vec<EventRow>);
+type EventRow = (Whole<EventId>, Whole<Intid>, Whole<CollectionId>);
 
 impl Vm {
-    fn check(&self, what: &'static str, value: u64, count: u64) -> PyResult<()> {
-        match count {
-            0 => Err(PyValueError::new_err(format!("the VM has no {what}"))),
-            count => in_range(what, value, 0, count - 1).map_err(errors::refused),
+    /// An ITS that the VM has.
+    fn its(&self, its: Whole<Its>) -> PyResult<usize> {
+        match self.host.its_count() as u64 {
+            0 => Err(PyValueError::new_err("the VM has no its")),
+            count => in_range("its", its.0 as u64, 0, count - 1).map(|()| its.0).map_err(errors::refused),
         }
     }
 
-    fn check_its(&self, its: usize) -> PyResult<()> {
-        self.check("its", its as u64, self.host.its_count() as u64)
+    /// A vCPU that the VM has.
+    fn vcpu(&self, vcpu: Whole<Vcpu>) -> PyResult<u32> {
+        let most = u64::from(self.host.vcpus()) - 1;
+        in_range("vcpu", u64::from(vcpu.0), 0, most).map(|()| vcpu.0).map_err(errors::refused)
     }
 
-    fn check_vcpu(&self, vcpu: u32) -> PyResult<()> {
-        self.check("vcpu", u64::from(vcpu), u64::from(self.host.vcpus()))
-    }
-
-    fn command(&self, py: Python<'_>, its: usize, command: Command) -> PyResult<()> {
-        self.check_its(its)?;
+    fn command(&self, py: Python<'_>, its: Whole<Its>, command: Command) -> PyResult<()> {
+        let its = self.its(its)?;
         py.detach(|| self.pool.with(|ctx| self.host.command(ctx, its, command)))
             .map_err(|error| errors::command(py, error))
-    }
-
-    fn check_lpi(intid: u32) -> PyResult<()> {
-        in_range("intid", u64::from(intid), 8192, 65535).map_err(errors::refused)
     }
 
     fn registers(&self) -> PyResult<&GuestLpiTables> {
@@ -75,25 +78,26 @@ impl Vm {
 #[pymethods]
 impl Vm {
     #[new]
-    #[pyo3(signature = (vcpus, design, *, list_registers = 4, its = Vec::new(), distributor = 0x0800_0000,
-        redistributors = 0x080a_0000, memory = None, allow_unsound = false))]
+    #[pyo3(signature = (vcpus, design, *, list_registers = Whole(4), its = Vec::new(), distributor = Whole(0x0800_0000),
+        redistributors = Whole(0x080a_0000), memory = None, allow_unsound = false))]
     #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
     fn new(
         py: Python<'_>,
-        vcpus: u32,
+        vcpus: Whole<Vcpus>,
         design: &str,
-        list_registers: usize,
-        its: Vec<u64>,
-        distributor: u64,
-        redistributors: u64,
+        list_registers: Whole<ListRegisters>,
+        its: Vec<Whole<ItsBase>>,
+        distributor: Whole<Distributor>,
+        redistributors: Whole<Redistributors>,
         memory: Option<Py<GuestMemory>>,
         allow_unsound: bool,
     ) -> PyResult<Self> {
+        let its: Vec<_> = its.into_iter().map(|base| base.0).collect();
         let plan = Plan {
             design,
-            vcpus,
-            list_registers,
-            frames: Frames { distributor, redistributors },
+            vcpus: vcpus.0,
+            list_registers: list_registers.0,
+            frames: Frames { distributor: distributor.0, redistributors: redistributors.0 },
             its: &its,
             memory: memory.as_ref().map(|memory| memory.get().share()),
             allow_unsound,
@@ -123,71 +127,74 @@ impl Vm {
         self.host.its_count()
     }
 
-    fn doorbell(&self, its: usize) -> PyResult<u64> {
-        self.check_its(its)?;
+    fn doorbell(&self, its: Whole<Its>) -> PyResult<u64> {
+        let its = self.its(its)?;
         Ok(self.host.doorbell(its))
     }
 
-    fn its_base(&self, its: usize) -> PyResult<u64> {
-        self.check_its(its)?;
+    fn its_base(&self, its: Whole<Its>) -> PyResult<u64> {
+        let its = self.its(its)?;
         Ok(self.host.its_base(its))
     }
 
-    fn translater(slf: PyRef<'_, Self>, its: usize) -> PyResult<Translater> {
+    fn translater(slf: PyRef<'_, Self>, its: Whole<Its>) -> PyResult<Translater> {
         let base = slf.its_base(its)?;
         Ok(Translater::new(slf.into(), base))
     }
 
-    fn set_propbaser(&self, value: u64) -> PyResult<()> {
-        self.registers()?.set_propbaser(value);
+    fn set_propbaser(&self, value: Whole<Value>) -> PyResult<()> {
+        self.registers()?.set_propbaser(value.0);
         Ok(())
     }
 
-    fn set_pendbaser(&self, vcpu: u32, value: u64) -> PyResult<()> {
-        self.check_vcpu(vcpu)?;
-        self.registers()?.set_pendbaser(vcpu, value);
+    fn set_pendbaser(&self, vcpu: Whole<Vcpu>, value: Whole<Value>) -> PyResult<()> {
+        let vcpu = self.vcpu(vcpu)?;
+        self.registers()?.set_pendbaser(vcpu, value.0);
         Ok(())
     }
 
-    fn set_baser(&self, its: usize, index: usize, value: u64) -> PyResult<()> {
-        self.check_its(its)?;
-        in_range("index", index as u64, 0, 1).map_err(errors::refused)?;
-        self.registers()?.set_baser(its, index, value);
+    fn set_baser(&self, its: Whole<Its>, index: Whole<Table>, value: Whole<Value>) -> PyResult<()> {
+        let its = self.its(its)?;
+        self.registers()?.set_baser(its, index.0, value.0);
         Ok(())
     }
 
-    fn table_entry(&self, its: usize, index: usize, entry_id: u32) -> PyResult<Option<u64>> {
-        self.check_its(its)?;
-        in_range("index", index as u64, 0, 1).map_err(errors::refused)?;
-        Ok(self.registers()?.table_entry(its, index, entry_id))
+    fn table_entry(&self, its: Whole<Its>, index: Whole<Table>, entry_id: Whole<EntryId>) -> PyResult<Option<u64>> {
+        let its = self.its(its)?;
+        Ok(self.registers()?.table_entry(its, index.0, entry_id.0))
     }
 
-    fn signal_msi(&self, py: Python<'_>, device_id: u32, event_id: u32) -> PyResult<u32> {
-        let msi = Msi { doorbell: self.doorbell, device_id, event_id, device_id_valid: true };
+    fn signal_msi(&self, py: Python<'_>, device_id: Whole<DeviceId>, event_id: Whole<EventId>) -> PyResult<u32> {
+        let msi = Msi { doorbell: self.doorbell, device_id: device_id.0, event_id: event_id.0, device_id_valid: true };
         self.send(py, &msi).map(u32::from).map_err(errors::send)
     }
 
     fn signal_msi_at(
         &self,
         py: Python<'_>,
-        doorbell: u64,
-        device_id: u32,
-        event_id: u32,
+        doorbell: Whole<Doorbell>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
         valid_device_id: bool,
     ) -> PyResult<u32> {
-        let msi = Msi { doorbell, device_id, event_id, device_id_valid: valid_device_id };
+        let msi = Msi {
+            doorbell: doorbell.0,
+            device_id: device_id.0,
+            event_id: event_id.0,
+            device_id_valid: valid_device_id,
+        };
         py.detach(|| self.pool.with(|ctx| self.host.signal(ctx, &msi))).map(u32::from).map_err(errors::send)
     }
 
-    #[pyo3(signature = (device_ids, event_ids, its = 0))]
+    #[pyo3(signature = (device_ids, event_ids, its = Whole(0)))]
     fn signal_msis(
         &self,
         py: Python<'_>,
         device_ids: &Bound<'_, PyAny>,
         event_ids: &Bound<'_, PyAny>,
-        its: usize,
+        its: Whole<Its>,
     ) -> PyResult<u64> {
-        self.check_its(its)?;
+        let its = self.its(its)?;
         let numbers = |what: &str, buffer: &Bound<'_, PyAny>| -> PyResult<Vec<u32>> {
             let buffer = PyBuffer::<u32>::get(buffer)
                 .map_err(|_| PyValueError::new_err(format!("{what} must be a buffer of unsigned 32-bit integers")))?;
@@ -213,140 +220,217 @@ impl Vm {
     fn mapd(
         &self,
         py: Python<'_>,
-        its: usize,
-        device_id: u32,
-        event_bits: u32,
-        itt_address: u64,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_bits: Whole<EventBits>,
+        itt_address: Whole<IttAddress>,
         valid: bool,
     ) -> PyResult<()> {
-        in_range("event_bits", u64::from(event_bits), 1, 32).map_err(errors::refused)?;
-        self.command(py, its, Command::Mapd { device_id, event_bits, itt_addr: itt_address, valid })
+        let itt_addr = itt_address.0;
+        if !itt_addr.is_multiple_of(ITT_ALIGNMENT) {
+            let text = format!("itt_address must be a multiple of {ITT_ALIGNMENT}, not {itt_addr:#x}");
+            return Err(PyValueError::new_err(text));
+        }
+        self.command(py, its, Command::Mapd { device_id: device_id.0, event_bits: event_bits.0, itt_addr, valid })
     }
 
-    fn mapc(&self, py: Python<'_>, its: usize, collection_id: u32, vcpu: u32, valid: bool) -> PyResult<()> {
-        self.command(py, its, Command::Mapc { collection_id, vcpu, valid })
+    fn mapc(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        collection_id: Whole<CollectionId>,
+        vcpu: Whole<RdBase>,
+        valid: bool,
+    ) -> PyResult<()> {
+        self.command(py, its, Command::Mapc { collection_id: collection_id.0, vcpu: vcpu.0, valid })
     }
 
     fn mapti(
         &self,
         py: Python<'_>,
-        its: usize,
-        device_id: u32,
-        event_id: u32,
-        intid: u32,
-        collection_id: u32,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
+        intid: Whole<Intid>,
+        collection_id: Whole<CollectionId>,
     ) -> PyResult<()> {
-        self.command(py, its, Command::Mapti { device_id, event_id, intid, collection_id })
+        self.command(
+            py,
+            its,
+            Command::Mapti {
+                device_id: device_id.0,
+                event_id: event_id.0,
+                intid: intid.0,
+                collection_id: collection_id.0,
+            },
+        )
     }
 
-    fn mapi(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32, collection_id: u32) -> PyResult<()> {
-        self.command(py, its, Command::Mapi { device_id, event_id, collection_id })
+    fn mapi(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
+        collection_id: Whole<CollectionId>,
+    ) -> PyResult<()> {
+        self.command(
+            py,
+            its,
+            Command::Mapi { device_id: device_id.0, event_id: event_id.0, collection_id: collection_id.0 },
+        )
     }
 
-    fn movi(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32, collection_id: u32) -> PyResult<()> {
-        self.command(py, its, Command::Movi { device_id, event_id, collection_id })
+    fn movi(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
+        collection_id: Whole<CollectionId>,
+    ) -> PyResult<()> {
+        self.command(
+            py,
+            its,
+            Command::Movi { device_id: device_id.0, event_id: event_id.0, collection_id: collection_id.0 },
+        )
     }
 
-    fn movall(&self, py: Python<'_>, its: usize, from_vcpu: u32, to_vcpu: u32) -> PyResult<()> {
-        self.command(py, its, Command::Movall { from_vcpu, to_vcpu })
+    fn movall(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        from_vcpu: Whole<FromVcpu>,
+        to_vcpu: Whole<ToVcpu>,
+    ) -> PyResult<()> {
+        self.command(py, its, Command::Movall { from_vcpu: from_vcpu.0, to_vcpu: to_vcpu.0 })
     }
 
-    fn discard(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
-        self.command(py, its, Command::Discard { device_id, event_id })
+    fn discard(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
+    ) -> PyResult<()> {
+        self.command(py, its, Command::Discard { device_id: device_id.0, event_id: event_id.0 })
     }
 
-    fn clear(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
-        self.command(py, its, Command::Clear { device_id, event_id })
+    fn clear(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
+    ) -> PyResult<()> {
+        self.command(py, its, Command::Clear { device_id: device_id.0, event_id: event_id.0 })
     }
 
-    fn int(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
-        self.command(py, its, Command::Int { device_id, event_id })
+    fn int(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
+    ) -> PyResult<()> {
+        self.command(py, its, Command::Int { device_id: device_id.0, event_id: event_id.0 })
     }
 
-    fn inv(&self, py: Python<'_>, its: usize, device_id: u32, event_id: u32) -> PyResult<()> {
-        self.command(py, its, Command::Inv { device_id, event_id })
+    fn inv(
+        &self,
+        py: Python<'_>,
+        its: Whole<Its>,
+        device_id: Whole<DeviceId>,
+        event_id: Whole<EventId>,
+    ) -> PyResult<()> {
+        self.command(py, its, Command::Inv { device_id: device_id.0, event_id: event_id.0 })
     }
 
-    fn invall(&self, py: Python<'_>, its: usize, collection_id: u32) -> PyResult<()> {
-        self.command(py, its, Command::Invall { collection_id })
+    fn invall(&self, py: Python<'_>, its: Whole<Its>, collection_id: Whole<CollectionId>) -> PyResult<()> {
+        self.command(py, its, Command::Invall { collection_id: collection_id.0 })
     }
 
-    fn sync(&self, py: Python<'_>, its: usize, vcpu: u32) -> PyResult<()> {
-        self.command(py, its, Command::Sync { vcpu })
+    fn sync(&self, py: Python<'_>, its: Whole<Its>, vcpu: Whole<RdBase>) -> PyResult<()> {
+        self.command(py, its, Command::Sync { vcpu: vcpu.0 })
     }
 
-    fn device(&self, py: Python<'_>, its: usize, device_id: u32) -> PyResult<Option<(u32, u64)>> {
-        self.check_its(its)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.device(ctx, its, device_id))))
+    fn device(&self, py: Python<'_>, its: Whole<Its>, device_id: Whole<DeviceId>) -> PyResult<Option<(u32, u64)>> {
+        let its = self.its(its)?;
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.device(ctx, its, device_id.0))))
     }
 
     fn restore(
         &self,
         py: Python<'_>,
-        its: usize,
-        collections: Vec<(u32, Option<u32>)>,
+        its: Whole<Its>,
+        collections: Vec<(Whole<CollectionId>, Option<Whole<RdBase>>)>,
         devices: Vec<DeviceRow>,
     ) -> PyResult<Option<(u32, u32, i32)>> {
-        self.check_its(its)?;
-        let collections: Vec<_> =
-            collections.into_iter().map(|(collection_id, vcpu)| CollectionState { collection_id, vcpu }).collect();
-        let event =
-            |(event_id, intid, collection_id)| EventState { event_id, intid, collection_id: Some(collection_id) };
-        let device = |(device_id, event_bits, itt_addr, events): DeviceRow| DeviceState {
-            device_id,
-            event_bits,
-            itt_addr,
+        let its = self.its(its)?;
+        let collection = |(collection_id, vcpu): (Whole<CollectionId>, Option<Whole<RdBase>>)| CollectionState {
+            collection_id: collection_id.0,
+            vcpu: vcpu.map(|vcpu| vcpu.0),
+        };
+        let event = |(event_id, intid, collection_id): EventRow| EventState {
+            event_id: event_id.0,
+            intid: intid.0,
+            collection_id: Some(collection_id.0),
+        };
+        let device = |(device_id, event_bits, itt_address, events): DeviceRow| DeviceState {
+            device_id: device_id.0,
+            event_bits: event_bits.0,
+            itt_addr: itt_address.0,
             events: events.into_iter().map(event).collect(),
         };
+        let collections: Vec<_> = collections.into_iter().map(collection).collect();
         let devices: Vec<_> = devices.into_iter().map(device).collect();
         py.detach(|| self.pool.with(|ctx| self.host.restore(ctx, its, &devices, &collections)))
-            .map(|lost| lost.map(|lost| (lost.device_id, lost.event_id, errors::command_code(lost.error) as i32)))
+            .map(|lost| lost.map(|lost| (lost.device_id, lost.event_id, errors::errno(lost.error))))
             .map_err(errors::refused)
     }
 
-    fn free_tables(&self, py: Python<'_>, its: usize, devices: bool, collections: bool) -> PyResult<()> {
-        self.check_its(its)?;
+    fn free_tables(&self, py: Python<'_>, its: Whole<Its>, devices: bool, collections: bool) -> PyResult<()> {
+        let its = self.its(its)?;
         py.detach(|| self.pool.with(|ctx| self.host.free_tables(ctx, its, devices, collections)));
         Ok(())
     }
 
-    fn reload_lpi_config(&self, py: Python<'_>, intid: u32) -> PyResult<()> {
-        Self::check_lpi(intid)?;
-        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_config(ctx, intid)));
+    fn reload_lpi_config(&self, py: Python<'_>, intid: Whole<Lpi>) -> PyResult<()> {
+        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_config(ctx, intid.0)));
         Ok(())
     }
 
-    fn reload_lpi_configs(&self, py: Python<'_>, vcpu: u32) -> PyResult<()> {
-        self.check_vcpu(vcpu)?;
+    fn reload_lpi_configs(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<()> {
+        let vcpu = self.vcpu(vcpu)?;
         py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_configs(ctx, vcpu)));
         Ok(())
     }
 
-    fn set_its_enabled(&self, py: Python<'_>, its: usize, enabled: bool) -> PyResult<()> {
-        self.check_its(its)?;
+    fn set_its_enabled(&self, py: Python<'_>, its: Whole<Its>, enabled: bool) -> PyResult<()> {
+        let its = self.its(its)?;
         py.detach(|| self.pool.with(|ctx| self.host.set_its_enabled(ctx, its, enabled)));
         Ok(())
     }
 
-    fn its_enabled(&self, its: usize) -> PyResult<bool> {
-        self.check_its(its)?;
+    fn its_enabled(&self, its: Whole<Its>) -> PyResult<bool> {
+        let its = self.its(its)?;
         Ok(self.pool.with(|ctx| self.host.its_enabled(ctx, its)))
     }
 
     #[pyo3(signature = (vcpu, enabled, load_pending = true))]
-    fn set_lpis_enabled(&self, py: Python<'_>, vcpu: u32, enabled: bool, load_pending: bool) -> PyResult<()> {
-        self.check_vcpu(vcpu)?;
+    fn set_lpis_enabled(&self, py: Python<'_>, vcpu: Whole<Vcpu>, enabled: bool, load_pending: bool) -> PyResult<()> {
+        let vcpu = self.vcpu(vcpu)?;
         py.detach(|| self.pool.with(|ctx| self.host.set_lpis_enabled(ctx, vcpu, enabled, load_pending)))
             .map_err(errors::fault)
     }
 
-    fn lpis_enabled(&self, vcpu: u32) -> PyResult<bool> {
-        self.check_vcpu(vcpu)?;
+    fn lpis_enabled(&self, vcpu: Whole<Vcpu>) -> PyResult<bool> {
+        let vcpu = self.vcpu(vcpu)?;
         Ok(self.pool.with(|ctx| self.host.lpis_enabled(ctx, vcpu)))
     }
 
-    fn redistributor_ctlr(&self, vcpu: u32) -> PyResult<u32> {
-        self.check_vcpu(vcpu)?;
+    fn redistributor_ctlr(&self, vcpu: Whole<Vcpu>) -> PyResult<u32> {
+        let vcpu = self.vcpu(vcpu)?;
         Ok(self.pool.with(|ctx| self.host.gicr_ctlr(ctx, vcpu)))
     }
 
@@ -358,26 +442,22 @@ impl Vm {
         self.pool.with(|ctx| self.host.distributor_enabled(ctx))
     }
 
-    fn write_config(&self, intid: u32, byte: u8) -> PyResult<()> {
-        Self::check_lpi(intid)?;
-        self.host.tables().write_config(intid, byte).map_err(errors::fault)
+    fn write_config(&self, intid: Whole<Lpi>, byte: Whole<Byte>) -> PyResult<()> {
+        self.host.tables().write_config(intid.0, byte.0).map_err(errors::fault)
     }
 
-    fn read_config(&self, intid: u32) -> PyResult<u8> {
-        Self::check_lpi(intid)?;
-        self.host.tables().read_config(intid).map_err(errors::fault)
+    fn read_config(&self, intid: Whole<Lpi>) -> PyResult<u8> {
+        self.host.tables().read_config(intid.0).map_err(errors::fault)
     }
 
-    fn write_pending_table(&self, vcpu: u32, intid: u32, pending: bool) -> PyResult<()> {
-        self.check_vcpu(vcpu)?;
-        Self::check_lpi(intid)?;
-        self.host.tables().write_pending(vcpu, intid, pending).map_err(errors::fault)
+    fn write_pending_table(&self, vcpu: Whole<Vcpu>, intid: Whole<Lpi>, pending: bool) -> PyResult<()> {
+        let vcpu = self.vcpu(vcpu)?;
+        self.host.tables().write_pending(vcpu, intid.0, pending).map_err(errors::fault)
     }
 
-    fn read_pending_table(&self, vcpu: u32, intid: u32) -> PyResult<bool> {
-        self.check_vcpu(vcpu)?;
-        Self::check_lpi(intid)?;
-        self.host.tables().read_pending(vcpu, intid).map_err(errors::fault)
+    fn read_pending_table(&self, vcpu: Whole<Vcpu>, intid: Whole<Lpi>) -> PyResult<bool> {
+        let vcpu = self.vcpu(vcpu)?;
+        self.host.tables().read_pending(vcpu, intid.0).map_err(errors::fault)
     }
 
     fn save_pending_tables(&self, py: Python<'_>) -> PyResult<()> {
@@ -385,33 +465,32 @@ impl Vm {
     }
 
     #[pyo3(signature = (vcpu, lowest_intid = false))]
-    fn acknowledge(&self, py: Python<'_>, vcpu: u32, lowest_intid: bool) -> PyResult<Option<u32>> {
-        self.check_vcpu(vcpu)?;
+    fn acknowledge(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<u32>> {
+        let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
         Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu, tie))))
     }
 
     #[pyo3(signature = (vcpu, lowest_intid = false))]
-    fn highest_pending(&self, py: Python<'_>, vcpu: u32, lowest_intid: bool) -> PyResult<Option<(u32, u8)>> {
-        self.check_vcpu(vcpu)?;
+    fn highest_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<(u32, u8)>> {
+        let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
         Ok(py.detach(|| self.pool.with(|ctx| self.host.highest_pending(ctx, vcpu, tie))))
     }
 
-    fn eoi(&self, py: Python<'_>, vcpu: u32, intid: u32) -> PyResult<()> {
-        self.check_vcpu(vcpu)?;
-        py.detach(|| self.pool.with(|ctx| self.host.eoi(ctx, vcpu, intid)));
+    fn eoi(&self, py: Python<'_>, vcpu: Whole<Vcpu>, intid: Whole<Intid>) -> PyResult<()> {
+        let vcpu = self.vcpu(vcpu)?;
+        py.detach(|| self.pool.with(|ctx| self.host.eoi(ctx, vcpu, intid.0)));
         Ok(())
     }
 
-    fn has_pending(&self, py: Python<'_>, vcpu: u32) -> PyResult<bool> {
-        self.check_vcpu(vcpu)?;
+    fn has_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<bool> {
+        let vcpu = self.vcpu(vcpu)?;
         Ok(py.detach(|| self.pool.with(|ctx| self.host.has_pending(ctx, vcpu))))
     }
 
-    fn lpi<'py>(&self, py: Python<'py>, intid: u32) -> PyResult<Option<Bound<'py, PyDict>>> {
-        Self::check_lpi(intid)?;
-        let state = py.detach(|| self.pool.with(|ctx| self.host.lpi(ctx, intid)));
+    fn lpi<'py>(&self, py: Python<'py>, intid: Whole<Lpi>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let state = py.detach(|| self.pool.with(|ctx| self.host.lpi(ctx, intid.0)));
         state.map(|state| lpi_dict(py, &state)).transpose()
     }
 
@@ -424,8 +503,8 @@ impl Vm {
         Ok(list)
     }
 
-    fn tables<'py>(&self, py: Python<'py>, its: usize) -> PyResult<Bound<'py, PyDict>> {
-        self.check_its(its)?;
+    fn tables<'py>(&self, py: Python<'py>, its: Whole<Its>) -> PyResult<Bound<'py, PyDict>> {
+        let its = self.its(its)?;
         let (devices, collections) = py.detach(|| self.pool.with(|ctx| self.host.snapshot(ctx, its)));
         let dict = PyDict::new(py);
         let list = PyList::empty(py);

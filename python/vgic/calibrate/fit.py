@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from vgic.arguments import whole
 from vgic.calibrate.minimise import Found, Place, minimise
 from vgic.calibrate.parameters import Free, changed, free_parameters
 from vgic.calibrate.rates import RateRow, RatesError, RateTable
@@ -62,9 +63,7 @@ class Effort:
             ("seeds", 1, 1000),
             ("seed", 0, 2**63 - 1),
         ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise RatesError(f"{name.replace('_', '-')}: {value!r} is not a whole number from {low} to {high}")
+            whole(name.replace("_", "-"), getattr(self, name), low, high, error=RatesError)
 
 
 @dataclass(frozen=True, slots=True)

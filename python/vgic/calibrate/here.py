@@ -1,10 +1,10 @@
 """A short measurement on this machine: distances between its CPUs, hits, a fence, a system call."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from vgic import _core
+from vgic.arguments import real
 from vgic.machines import Machine
 from vgic.results import machine as this_machine
 
@@ -22,8 +22,7 @@ _KEYS = {
 
 def measure_here(seconds: float = 2.0) -> dict[str, Any]:
     """Measure for about so many seconds (0.1 to 600)."""
-    if not math.isfinite(seconds) or not 0.1 <= seconds <= 600:
-        raise ValueError(f"seconds: {seconds:g} is out of range 0.1 to 600")
+    real("seconds", seconds, 0.1, 600)
     return dict(_core.measure_here(seconds))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from vgic.arguments import real, whole
 from vgic.calibrate.fit import Residual, residual_of
 from vgic.calibrate.rates import RateRow, RatesError, RateTable, published_rate
 from vgic.machines import Machine
@@ -72,11 +73,12 @@ def predict_rows(
     ``others``: machines that rates do not tell from this one (:attr:`Fit.others`); they widen the range of rows that do
     not wait.
     """
-    if not 1 <= seeds <= 1000:
-        raise RatesError(f"seeds: {seeds} is out of range 1 to 1000")
+    whole("seeds", seeds, 1, 1000, error=RatesError)
+    whole("seed", seed, 0, 2**63 - 1, error=RatesError)
+    if cap is not None:
+        whole("cap", cap, 1, 10**9, error=RatesError)
     for mean in grace_periods_ms:
-        if not 0 < mean <= 1000:
-            raise RatesError(f"grace period: {mean:g} ms is out of range, above 0 to 1000")
+        real("grace period", mean, 0, 1000, above=True, unit=" ms", error=RatesError)
     range_of_seeds = range(seed, seed + seeds)
 
     def share(begin: float, part: float) -> Progress | None:

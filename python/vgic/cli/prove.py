@@ -15,6 +15,9 @@ from vgic.cli.prove_history import Meter, prove_history
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.prove import Proof, ProofPlan, Search, check_scenarios, prove, prove_all, scenarios
 
+#: How long a search may take, unless told otherwise.
+_SECONDS = 15.0
+
 
 def prove_designs(
     design: Annotated[
@@ -30,7 +33,9 @@ def prove_designs(
     ] = "bounded",
     preemptions: Annotated[int, typer.Option(metavar="N", help="Bound of a bounded search, 0 to 8.")] = 2,
     depth: Annotated[int, typer.Option(metavar="N", help="PCT: depth of the defects that it is good at.")] = 3,
-    seconds: Annotated[float, typer.Option(metavar="S", help="At most so long for each scenario.")] = 15.0,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="At most so long for each search (15; with --history 30).")
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="Of random schedules and of the scenario 'mix'.")] = 1,
     findings: Annotated[
         int, typer.Option(metavar="N", help="Go on until so many different violations were found, 1 to 64.")
@@ -55,9 +60,11 @@ def prove_designs(
     Only what was searched to the end is called proved, and only up to the
     bound that is named. Weak memory is not explored here.
 
-    Exit status: 0 if nothing was found, 1 if there is a violation, 130 after
+    Exit status: 0 if nothing was found, 1 if there is a violation, 2 if a
+    schedule to replay is not one of the scenario in the design, 130 after
     Ctrl-C. With --history: 0 if each defect was found where it should be,
-    and nowhere else.
+    and nowhere else by a search of everything, 1 if not, or if a search was
+    cut short.
     """
     check_json(json)
     if list_scenarios:
@@ -66,10 +73,14 @@ def prove_designs(
     if history:
         if design or scenario or replay is not None:
             raise ValueError("--history runs the whole catalogue: it takes no --design, --scenario or --replay")
-        return prove_history(json, full=full)
+        if ProofPlan(search, preemptions, depth, seed, findings=findings) != ProofPlan():
+            raise ValueError("--history has searches of its own: of what limits a search it takes only --seconds")
+        return prove_history(json, full=full, seconds=seconds)
     designs = check_names(design or [DEFAULT_DESIGN], allow_unsound=True)
     names = check_scenarios(scenario)
-    plan = ProofPlan(search, preemptions, depth, seed, seconds=seconds, findings=findings)
+    plan = ProofPlan(
+        search, preemptions, depth, seed, seconds=_SECONDS if seconds is None else seconds, findings=findings
+    )
     if replay is not None:
         if len(names) != 1 or len(designs) != 1:
             raise ValueError("--replay needs one --scenario and one --design")

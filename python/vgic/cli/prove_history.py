@@ -1,6 +1,7 @@
 """``vgic prove --history``: the catalogue of defects, found again."""
 
 import json as json_module
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,11 +14,11 @@ from vgic.history import prove_history as search
 from vgic.prove import Proof
 
 
-def prove_history(json: str | None, *, full: bool) -> int:
+def prove_history(json: str | None, *, full: bool, seconds: float | None) -> int:
     """Run the catalogue and print what was found; the exit status."""
     with progress("history") as update:
         meter = Meter(update)
-        results = search(done=meter.done, stop=meter.runs)
+        results = search(seconds=seconds, done=meter.done, stop=meter.runs)
     if json is not None:
         write_json(
             json, json_module.dumps({"schema": 1, "defects": [_row(result) for result in results]}, indent=1) + "\n"
@@ -51,7 +52,8 @@ def found_text(result: DefectResult, proof: Proof) -> str:
     story = result.defect.story_in(proof)
     if story is None:
         other = f": {proof.stories[0].what}" if proof.stories else ""
-        return f"{proof.design}: NOT FOUND ({proof.explored}){other}"
+        verdict = "CUT SHORT, not found" if proof.passed and not proof.complete else "NOT FOUND"
+        return f"{proof.design}: {verdict} ({proof.explored}){other}"
     steps = "preemption" if story.preemptions == 1 else "preemptions"
     return f"{proof.design} ({story.preemptions} {steps}, {proof.executions:,} tried)"
 
@@ -60,9 +62,10 @@ def absent_text(proof: Proof) -> str:
     """What was explored in a design that does not have the defect."""
     if not proof.passed:
         return f"{proof.design}: VIOLATION: {proof.stories[0].what}"
-    what = f"all {proof.executions:,}" if proof.complete else f"{proof.executions:,}, cut short"
-    bound = "" if proof.exhausted is None else f", to {proof.exhausted}"
-    return f"{proof.design} ({what}{bound})"
+    bound = "" if proof.exhausted is None else f", all to {proof.exhausted}"
+    if not proof.complete:
+        return f"{proof.design}: CUT SHORT ({proof.executions:,} tried{bound})"
+    return f"{proof.design} (all {proof.executions:,}, to {proof.exhausted})"
 
 
 def _show(results: list[DefectResult], *, full: bool) -> None:
@@ -79,7 +82,7 @@ def _show(results: list[DefectResult], *, full: bool) -> None:
             defect.scenario,
             escape(found),
             escape(absent),
-            "ok" if result.as_expected else "WRONG",
+            result.verdict,
             style="" if result.as_expected else "red",
         )
     out.print(table)
@@ -89,15 +92,24 @@ def _show(results: list[DefectResult], *, full: bool) -> None:
                 if story := result.defect.story_in(proof):
                     out.print(f"\n[bold]{escape(result.defect.id)}[/]: {escape(result.defect.about)}\n")
                     out.print(escape(proof.told(story)), soft_wrap=True)
-    wrong = [result.defect.id for result in results if not result.as_expected]
     seconds = sum(proof.seconds for result in results for proof in (*result.found, *result.absent))
     interleavings = sum(proof.executions for result in results for proof in (*result.found, *result.absent))
-    verdict = f"NOT as the catalogue says: {', '.join(wrong)}" if wrong else "as the catalogue says"
     out.print(
-        f"\n{len(results)} defects, {interleavings:,} interleavings, {seconds:.0f} s of CPU time: {escape(verdict)}",
+        f"\n{len(results)} defects, {interleavings:,} interleavings, {seconds:.0f} s of CPU time: "
+        f"{escape(verdict(results))}",
         soft_wrap=True,
     )
 
 
+def verdict(results: Sequence[DefectResult]) -> str:
+    """What all of it comes to."""
+    wrong = [result.defect.id for result in results if result.wrong]
+    unfinished = [result.defect.id for result in results if result.unfinished]
+    parts = [f"NOT as the catalogue says: {', '.join(wrong)}"] if wrong else []
+    if unfinished:
+        parts.append(f"cut short, so that they say nothing (more with --seconds): searches of {', '.join(unfinished)}")
+    return "; ".join(parts) or "as the catalogue says"
+
+
 def _row(result: DefectResult) -> dict[str, Any]:
-    return asdict(result) | {"as_expected": result.as_expected}
+    return asdict(result) | {"as_expected": result.as_expected, "verdict": result.verdict}

@@ -9,6 +9,8 @@ MAPTI device_id=3 event_id=1 intid=8193 collection_id=0
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from vgic.arguments import integer
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -118,14 +120,15 @@ def encode(name: str, **operands: int) -> bytes:
     words = [opcode, 0, 0, 0]
     for field, given in operands.items():
         word, shift, width = _FIELDS[field]
-        value = int(given)
+        what = f"{name}: {field}"
         if field == "event_bits":
-            value -= 1
+            value = integer(what, given, 1, 1 << width) - 1
         elif field == "itt_address":
+            value = integer(what, given, 0, (1 << 52) - 1)
             if value & 0xFF:
-                raise ValueError(f"{name}: itt_address {value:#x} is not a multiple of 256")
+                raise ValueError(f"{what} {value:#x} is not a multiple of 256")
             value >>= 8
-        if not 0 <= value < 1 << width:
-            raise ValueError(f"{name}: {field} {int(given)} is out of range")
+        else:
+            value = integer(what, given, 0, (1 << width) - 1)
         words[word] |= value << shift
     return WORDS.pack(*words)

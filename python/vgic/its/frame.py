@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from vgic._core import CommandError
+from vgic.arguments import integer
 from vgic.its.commands import COMMAND_SIZE, WORDS, ItsCommand, decode
 from vgic.its.saving import restore_tables, save_tables
 from vgic.registers import GITS, Register, access, find, mask, merge, part, read_only, sanitise
@@ -34,6 +35,7 @@ _INDIRECT = 1 << 62
 _ENABLED = 1
 _QUIESCENT = 1 << 31
 _LOW = (1 << 32) - 1
+_WHOLE = (1 << 64) - 1
 _OFFSET = mask(19, 5)
 
 #: Product 'K', implementer Arm; bits 15:12 are the revision of the table format.
@@ -112,9 +114,7 @@ class ItsFrame:
         self.on_error: Callable[[CommandFault], object] | None = None
         #: Commands that failed, by the name of the error.
         self.errors: Counter[str] = Counter()
-        #: Most commands that one register write executes, or None: all. The others wait for the next write that starts
-        #: the queue, or for :meth:`process`; a guest sees an ITS that takes its time.
-        self.commands_per_write: int | None = None
+        self._commands_per_write: int | None = None
         self._registers = (
             Register(GITS.CTLR, 4, (4,), self._read_ctlr, self._write_ctlr),
             Register(GITS.IIDR, 4, (4,), self._read_iidr, read_only),
@@ -149,11 +149,24 @@ class ItsFrame:
             f"<ItsFrame {self._index} at {self.base:#x}: {state}, creadr {self._creadr:#x}, cwriter {self._cwriter:#x}>"
         )
 
+    @property
+    def commands_per_write(self) -> int | None:
+        """Most commands that one register write executes (0 or more), or None: all.
+
+        The others wait for the next write that starts the queue, or for :meth:`process`; a guest sees an ITS that takes
+        its time.
+        """
+        return self._commands_per_write
+
+    @commands_per_write.setter
+    def commands_per_write(self, most: int | None) -> None:
+        self._commands_per_write = None if most is None else integer("commands_per_write", most, 0, _WHOLE)
+
     # The guest's view.
 
     def read(self, offset: int, size: int) -> int:
         """What the guest reads: ``size`` bytes (1, 2, 4, 8) at ``offset``; zero where no register allows it."""
-        register = access(self._registers, offset, size)
+        register = access(self._registers, integer("offset", offset), integer("size", size))
         if register is None:
             return 0
         with self._lock:
@@ -163,11 +176,15 @@ class ItsFrame:
         """What the guest writes: ``size`` bytes (1, 2, 4, 8) at ``offset``; ignored where no register allows it.
 
         A write to GITS_TRANSLATER (0x10040) is an MSI of the device ``device_id``, which the bus must say. Without one
-        it does nothing: KVM ignores a CPU's own write, too. Raises nothing but what :attr:`on_error` raises.
+        it does nothing: KVM ignores a CPU's own write, too. Of ``value`` the low ``size`` bytes count. Whatever the
+        guest does raises nothing but what :attr:`on_error` raises.
         """
+        offset, size, value = integer("offset", offset), integer("size", size), integer("value", value)
+        if device_id is not None:
+            integer("device_id", device_id, 0, _LOW)
         if offset >= _TRANSLATION_PAGE:
             if device_id is not None and size in (2, 4):
-                self.translater.write(offset - _TRANSLATION_PAGE, part(value, 0, size), device_id & _LOW)
+                self.translater.write(offset - _TRANSLATION_PAGE, part(value, 0, size), device_id)
             return
         register = access(self._registers, offset, size)
         if register is None:
@@ -197,7 +214,7 @@ class ItsFrame:
         """
         register = self._vmm_register(offset)
         size = register.sizes[-1]
-        value = part(value, 0, size)
+        value = part(integer("value", value, 0, _WHOLE), 0, size)
         with self._lock:
             other = self._vmm_writes.get(register.offset)
             if other is not None:
@@ -206,6 +223,7 @@ class ItsFrame:
                 register.write(offset - register.offset, size, value)
 
     def _vmm_register(self, offset: int) -> Register:
+        integer("offset", offset)
         alignment = 4 if offset < 0x8 or offset >= 0xFFD0 else 8
         if offset % alignment:
             raise OSError(errno.EINVAL, f"offset {offset:#x} of an ITS register is not a multiple of {alignment}")
@@ -257,7 +275,7 @@ class ItsFrame:
         if enable and not was_enabled and not (self._cbaser & self._baser[0] & self._baser[1] & _VALID):
             return
         self._vm.set_its_enabled(self._index, enable)
-        self.process(self.commands_per_write)
+        self.process(self._commands_per_write)
 
     def _read_iidr(self, offset: int, size: int) -> int:
         return _IIDR
@@ -283,7 +301,7 @@ class ItsFrame:
         if cwriter >= self._queue_size:
             return
         self._cwriter = cwriter
-        self.process(self.commands_per_write)
+        self.process(self._commands_per_write)
 
     def _set_creadr(self, value: int) -> None:
         if self._vm.its_enabled(self._index):
@@ -317,10 +335,14 @@ class ItsFrame:
     # The command queue.
 
     def process(self, limit: int | None = None) -> int:
-        """Execute commands that wait in the queue, at most ``limit``; returns how many. None of a disabled ITS.
+        """Execute commands that wait in the queue, at most ``limit`` (0 or more); returns how many.
+
+        A disabled ITS executes none.
 
         A guest need not ask for it: the write of GITS_CWRITER does (see :attr:`commands_per_write`).
         """
+        if limit is not None:
+            integer("limit", limit, 0, _WHOLE)
         done = 0
         with self._lock:
             queue = self._cbaser & mask(51, 12)

@@ -248,4 +248,6 @@ def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_base
         why = "out of memory"
         if number == errno.EFAULT:
             why = "the LPI tables are not in guest memory (are GICR_PROPBASER and GICR_PENDBASER restored?)"
+        if number == errno.EINVAL:
+            why = "the device's table has no entry for it in guest memory"
         raise TableError(number, f"device {device_id}, event {event_id}: {why}")

@@ -17,6 +17,7 @@ Level 1 entry         63 valid; 51:16 address of a 64 KiB page of Device Table e
 
 from typing import NamedTuple
 
+from vgic.arguments import integer
 from vgic.registers import mask
 
 __all__ = ["CollectionEntry", "DeviceEntry", "IttEntry", "Level1Entry"]
@@ -30,6 +31,7 @@ _VALID = 1 << 63
 _MOST_DEVICE_DISTANCE = (1 << 14) - 1
 _MOST_EVENT_DISTANCE = (1 << 16) - 1
 _NOT_MAPPED = (1 << 32) - 1
+_WORD = (1 << 64) - 1
 
 
 class DeviceEntry(NamedTuple):
@@ -46,11 +48,17 @@ class DeviceEntry(NamedTuple):
     @classmethod
     def decode(cls, word: int) -> "DeviceEntry":
         """Split the 64-bit entry ``word``."""
+        integer("word", word, 0, _WORD)
         return cls(bool(word & _VALID), word >> 49 & 0x3FFF, (word >> 5 & mask(43, 0)) << 8, (word & 0x1F) + 1)
 
     def encode(self) -> int:
-        """Return the 64-bit entry; a distance that is too far is capped."""
-        distance = min(self.next, _MOST_DEVICE_DISTANCE)
+        """Return the 64-bit entry; a distance that is too far is capped.
+
+        Raises ``ValueError`` for another number that does not fit; the low 8 bits of the address are not kept.
+        """
+        distance = min(integer("next", self.next, 0, _WORD), _MOST_DEVICE_DISTANCE)
+        integer("itt_address", self.itt_address, 0, (1 << 52) - 1)
+        integer("event_bits", self.event_bits, 1, 32)
         return self.valid << 63 | distance << 49 | self.itt_address >> 8 << 5 | self.event_bits - 1
 
     def __str__(self) -> str:
@@ -70,12 +78,14 @@ class CollectionEntry(NamedTuple):
     @classmethod
     def decode(cls, word: int) -> "CollectionEntry":
         """Split the 64-bit entry ``word``."""
+        integer("word", word, 0, _WORD)
         vcpu = word >> 16 & 0xFFFF_FFFF
         return cls(bool(word & _VALID), None if vcpu == _NOT_MAPPED else vcpu, word & 0xFFFF)
 
     def encode(self) -> int:
-        """Return the 64-bit entry."""
-        vcpu = _NOT_MAPPED if self.vcpu is None else self.vcpu
+        """Return the 64-bit entry. Raises ``ValueError`` for a number that does not fit."""
+        vcpu = _NOT_MAPPED if self.vcpu is None else integer("vcpu", self.vcpu, 0, _NOT_MAPPED - 1)
+        integer("collection_id", self.collection_id, 0, 0xFFFF)
         return self.valid << 63 | vcpu << 16 | self.collection_id
 
     def __str__(self) -> str:
@@ -97,10 +107,22 @@ class IttEntry(NamedTuple):
     @classmethod
     def decode(cls, word: int) -> "IttEntry":
         """Split the 64-bit entry ``word``."""
+        integer("word", word, 0, _WORD)
         return cls(word >> 48, word >> 16 & 0xFFFF_FFFF, word & 0xFFFF)
 
     def encode(self) -> int:
-        """Return the 64-bit entry; a distance that is too far is capped."""
+        """Return the 64-bit entry; a distance that is too far is capped.
+
+        Raises ``ValueError`` for another number that does not fit.
+        """
+        try:
+            fits = not (self.intid >> 32 or self.collection_id >> 16 or self.next >> 64)
+        except TypeError:
+            fits = False
+        if not fits:  # Asked one by one only then: a save has many of these.
+            integer("intid", self.intid, 0, 0xFFFF_FFFF)
+            integer("collection_id", self.collection_id, 0, 0xFFFF)
+            integer("next", self.next, 0, _WORD)
         return min(self.next, _MOST_EVENT_DISTANCE) << 48 | self.intid << 16 | self.collection_id
 
     def __str__(self) -> str:
@@ -119,6 +141,7 @@ class Level1Entry(NamedTuple):
     @classmethod
     def decode(cls, word: int) -> "Level1Entry":
         """Split the 64-bit entry ``word``."""
+        integer("word", word, 0, _WORD)
         return cls(bool(word & _VALID), word & mask(51, 16))
 
     def __str__(self) -> str:

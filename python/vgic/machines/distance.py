@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from vgic.arguments import whole
 from vgic.errors import MachineError
 from vgic.machines.values import Parameter, hint, parse_value, quoted, text_of
 
@@ -89,6 +90,7 @@ class Classes:
 
     def matrix(self, cores: int) -> Rows:
         """The matrix of the first ``cores`` cores."""
+        whole("cores", cores, 1, self.size or MAX_CORES, error=MachineError)
         return tuple(tuple(self._between(a, b) for b in range(cores)) for a in range(cores))
 
     def _between(self, a: int, b: int) -> float:
@@ -142,15 +144,16 @@ class Mesh:
 
     def matrix(self, cores: int) -> Rows:
         """The matrix of the first ``cores`` cores."""
+        whole("cores", cores, 1, self.size or MAX_CORES, error=MachineError)
         points = self.columns * self.rows
-        whole = points * self.cores_per_crosspoint * self.sockets
-        place = [core % whole // self.cores_per_crosspoint for core in range(cores)]
+        once = points * self.cores_per_crosspoint * self.sockets
+        place = [core % once // self.cores_per_crosspoint for core in range(cores)]
         used = sorted(set(place))
         between = {(a, b): self._between(a, b) for a in used for b in used}
         rows = []
         for a in range(cores):
             row = [between[place[a], point] for point in place]
-            for b in range(a % whole, cores, whole):
+            for b in range(a % once, cores, once):
                 row[b] = self.sibling or 0.0
             row[a] = 0.0
             rows.append(tuple(row))
@@ -185,6 +188,7 @@ class Matrix:
 
     def matrix(self, cores: int) -> Rows:
         """The matrix of the first ``cores`` cores."""
+        whole("cores", cores, 1, self.size or MAX_CORES, error=MachineError)
         return tuple(row[:cores] for row in self.cells[:cores])
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vgic.arguments import integer
 from vgic.registers import GICR, Register, access, find, mask, merge, part, read_only, sanitise
 
 if TYPE_CHECKING:
@@ -77,14 +78,18 @@ class RedistributorFrame:
 
     def read(self, offset: int, size: int) -> int:
         """What the guest reads: ``size`` bytes (1, 2, 4, 8) at ``offset``; zero where no register allows it."""
-        register = access(self._registers, offset, size)
+        register = access(self._registers, integer("offset", offset), integer("size", size))
         if register is None:
             return 0
         return register.read(offset - register.offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """What the guest writes: ``size`` bytes (1, 2, 4, 8) at ``offset``; ignored where no register allows it."""
-        register = access(self._registers, offset, size)
+        """What the guest writes: ``size`` bytes (1, 2, 4, 8) at ``offset``; ignored where no register allows it.
+
+        Of ``value`` the low ``size`` bytes count.
+        """
+        value = integer("value", value)
+        register = access(self._registers, integer("offset", offset), integer("size", size))
         if register is None:
             return
         register.write(offset - register.offset, size, part(value, 0, size))
@@ -100,10 +105,11 @@ class RedistributorFrame:
     def set(self, offset: int, value: int) -> None:
         """Write a whole register for the VMM; raises as :meth:`get`. Restore GICR_CTLR after the other two."""
         register = self._vmm_register(offset)
+        value = integer("value", value, 0, (1 << 64) - 1)
         register.write(0, register.sizes[-1], part(value, 0, register.sizes[-1]))
 
     def _vmm_register(self, offset: int) -> Register:
-        register = find(self._registers, offset)
+        register = find(self._registers, integer("offset", offset))
         if register is None:
             raise OSError(errno.ENXIO, f"a redistributor has no LPI register at {offset:#x}")
         if offset != register.offset:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from vgic.arguments import integer
 from vgic.errors import RecordingError
 
 __all__ = ["KINDS", "MAX_EVENTS", "MAX_VCPUS", "Event", "Recording"]
@@ -36,6 +37,8 @@ _NAMES = tuple(KINDS)
 _CODES = {name: code for code, name in enumerate(_NAMES)}
 _COMMANDS = frozenset(_NAMES[: _NAMES.index("msi")])
 
+#: Characters of a number that are shown.
+_MOST_DIGITS = 40
 #: Events that a recording may hold: 45 bytes each, so at most some 360 MB.
 MAX_EVENTS = 8_000_000
 #: Virtual CPUs that a VM may have (KVM: VGIC_V3_MAX_CPUS).
@@ -96,13 +99,19 @@ class Recording:
         """Add one event. Raises ``RecordingError`` for a number out of range, or one event too many."""
         if len(self._kind) >= MAX_EVENTS:
             raise RecordingError(f"{self.source or self.name}: more than {MAX_EVENTS:,} events")
+        # A look at most: recordings have millions of these.
+        if type(line) is not int or not 0 <= line < 2**64:
+            integer("line", line, 0, 2**64 - 1, error=RecordingError)
+        if type(time_us) is not int or not -(2**63) <= time_us < 2**63:
+            integer("time_us", time_us, -(2**63), 2**63 - 1, error=RecordingError)
         names = KINDS[kind]
         for name, value in zip(names, operands, strict=True):
             limit = MAX_VCPUS if name in ("vcpu", "from", "to") else 2**32
+            if type(value) is not int:
+                integer(name, value)
             if not 0 <= value < limit:
-                raise RecordingError(
-                    f"{self.source or self.name}: line {line}: {kind}: {name} {value:#x} is out of range"
-                )
+                text = f"{value:#x}"[:_MOST_DIGITS]
+                raise RecordingError(f"{self.source or self.name}: line {line}: {kind}: {name} {text} is out of range")
             if limit == MAX_VCPUS and value >= self.vcpus:
                 self.vcpus = value + 1
         for n, column in enumerate(self._operands):

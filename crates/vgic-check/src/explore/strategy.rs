@@ -1,6 +1,7 @@
 //! Strategies: who goes on, where several could.
 
 use super::random::Rng;
+use core::fmt;
 
 /// A place where several threads could go on.
 pub(crate) struct Decision<'a> {
@@ -27,16 +28,76 @@ pub(crate) trait Strategy {
 }
 
 /// Plays a schedule again: the choices that were not the usual ones, each with its step.
+///
+/// A choice that does not fit is left out, and kept in mind: who makes a schedule shorter tries what may not fit, who
+/// plays one again wants that one.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    pub(crate) choices: Vec<(u32, u8)>,
+    choices: Vec<(u32, u8)>,
     at: usize,
+    /// What became of the choice at `at` so far.
+    met: Met,
+    misfit: Option<Misfit>,
     played: bool,
+}
+
+/// What became of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    /// Its step has not come.
+    Nothing,
+    /// Its step has come, but its thread could not go on.
+    Step,
+    /// It was made.
+    Made,
+}
+
+/// Why a schedule is not one of this scenario in this design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// Nobody has a choice at this step, or it never comes.
+    Step(u32),
+    /// This thread cannot go on at this step.
+    Thread(u32, u8),
+    /// It says which operations are drawn, or are left out, and the scenario does not draw them.
+    Program,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misfit::Step(step) => write!(f, "there is no choice of a thread at step {step}"),
+            Misfit::Thread(step, thread) => write!(f, "thread {thread} cannot go on at step {step}"),
+            Misfit::Program => write!(f, "the scenario does not draw the operations that it names"),
+        }
+    }
 }
 
 impl Replay {
     pub(crate) fn new(choices: Vec<(u32, u8)>) -> Self {
-        Replay { choices, at: 0, played: false }
+        Replay { choices, at: 0, met: Met::Nothing, misfit: None, played: false }
+    }
+
+    /// Goes past the present choice.
+    fn pass(&mut self) {
+        let Some(&(step, thread)) = self.choices.get(self.at) else { return };
+        let misfit = match self.met {
+            Met::Nothing => Some(Misfit::Step(step)),
+            Met::Step => Some(Misfit::Thread(step, thread)),
+            Met::Made => None,
+        };
+        self.misfit = self.misfit.or(misfit);
+        self.met = Met::Nothing;
+        self.at += 1;
+    }
+
+    /// The first choice that did not fit, after an execution that ended at this step: with a violation if it was cut
+    /// short there, so that what was to follow says nothing.
+    pub(crate) fn misfit(&mut self, end: u32, cut_short: bool) -> Option<Misfit> {
+        while self.choices.get(self.at).is_some_and(|(step, _)| !cut_short || *step < end) {
+            self.pass();
+        }
+        self.misfit
     }
 }
 
@@ -52,11 +113,17 @@ impl Strategy for Replay {
 
     fn choose(&mut self, decision: &Decision<'_>) -> usize {
         while self.choices.get(self.at).is_some_and(|(step, _)| *step < decision.step) {
-            self.at += 1;
+            self.pass();
         }
         match self.choices.get(self.at) {
-            Some((step, thread)) if *step == decision.step && decision.options.contains(&usize::from(*thread)) => {
-                usize::from(*thread)
+            Some((step, thread)) if *step == decision.step => {
+                let thread = usize::from(*thread);
+                if decision.options.contains(&thread) {
+                    self.met = Met::Made;
+                    return thread;
+                }
+                self.met = Met::Step;
+                decision.default
             }
             _ => decision.default,
         }

@@ -149,7 +149,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         collection_id: u32,
     ) -> Result<(), CommandError> {
         let device = its.find_device(ctx, device_id).ok_or(ItsError::MaptiUnmappedDevice)?;
-        if u64::from(event_id) >= 1 << device.num_eventid_bits.get(ctx) {
+        if !self.event_id_valid(ctx, device, event_id) {
             return Err(ItsError::MaptiIdOor.into());
         }
         if intid < FIRST_LPI || intid >= self.tables.intid_limit() {

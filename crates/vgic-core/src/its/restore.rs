@@ -5,7 +5,7 @@
 //! restored, with an empty ITS: the kernel frees what was there before as well.
 
 use super::Its;
-use super::error::CommandError;
+use super::error::{CommandError, ItsError};
 use super::snapshot::{CollectionState, DeviceState, EventState};
 use super::tables::{Collection, Device, NOT_MAPPED};
 use crate::cache::Cache;
@@ -27,7 +27,7 @@ pub enum RestoreError {
         device_id: u32,
         /// Its EventID.
         event_id: u32,
-        /// Why not: no memory, or a fault.
+        /// Why not: no memory, a fault, or an ITT without an entry for it.
         error: CommandError,
     },
     /// No memory for a device or a collection. The ITS is empty now.
@@ -114,6 +114,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
         event: &EventState,
         known: &Known<P>,
     ) -> Result<(), CommandError> {
+        if !self.event_id_valid(ctx, device, event.event_id) {
+            return Err(ItsError::MaptiIdOor.into());
+        }
         let collection = event.collection_id.and_then(|id| known.find(id));
         let ite = self.alloc_ite(ctx, device, collection, event.event_id)?;
         let vcpu = collection.and_then(|collection| collection.target(ctx));

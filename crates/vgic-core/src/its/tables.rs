@@ -130,6 +130,12 @@ impl<P: Platform> Its<P> {
 }
 
 impl<P: Platform, D: Design> Vm<P, D> {
+    /// `vgic_its_check_event_id`: whether the device's ITT has an entry for the event, so that it can be saved.
+    pub(crate) fn event_id_valid(&self, ctx: &P::Ctx, device: Obj<Device<P>>, event_id: u32) -> bool {
+        u64::from(event_id) < 1 << device.num_eventid_bits.get(ctx)
+            && self.tables.event_id_valid(device.itt_addr.get(ctx), event_id)
+    }
+
     pub(crate) fn alloc_ite(
         &self,
         ctx: &P::Ctx,

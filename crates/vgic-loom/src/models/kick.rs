@@ -25,11 +25,7 @@ pub(super) fn kick_or_stay_out_6_19(ctx: &Ctx) {
 }
 
 /// A wake-up that is lost is a deadlock.
-fn block_beside(
-    ctx: &Ctx,
-    guest: &std::sync::Arc<Guest>,
-    other: impl FnOnce(&Guest, &Ctx) + Send + 'static,
-) {
+fn block_beside(ctx: &Ctx, guest: &std::sync::Arc<Guest>, other: impl FnOnce(&Guest, &Ctx) + Send + 'static) {
     guest.spawn(ctx, "other", other);
     ctx.note("blocks");
     let running = guest.vm.run_vcpu(ctx, 0);
