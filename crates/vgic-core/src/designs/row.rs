@@ -15,24 +15,7 @@ pub struct Row {
     pub defect: &'static str,
     /// Where to read more.
     pub reference: &'static str,
-    /// Ordinary traffic may use freed memory: refused on real threads unless the caller insists.
-    pub unsound: bool,
-    /// A vCPU that turns LPIs off, or an ITS that is turned off, beside a running vCPU or a command may use freed
-    /// memory: on real threads these are kept apart unless the caller insists.
-    pub control_races: bool,
 }
-
-/// The control-plane defects that every design before 7.1.8 has.
-const OLD: Row = Row {
-    name: "",
-    based_on: "",
-    changed: "",
-    fixes: "",
-    defect: "",
-    reference: "",
-    unsound: false,
-    control_races: true,
-};
 
 /// Every design.
 pub const ROWS: &[Row] = &[
@@ -43,8 +26,6 @@ pub const ROWS: &[Row] = &[
         fixes: "",
         defect: "a cache hit uses the LPI after the lock is dropped: use after free against DISCARD",
         reference: "CVE-2024-26598",
-        unsound: true,
-        ..OLD
     },
     Row {
         name: "v6.8-rc1",
@@ -54,7 +35,6 @@ pub const ROWS: &[Row] = &[
         defect: "prune keeps no reference while it migrates (CVE-2026-72288, CVE-2026-72289, every design before v7.1.8); \
                  MOVALL and the enable of LPIs dereference NULL for an LPI unmapped meanwhile (until v6.9)",
         reference: "ad362fe07fec; the base of the series",
-        ..OLD
     },
     Row {
         name: "patch-01",
@@ -63,15 +43,14 @@ pub const ROWS: &[Row] = &[
         fixes: "prepares look-up without a walk",
         defect: "a failed store returns with lpi_list_lock held and interrupts off (until v6.9)",
         reference: "1d6f83f60f79 as merged",
-        ..OLD
     },
     Row {
         name: "patch-02",
         based_on: "patch-01",
         changed: "vgic_get_lpi loads from the xarray, still under lpi_list_lock",
         fixes: "a look-up no longer walks every mapped LPI; the biggest gain is at the fold of list registers",
+        defect: "",
         reference: "5a021df71916 as merged",
-        ..OLD
     },
     Row {
         name: "patch-03",
@@ -80,7 +59,6 @@ pub const ROWS: &[Row] = &[
         fixes: "bytes are written in ascending order",
         defect: "no reference on the LPI during a step of the walk (until v7.1.8)",
         reference: "49f0a468a158 as merged",
-        ..OLD
     },
     Row {
         name: "patch-04",
@@ -89,7 +67,6 @@ pub const ROWS: &[Row] = &[
         fixes: "the last walk of the list",
         defect: "the walk's upper bound is the largest index, not the INTID space",
         reference: "2798683b8c80 as merged",
-        ..OLD
     },
     Row {
         name: "patch-05",
@@ -98,23 +75,22 @@ pub const ROWS: &[Row] = &[
         fixes: "mapping N LPIs is no longer N squared",
         defect: "the list's member stays in struct vgic_irq (removed in v2; not modelled)",
         reference: "9880835af78e as merged",
-        ..OLD
     },
     Row {
         name: "patch-06",
         based_on: "patch-05",
         changed: "the count of LPIs is an atomic",
         fixes: "allows release without lpi_list_lock",
+        defect: "",
         reference: "05f4d4f5d462 as merged",
-        ..OLD
     },
     Row {
         name: "patch-07",
         based_on: "patch-06",
         changed: "LPIs are freed by kfree_rcu",
         fixes: "readers may look at an LPI that is going away",
+        defect: "",
         reference: "a5c7f011cb58 as merged",
-        ..OLD
     },
     Row {
         name: "patch-08",
@@ -123,7 +99,6 @@ pub const ROWS: &[Row] = &[
         fixes: "look-ups share only the LPI's own reference count",
         defect: "other places still take references unconditionally (right only while every put holds lpi_list_lock)",
         reference: "864d4304ec1e as merged",
-        ..OLD
     },
     Row {
         name: "patch-09",
@@ -133,7 +108,6 @@ pub const ROWS: &[Row] = &[
         defect: "a map may overwrite a dying entry whose erase, by INTID, is still to come; harmless while puts hold \
                  lpi_list_lock, which patch-10 ends",
         reference: "50ac89bb7092 as merged",
-        ..OLD
     },
     Row {
         name: "patch-10",
@@ -144,7 +118,6 @@ pub const ROWS: &[Row] = &[
                  until v7.1.8, CVE-2026-74568); xa_erase with interrupts on, although the lock is needed in hard \
                  interrupts: deadlock (until v6.9)",
         reference: "e27f2d561fee as merged (Zenghui Yu's review of v3)",
-        ..OLD
     },
     Row {
         name: "patch-11",
@@ -154,7 +127,6 @@ pub const ROWS: &[Row] = &[
         defect: "the count never goes up, so the limit is inactive: the cache grows with every miss (until patch-14); as \
                  posted this step should not compile",
         reference: "v1 11/15",
-        ..OLD
     },
     Row {
         name: "patch-12",
@@ -163,15 +135,14 @@ pub const ROWS: &[Row] = &[
         fixes: "a hit no longer writes the list",
         defect: "every eviction exchanges every entry's count for zero",
         reference: "v1 12/15 (Marc Zyngier's review)",
-        ..OLD
     },
     Row {
         name: "patch-13",
         based_on: "patch-12",
         changed: "the LPI pointer in an entry is an RCU pointer",
         fixes: "prepares readers without the lock (no step changes: the engine publishes it so in patches 11 and 12, too)",
+        defect: "",
         reference: "v1 13/15",
-        ..OLD
     },
     Row {
         name: "patch-14",
@@ -180,7 +151,6 @@ pub const ROWS: &[Row] = &[
         fixes: "readers may stand on an entry that goes away; the limit holds",
         defect: "synchronize_rcu on every insertion, victim or not, with its_lock held",
         reference: "v1 14/15",
-        ..OLD
     },
     Row {
         name: "patch-15",
@@ -189,7 +159,6 @@ pub const ROWS: &[Row] = &[
         fixes: "lpi_list_lock per delivered LPI: 0",
         defect: "a miss costs a grace period (patch-14): an overcommitted cache falls by orders of magnitude",
         reference: "v1 15/15",
-        ..OLD
     },
     Row {
         name: "v2",
@@ -199,7 +168,6 @@ pub const ROWS: &[Row] = &[
         defect: "the walk of all LPIs ends before it begins: INVALL, MOVALL and the enable of LPIs do nothing; an \
                  overcommitted cache still waits for a grace period on every miss",
         reference: "v2 posting of 13 February 2024, 05/23 and 12-16/23",
-        ..OLD
     },
     Row {
         name: "rwlock",
@@ -208,7 +176,6 @@ pub const ROWS: &[Row] = &[
         fixes: "hits run side by side; no allocation, no grace period",
         defect: "every hit still writes the lock's line twice",
         reference: "the author's option 1 in the cover of v2 (ours in detail)",
-        ..OLD
     },
     Row {
         name: "call-rcu",
@@ -217,7 +184,6 @@ pub const ROWS: &[Row] = &[
         fixes: "a miss no longer waits for a grace period",
         defect: "a guest may flood the callbacks (here: bounded, the sender waits); v2's empty walk",
         reference: "the author's option 2 in the cover of v2 (ours in detail)",
-        ..OLD
     },
     Row {
         name: "v6.9",
@@ -226,7 +192,6 @@ pub const ROWS: &[Row] = &[
         fixes: "get and put without lpi_list_lock, which is left for the cache, maps and the copy of the list",
         defect: "the erase by INTID of patch-10",
         reference: "v4 of the series, 21 February 2024; 1d6f83f60f79..e27f2d561fee",
-        ..OLD
     },
     Row {
         name: "v6.10",
@@ -236,7 +201,6 @@ pub const ROWS: &[Row] = &[
         defect: "two drains of a cache at once put one reference twice (CVE-2026-46316, until v7.1.8); a failed cache \
                  store leaks a reference (until v6.17)",
         reference: "\"Transition to a per-ITS translation cache\", 22 April 2024; 8201d1028caa..481c9ee846d2",
-        ..OLD
     },
     Row {
         name: "v6.17",
@@ -248,7 +212,6 @@ pub const ROWS: &[Row] = &[
                  it takes; that lock with interrupts on, although the last reference may go in a hard interrupt (until \
                  6.18, 75360a9a3385)",
         reference: "3a08a6ca7c37, 0a4aedf2bd30, d54594accf73, 982f31bbb5b0, 13bba09beb5f; 66768669f27d",
-        ..OLD
     },
     Row {
         name: "v7.1.8",
@@ -260,8 +223,6 @@ pub const ROWS: &[Row] = &[
                  MSIs are then taken while switched off, until the next invalidation (found with one preemption; no \
                  memory is misused, complete at two); it and what else the checker finds: docs/explain/hardened.md",
         reference: "905698e11187, c32d26f0da86, and the 6.19 ap_list rework",
-        unsound: false,
-        control_races: false,
     },
     Row {
         name: "hardened",
@@ -271,8 +232,6 @@ pub const ROWS: &[Row] = &[
         fixes: "the open window; LPIs lost to switches, moves and concurrent INVs, at no cost on a hit",
         defect: "an MSI in flight while LPIs go off may still be taken once",
         reference: "docs/explain/hardened.md (ours)",
-        unsound: false,
-        control_races: false,
     },
 ];
 

@@ -3,7 +3,7 @@
 //! The registers' values come from whoever emulates the frames, with reserved bits cleared. Fields: Arm IHI 0069, 12.11
 //! (`GICR_PROPBASER`, `GICR_PENDBASER`) and 12.19 (`GITS_BASER<n>`).
 
-use crate::guest::GuestMemory;
+use crate::memory::GuestMemory;
 use crate::tables::LpiTables;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
