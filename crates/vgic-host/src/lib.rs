@@ -12,4 +12,4 @@ pub mod tables;
 
 pub use host::Host;
 pub use plan::{ITS_BASE, Plan, its_base, new_host};
-pub use refused::{Refused, check_design, in_range};
+pub use refused::{Refused, check_compiled, check_design, in_range};

@@ -10,6 +10,8 @@ use vgic_core::{Design, NoMemory};
 pub enum Refused {
     /// No design has this name.
     UnknownDesign(String),
+    /// It is measured, for which the engine must be compiled for the design, and this one is composed.
+    NotCompiled(String),
     /// No such design can be composed; why, in a sentence.
     Composition(String),
     /// No scenario has this name.
@@ -36,6 +38,11 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Refused::UnknownDesign(name) => write!(f, "unknown design {name:?}"),
+            Refused::NotCompiled(name) => write!(
+                f,
+                "{name} is composed, and here every branch would be measured: only a shipped design is compiled; prove, \
+                 replay and predict take composed ones"
+            ),
             Refused::Composition(why) => write!(f, "{why}"),
             Refused::UnknownScenario(name) => write!(f, "unknown scenario {name:?}; 'vgic prove --list' shows them"),
             Refused::NoScenarios(name, others) => write!(
@@ -76,6 +83,12 @@ impl From<NoMemory> for Refused {
 /// Checks a range.
 pub fn in_range(what: &'static str, value: u64, least: u64, most: u64) -> Result<(), Refused> {
     if (least..=most).contains(&value) { Ok(()) } else { Err(Refused::OutOfRange(what, value, least, most)) }
+}
+
+/// The same for what is measured: a composed design is refused.
+pub fn check_compiled(name: &str, allow_unsound: bool) -> Result<(), Refused> {
+    let design = check_design(name, allow_unsound)?;
+    if design.is_shipped() { Ok(()) } else { Err(Refused::NotCompiled(name.to_owned())) }
 }
 
 /// The design of a name, shipped or composed, if it may run on real threads.

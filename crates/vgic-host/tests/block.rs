@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use vgic_core::{Command, Design, Msi, Platform, Vm, with_design};
-use vgic_lab::tables::{FlatTables, Shared};
+use vgic_core::designs::Composed;
+use vgic_core::{Command, Design, Msi, Platform, Vm};
+use vgic_host::tables::{FlatTables, Shared};
 use vgic_native::{Native, NativeCtx};
 
 const BASE: u64 = 0x0808_0000;
@@ -11,9 +12,9 @@ const ROUNDS: u64 = 2_000;
 
 /// One thread sends an LPI and waits until it was taken, then the next; the vCPU sleeps in between. A lost wake-up
 /// ends in neither of them going on.
-fn ping_pong<D: Design>() {
+fn ping_pong(design: Composed) {
     let ctx = NativeCtx::new("main");
-    let vm = Vm::<Native, D>::new(&ctx, 1, 4, Box::new(Shared(FlatTables::new(1)))).expect("memory");
+    let vm = Vm::<Native, _>::new(design, &ctx, 1, 4, Box::new(Shared(FlatTables::new(1)))).expect("memory");
     let its = vm.add_its(&ctx, BASE).expect("memory");
     for command in [
         Command::Mapc { collection_id: 0, vcpu: 0, valid: true },
@@ -51,7 +52,7 @@ fn ping_pong<D: Design>() {
             spins += 1;
             Native::relax(&ctx, spins);
         }
-        assert_eq!(taken.load(Ordering::Acquire), round + 1, "{}: taken once", D::NAME);
+        assert_eq!(taken.load(Ordering::Acquire), round + 1, "{}: taken once", design.name());
     }
     stop.store(true, Ordering::Relaxed);
     vm.vcpus[0].interrupt(&ctx);
@@ -62,6 +63,6 @@ fn ping_pong<D: Design>() {
 #[test]
 fn a_sleeping_vcpu_is_woken_by_every_send() {
     for name in ["v6.8-rc1", "patch-15", "v6.10", "v7.1.8", "hardened"] {
-        with_design!(name, D => ping_pong::<D>()).expect("a design");
+        ping_pong(Composed::named(name));
     }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vgic_core::bus::Frames;
-use vgic_core::designs::ROWS;
+use vgic_core::designs::series::DESIGNS;
 use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
 use vgic_core::tables::{Fault, GuestTables};
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, CommandError, ItsError, Msi, Platform, SendError};
-use vgic_lab::guest::{ADDRESS_LIMIT, GuestMemory, MapError, Mapping, Region};
-use vgic_lab::guest_tables::GuestLpiTables;
-use vgic_lab::host::{Host, LostEvent, Plan, Refused};
+use vgic_host::guest_tables::GuestLpiTables;
+use vgic_host::host::LostEvent;
+use vgic_host::memory::{ADDRESS_LIMIT, GuestMemory, MapError, Mapping, Region};
+use vgic_host::{Host, Plan, Refused};
 use vgic_native::{Native, NativeCtx, live_objects};
 
 const VCPUS: u32 = 2;
@@ -213,7 +214,7 @@ fn registers_say_where_lpi_tables_are() {
 }
 
 fn sound() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().filter(|row| !row.unsound).map(|row| row.name)
+    DESIGNS.iter().filter(|(_, spec)| !spec.is_unsound()).map(|(name, _)| *name)
 }
 
 /// The count of live objects is one of the process, so the tests with a VM take turns.
@@ -231,7 +232,7 @@ fn left() -> BTreeMap<&'static str, i64> {
 }
 
 /// A VM that is switched on, with its tables in guest memory.
-fn machine(ctx: &NativeCtx, design: &str) -> (Box<dyn Host>, Arc<GuestMemory>) {
+fn machine(ctx: &NativeCtx, design: &str) -> (Host, Arc<GuestMemory>) {
     let memory = Arc::new(GuestMemory::default());
     for address in [PROPERTIES, PENDING[0], PENDING[1], DEVICES, COLLECTIONS, ITT] {
         map(&memory, address, 0x1_0000).unwrap();
@@ -275,12 +276,12 @@ fn collections() -> Vec<CollectionState> {
     (0..=VCPUS).map(|id| CollectionState { collection_id: id, vcpu: Some(id).filter(|id| *id < VCPUS) }).collect()
 }
 
-fn send(ctx: &NativeCtx, host: &dyn Host, device_id: u32, event_id: u32) -> Result<bool, SendError> {
+fn send(ctx: &NativeCtx, host: &Host, device_id: u32, event_id: u32) -> Result<bool, SendError> {
     host.signal(ctx, &Msi { doorbell: host.doorbell(0), device_id, event_id, device_id_valid: true })
 }
 
 /// Takes everything that is pending.
-fn deliver(ctx: &NativeCtx, host: &dyn Host) -> Vec<u32> {
+fn deliver(ctx: &NativeCtx, host: &Host) -> Vec<u32> {
     let mut taken = Vec::new();
     for vcpu in 0..VCPUS {
         while let Some(intid) = host.acknowledge(ctx, vcpu, Tie::Register) {
@@ -307,11 +308,11 @@ fn what_is_restored_is_mapped() {
         assert_eq!(host.snapshot(&ctx, 1), (vec![], vec![]), "{design}: the other ITS");
         assert_eq!((host.device(&ctx, 0, 3), host.device(&ctx, 0, 4)), (Some((5, ITT)), None));
         assert_eq!(memory.read_u8(PENDING[1] + 8192 / 8), Ok(0b100), "{design}: the LPI took its bit along");
-        assert_eq!(deliver(&ctx, &*host), [8193], "{design}");
-        let taken: Vec<_> = (0..EVENTS).map(|event| send(&ctx, &*host, 3, event)).collect();
+        assert_eq!(deliver(&ctx, &host), [8193], "{design}");
+        let taken: Vec<_> = (0..EVENTS).map(|event| send(&ctx, &host, 3, event)).collect();
         let expected: Vec<_> = (0..EVENTS).map(|event| Ok(event % (VCPUS + 1) < VCPUS)).collect();
         assert_eq!(taken, expected, "{design}");
-        assert_eq!(deliver(&ctx, &*host).len(), 6, "{design}");
+        assert_eq!(deliver(&ctx, &host).len(), 6, "{design}");
         drop(host);
         assert_eq!(left(), before, "{design}: not all memory came back");
     }
@@ -325,8 +326,8 @@ fn a_restore_that_fails_leaves_an_empty_its() {
         let (host, memory) = machine(&ctx, design);
         let before = left();
         assert_eq!(host.restore(&ctx, 0, &[device(2)], &collections()), Ok(None));
-        assert_eq!(send(&ctx, &*host, 2, 0), Ok(true));
-        assert_eq!(deliver(&ctx, &*host), [8192]);
+        assert_eq!(send(&ctx, &host, 2, 0), Ok(true));
+        assert_eq!(deliver(&ctx, &host), [8192]);
         assert_eq!(host.cached_translations(&ctx), 1, "{design}");
         // The second event of device 3 goes to vCPU 1, whose pending table is gone.
         memory.unmap(PENDING[1]).unwrap();
@@ -334,7 +335,7 @@ fn a_restore_that_fails_leaves_an_empty_its() {
         assert_eq!(host.restore(&ctx, 0, &[device(3), device(5)], &[]), Ok(Some(lost)), "{design}");
         assert_eq!(host.snapshot(&ctx, 0), (vec![], vec![]), "{design}");
         assert_eq!(host.cached_translations(&ctx), 0, "{design}");
-        assert_eq!(send(&ctx, &*host, 2, 0), Ok(false), "{design}");
+        assert_eq!(send(&ctx, &host, 2, 0), Ok(false), "{design}");
         assert_eq!(left(), before, "{design}: something was left behind");
         map(&memory, PENDING[1], 0x1_0000).unwrap();
         // The last event has no entry in memory.
@@ -344,7 +345,7 @@ fn a_restore_that_fails_leaves_an_empty_its() {
         assert_eq!(host.snapshot(&ctx, 0), (vec![], vec![]), "{design}");
         assert_eq!(left(), before, "{design}: something was left behind");
         assert_eq!(host.restore(&ctx, 0, &[device(2), device(3)], &collections()), Ok(None), "{design}");
-        assert_eq!(send(&ctx, &*host, 3, 1), Ok(true), "{design}");
+        assert_eq!(send(&ctx, &host, 3, 1), Ok(true), "{design}");
     }
 }
 
@@ -386,13 +387,13 @@ fn tables_are_freed_together_or_apart() {
         let (host, _memory) = machine(&ctx, design);
         let before = left();
         host.restore(&ctx, 0, &[device(2)], &collections()).unwrap();
-        assert_eq!(send(&ctx, &*host, 2, 0), Ok(true));
-        deliver(&ctx, &*host);
+        assert_eq!(send(&ctx, &host, 2, 0), Ok(true));
+        deliver(&ctx, &host);
         host.free_tables(&ctx, 0, false, true);
         let (devices, known) = host.snapshot(&ctx, 0);
         assert!(devices[0].events.iter().all(|event| event.collection_id.is_none()), "{design}");
         assert_eq!((known, host.cached_translations(&ctx)), (vec![], 0), "{design}");
-        assert_eq!(send(&ctx, &*host, 2, 0), Ok(false), "{design}: a dead event");
+        assert_eq!(send(&ctx, &host, 2, 0), Ok(false), "{design}: a dead event");
         host.restore(&ctx, 0, &[device(3)], &collections()).unwrap();
         host.free_tables(&ctx, 0, true, false);
         assert_eq!(host.snapshot(&ctx, 0), (vec![], collections()), "{design}");
@@ -411,7 +412,7 @@ fn tables_come_and_go_under_traffic() {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for device_id in [2, 3] {
-                let (host, stop) = (&*host, &stop);
+                let (host, stop) = (&host, &stop);
                 scope.spawn(move || {
                     let ctx = NativeCtx::new("sender");
                     while !stop.load(Ordering::Relaxed) {
@@ -426,7 +427,7 @@ fn tables_come_and_go_under_traffic() {
             scope.spawn(|| {
                 let ctx = NativeCtx::new("vcpus");
                 while !stop.load(Ordering::Relaxed) {
-                    deliver(&ctx, &*host);
+                    deliver(&ctx, &host);
                 }
             });
             for _ in 0..100 {

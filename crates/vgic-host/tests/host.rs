@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use vgic_core::designs::ROWS;
+use vgic_core::designs::series::DESIGNS;
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Msi, Platform};
-use vgic_lab::host::{Host, new_host};
+use vgic_host::{Host, new_host};
 use vgic_native::{Native, NativeCtx, live_objects};
 
 const VCPUS: u32 = 2;
@@ -19,7 +19,7 @@ const HANGS: Duration = Duration::from_secs(600);
 const LEAKING: &[&str] = &["v6.17"];
 
 fn sound() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().filter(|row| !row.unsound).map(|row| row.name)
+    DESIGNS.iter().filter(|(_, spec)| !spec.is_unsound()).map(|(name, _)| *name)
 }
 
 struct Random(u64);
@@ -37,7 +37,7 @@ fn mapti(device_id: u32, event_id: u32, collection_id: u32) -> Command {
     Command::Mapti { device_id, event_id, intid: 8192 + device_id * EVENTS + event_id, collection_id }
 }
 
-fn map_all(ctx: &NativeCtx, host: &dyn Host) {
+fn map_all(ctx: &NativeCtx, host: &Host) {
     for vcpu in 0..VCPUS {
         host.command(ctx, 0, Command::Mapc { collection_id: vcpu, vcpu, valid: true }).unwrap();
     }
@@ -49,13 +49,13 @@ fn map_all(ctx: &NativeCtx, host: &dyn Host) {
     }
 }
 
-fn boot(ctx: &NativeCtx, host: &dyn Host) {
+fn boot(ctx: &NativeCtx, host: &Host) {
     (0..VCPUS).for_each(|vcpu| host.set_lpis_enabled(ctx, vcpu, true, true).unwrap());
     map_all(ctx, host);
     host.set_its_enabled(ctx, 0, true);
 }
 
-fn change_mappings(ctx: &NativeCtx, host: &dyn Host, random: &mut Random) {
+fn change_mappings(ctx: &NativeCtx, host: &Host, random: &mut Random) {
     let (device_id, event_id) = (random.below(DEVICES), random.below(EVENTS));
     let collection_id = random.below(VCPUS);
     let command = match random.below(8) {
@@ -67,7 +67,7 @@ fn change_mappings(ctx: &NativeCtx, host: &dyn Host, random: &mut Random) {
     let _ = host.command(ctx, 0, command);
 }
 
-fn change_all(ctx: &NativeCtx, host: &dyn Host, random: &mut Random) {
+fn change_all(ctx: &NativeCtx, host: &Host, random: &mut Random) {
     let mut meanwhile = || (0..8).for_each(|_| change_mappings(ctx, host, random));
     let vcpu = (host.lpis(ctx).len() as u32) % VCPUS;
     meanwhile();
@@ -98,10 +98,10 @@ fn open(counts: &[u64; Event::COUNT]) -> i64 {
         - count(Event::Dropped)
 }
 
-fn torture(design: &str, change: fn(&NativeCtx, &dyn Host, &mut Random), changes: u32) {
+fn torture(design: &str, change: fn(&NativeCtx, &Host, &mut Random), changes: u32) {
     let ctx = NativeCtx::new("test");
     let host = new_host(&ctx, design, VCPUS, 4, 1, false).unwrap();
-    boot(&ctx, &*host);
+    boot(&ctx, &host);
     let stop = AtomicBool::new(false);
     let delivered = AtomicBool::new(false);
     let total = Mutex::new([0_u64; Event::COUNT]);
@@ -111,7 +111,7 @@ fn torture(design: &str, change: fn(&NativeCtx, &dyn Host, &mut Random), changes
     };
     std::thread::scope(|scope| {
         for device_id in 0..DEVICES {
-            let (host, stop, add) = (&*host, &stop, &add);
+            let (host, stop, add) = (&host, &stop, &add);
             scope.spawn(move || {
                 let ctx = NativeCtx::new("sender");
                 while !stop.load(Ordering::Relaxed) {
@@ -124,7 +124,7 @@ fn torture(design: &str, change: fn(&NativeCtx, &dyn Host, &mut Random), changes
             });
         }
         for vcpu in 0..VCPUS {
-            let (host, stop, add, delivered) = (&*host, &stop, &add, &delivered);
+            let (host, stop, add, delivered) = (&host, &stop, &add, &delivered);
             scope.spawn(move || {
                 let ctx = NativeCtx::new("vcpu");
                 while !stop.load(Ordering::Relaxed) {
@@ -138,10 +138,10 @@ fn torture(design: &str, change: fn(&NativeCtx, &dyn Host, &mut Random), changes
         }
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let start = Instant::now();
-        (0..changes).for_each(|_| change(&ctx, &*host, &mut random));
+        (0..changes).for_each(|_| change(&ctx, &host, &mut random));
         // On a busy machine the vCPUs may come late.
         while !delivered.load(Ordering::Relaxed) && start.elapsed() < HANGS {
-            change(&ctx, &*host, &mut random);
+            change(&ctx, &host, &mut random);
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -151,7 +151,7 @@ fn torture(design: &str, change: fn(&NativeCtx, &dyn Host, &mut Random), changes
     assert_eq!(open(&counts), host.pending_count(&ctx) as i64, "{design}: sends without an end, or with two");
 }
 
-fn torture_all(change: fn(&NativeCtx, &dyn Host, &mut Random), changes: u32) {
+fn torture_all(change: fn(&NativeCtx, &Host, &mut Random), changes: u32) {
     // The count of live objects is one of the process, so the tests take turns.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
 //! [`Bench`]: a VM set up as the kernel's `vgic_lpi_stress` sets up its guest, on any platform.
 
-use crate::host::ITS_BASE;
 use crate::stress::Failure;
-use crate::tables::{FlatTables, Shared};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
 use vgic_core::{Command, CommandError, Design, Msi, Obj, Platform, Vm};
+use vgic_host::ITS_BASE;
+use vgic_host::tables::{FlatTables, Shared};
 
 /// What the guest does with LPIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +53,9 @@ impl Load {
     }
 
     /// Makes the VM: collections over the vCPUs, LPIs over the collections in turn, everything enabled.
-    pub fn bench<P: Platform, D: Design>(&self, ctx: &P::Ctx) -> Result<Bench<P, D>, Failure> {
+    pub fn bench<P: Platform, D: Design>(&self, design: D, ctx: &P::Ctx) -> Result<Bench<P, D>, Failure> {
         let tables = FlatTables::new(self.vcpus);
-        let vm = Vm::new(ctx, self.vcpus, self.list_registers as usize, Box::new(Shared(tables)))?;
+        let vm = Vm::new(design, ctx, self.vcpus, self.list_registers as usize, Box::new(Shared(tables)))?;
         let its = vm.add_its(ctx, ITS_BASE)?;
         let bench = Bench { vm, its };
         for vcpu in &bench.vm.vcpus {

@@ -7,21 +7,20 @@
 
 use crate::bench::Guest;
 use crate::company::Company;
-use crate::host::{ITS_BASE, Refused, check_design, in_range};
 use crate::sample::{Length, Poll, Sample, Stopped, rounds};
 use crate::stress::{Failure, Mode, drain, vcpu_thread};
-use crate::tables::{FlatTables, Shared};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use vgic_core::bus::TRANSLATER;
-use vgic_core::designs::row;
 use vgic_core::its::Its;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vcpu::run::Tie;
 use vgic_core::vm::MAX_VCPUS;
 use vgic_core::{Command, CommandError, Design, Msi, Obj, Platform, Vm, with_design};
+use vgic_host::tables::{FlatTables, Shared};
+use vgic_host::{ITS_BASE, Refused, check_design, in_range};
 use vgic_native::{Native, NativeCtx};
 
 /// Names of the operations of a program, in the order of their numbers from 0.
@@ -201,23 +200,23 @@ impl<D: Design> Replica<D> {
 impl Replay<'_> {
     /// Runs it once, on a new VM of the design.
     pub fn run(&self, design: &str, allow_unsound: bool, poll: Poll<'_>) -> Result<Replayed, Failure> {
-        check_design(design, allow_unsound)?;
-        let races = row(design).filter(|row| row.control_races && !allow_unsound);
-        if let (How::FlatOut(Mode::Live), Some(row), true) = (self.how, races, self.program.turns_lpis_off()) {
-            return Err(Refused::Unsound(row.name, "a recording that turns LPIs off, beside vCPUs that run").into());
+        let any = check_design(design, allow_unsound)?;
+        let races = any.spec().has_control_races() && !allow_unsound;
+        if self.how == How::FlatOut(Mode::Live) && races && self.program.turns_lpis_off() {
+            return Err(Refused::Unsound(any.name(), "a recording that turns LPIs off, beside vCPUs that run").into());
         }
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)?;
-        with_design!(design, D => self.run_design::<D>(poll))
-            .unwrap_or_else(|| Err(Refused::UnknownDesign(design.to_owned()).into()))
+        with_design!(design, design => self.run_design(design, poll)).unwrap_or_else(|| self.run_design(any, poll))
     }
 
-    fn run_design<D: Design>(&self, poll: Poll<'_>) -> Result<Replayed, Failure> {
+    fn run_design<D: Design>(&self, design: D, poll: Poll<'_>) -> Result<Replayed, Failure> {
         let _company = Company::new();
         let ctx = NativeCtx::new("main");
         let vcpus = self.program.vcpus;
         // What the set-up counts is not the run's.
         let set_up = NativeCtx::new("set-up");
-        let vm = Vm::new(&set_up, vcpus, self.list_registers as usize, Box::new(Shared(FlatTables::new(vcpus))))?;
+        let vm =
+            Vm::new(design, &set_up, vcpus, self.list_registers as usize, Box::new(Shared(FlatTables::new(vcpus))))?;
         let its = vm.add_its(&set_up, ITS_BASE)?;
         let guest = Arc::new(Replica::<D> { vm, its });
         let mut replayed = Replayed::default();

@@ -7,7 +7,6 @@
 
 use crate::bench::{Bench, Guest, Load, message};
 use crate::company::Company;
-use crate::host::{Refused, check_design, in_range};
 use crate::sample::{Length, Poll, Sample, Stopped};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
@@ -17,6 +16,7 @@ use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vcpu::run::Running;
 use vgic_core::vm::MAX_VCPUS;
 use vgic_core::{Command, CommandError, Design, Event, Msi, Platform, Vm, with_design};
+use vgic_host::{Refused, check_compiled, in_range};
 use vgic_native::{Counters, Native, NativeCtx};
 
 /// How a workload is run.
@@ -94,7 +94,7 @@ const EVENTS_PER_DEVICE: u32 = 1 << 16;
 
 impl Stress {
     fn check(&self, design: &str) -> Result<(), Refused> {
-        check_design(design, self.allow_unsound)?;
+        check_compiled(design, self.allow_unsound)?;
         let lpis = u64::from(INTID_LIMIT - FIRST_LPI);
         in_range("vcpus", u64::from(self.vcpus), 1, u64::from(MAX_VCPUS))?;
         in_range("devices", u64::from(self.devices), 1, lpis)?;
@@ -111,15 +111,15 @@ impl Stress {
     /// Runs it once, on a new VM of the design.
     pub fn run(&self, design: &str, poll: Poll<'_>) -> Result<Sample, Failure> {
         self.check(design)?;
-        with_design!(design, D => self.run_design::<D>(poll))
+        with_design!(design, design => self.run_design(design, poll))
             .unwrap_or_else(|| Err(Refused::UnknownDesign(design.to_owned()).into()))
     }
 
-    fn run_design<D: Design>(&self, poll: Poll<'_>) -> Result<Sample, Failure> {
+    fn run_design<D: Design>(&self, design: D, poll: Poll<'_>) -> Result<Sample, Failure> {
         let _company = Company::new();
         let ctx = NativeCtx::new("main");
         // What the set-up counts is not the run's.
-        let bench = Arc::new(NativeBench(self.load().bench::<Native, D>(&NativeCtx::new("set-up"))?));
+        let bench = Arc::new(NativeBench(self.load().bench::<Native, D>(design, &NativeCtx::new("set-up"))?));
         let mut sample = Sample::default();
         let result = match self.mode {
             Mode::Live => self.live(&ctx, &bench, &mut sample, poll),

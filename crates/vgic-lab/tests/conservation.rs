@@ -3,10 +3,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use vgic_core::designs::ROWS;
+use vgic_core::designs::series::DESIGNS;
 use vgic_core::{Event, Platform};
+use vgic_host::Refused;
 use vgic_lab::bench::Guest;
-use vgic_lab::host::Refused;
 use vgic_lab::sample::{Length, Sample};
 use vgic_lab::stress::{Failure, Mode, Stress};
 use vgic_native::{Native, NativeCtx, live_objects};
@@ -21,11 +21,11 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn sound() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().filter(|row| !row.unsound).map(|row| row.name)
+    DESIGNS.iter().filter(|(_, spec)| !spec.is_unsound()).map(|(name, _)| *name)
 }
 
 fn unsound() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().filter(|row| row.unsound).map(|row| row.name)
+    DESIGNS.iter().filter(|(_, spec)| spec.is_unsound()).map(|(name, _)| *name)
 }
 
 fn load(vcpus: u32, devices: u32, events: u32, mode: Mode) -> Stress {

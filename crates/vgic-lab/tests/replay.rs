@@ -1,7 +1,7 @@
 //! Recordings that a replay must refuse.
 
 use std::sync::Arc;
-use vgic_lab::host::Refused;
+use vgic_host::Refused;
 use vgic_lab::replay::{How, OPS, Program, Replay};
 use vgic_lab::sample::Length;
 use vgic_lab::stress::{Failure, Mode};

@@ -4,8 +4,8 @@ use std::env;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use vgic_core::Event;
-use vgic_core::designs::ROWS;
-use vgic_lab::host::Refused;
+use vgic_core::designs::series::DESIGNS;
+use vgic_host::Refused;
 use vgic_lab::stress::Failure;
 use vgic_lab::torture::{Break, Period, Torture, Verdict};
 
@@ -39,11 +39,11 @@ fn run(torture: &Torture, design: &str) -> (Verdict, Vec<Period>) {
 #[test]
 fn every_sound_design_bears_a_moment_of_torture() {
     let _turn = alone();
-    for row in ROWS.iter().filter(|row| !row.unsound) {
-        let (verdict, periods) = run(&short(), row.name);
-        assert_eq!(verdict.broken, Vec::<String>::new(), "{}", row.name);
-        assert_eq!(periods.len(), 3, "{}", row.name);
-        assert!(periods.iter().all(|period| period.commands > 0 && period.lpis > 0), "{}", row.name);
+    for (name, _) in DESIGNS.iter().filter(|(_, spec)| !spec.is_unsound()) {
+        let (verdict, periods) = run(&short(), name);
+        assert_eq!(verdict.broken, Vec::<String>::new(), "{name}");
+        assert_eq!(periods.len(), 3, "{name}");
+        assert!(periods.iter().all(|period| period.commands > 0 && period.lpis > 0), "{name}");
     }
 }
 

@@ -90,7 +90,7 @@ macro_rules! arguments {
 }
 
 /// One more than the highest guest physical address.
-const ADDRESSES: u64 = vgic_lab::guest::ADDRESS_LIMIT;
+const ADDRESSES: u64 = vgic_host::memory::ADDRESS_LIMIT;
 
 // What a command holds, as far as its field reaches: what is too much for the ITS has an error of the architecture.
 arguments! {

@@ -1,83 +1,76 @@
-//! `designs`, `hit_path`, `path_counts`: what the designs are.
+//! `designs`, `compose`, `axes`, `hit_path`, `path_counts`, `lock_order`: what the designs are.
 
 use crate::arguments::{PathMapped, Whole};
-use pyo3::exceptions::PyValueError;
+use crate::errors;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use vgic_core::cache::lazy::{Eviction, Locking, Retire};
-use vgic_core::designs::series::spec;
+use std::collections::BTreeSet;
+use vgic_core::Design;
 use vgic_core::designs::{
-    ConfigRead, Drain, Found, Free, Get, Index, LockOrder, LpiCount, PruneGap, Put, Queue, ROWS, Row, Spec, Walk,
+    AXES, Axis, CacheKind, Composed, Eviction, Found, Free, Get, Index, LazyLocking, Limit, LpiCount, Overflow,
+    PruneGap, Put, ROWS, Retire, Row, Spec, Walk, XArrayIrqs, row,
 };
 use vgic_count::{Kind, Step};
 
-fn cache(row: &Row, spec: &Spec) -> String {
-    if row.name == "rwlock" {
-        return "eager, usage count, under an rwlock".to_owned();
-    }
-    if spec.drain != Drain::Locked {
-        return "xarray in each ITS, read under RCU".to_owned();
-    }
-    let number = row.name.strip_prefix("patch-").and_then(|n| n.parse::<u32>().ok());
-    let lazy = number.is_some_and(|n| n >= 11) || row.name == "v2" || row.name == "call-rcu";
-    if !lazy {
-        return "eager LRU list under lpi_list_lock".to_owned();
-    }
-    let victim = match spec.lazy.eviction {
+fn cache(spec: &Spec) -> String {
+    let lazy = match spec.cache {
+        CacheKind::EagerLru => return "eager LRU list under lpi_list_lock".to_owned(),
+        CacheKind::ReadWrite => return "eager, usage count, under an rwlock".to_owned(),
+        CacheKind::PerIts(_) => return "xarray in each ITS, read under RCU".to_owned(),
+        CacheKind::Lazy(lazy) => lazy,
+    };
+    let victim = match lazy.eviction {
         Eviction::Lru => "LRU",
         Eviction::UsageReset => "usage count (reset)",
         Eviction::UsageKept => "usage count",
     };
-    let locking = match spec.lazy.locking {
-        Locking::Spin => "under lpi_list_lock",
-        Locking::Rcu => "read under RCU",
+    let locking = match lazy.locking {
+        LazyLocking::Spin => "under lpi_list_lock",
+        LazyLocking::Rcu => "read under RCU",
     };
-    let retire = match spec.lazy.retire {
+    let retire = match lazy.retire {
         Retire::Now => "",
         Retire::SynchronizeAlways => ", synchronize_rcu on every insertion",
         Retire::SynchronizeVictim => ", synchronize_rcu for a victim",
         Retire::CallRcu => ", victims by call_rcu",
     };
-    let limit = if spec.lazy.counted { "" } else { ", limit inactive" };
+    let limit = if lazy.limit == Limit::Kept { "" } else { ", limit inactive" };
     format!("lazy, {victim}, {locking}{retire}{limit}")
 }
 
-fn lock_order(row: &Row, spec: &Spec) -> Vec<&'static str> {
-    let mut order = vec!["its_lock"];
-    if spec.config_read == ConfigRead::Locked {
-        order.push("lpi_config_lock");
+/// The locks that nest in a whole life of a guest, the outer before the inner.
+fn lock_order(design: Composed) -> Vec<&'static str> {
+    let mut nestings = vgic_count::lock_order(design);
+    let mut order = Vec::new();
+    let mut left: BTreeSet<_> = nestings.iter().flat_map(|(outer, inner)| [*outer, *inner]).collect();
+    // Those inside no other come first; the engine's own test shows that no two nest both ways.
+    while let Some(next) = left.iter().copied().find(|lock| nestings.iter().all(|(_, inner)| inner != lock)) {
+        order.push(next);
+        left.remove(next);
+        nestings.retain(|(outer, _)| *outer != next);
     }
-    let xa = spec.index.has_xarray();
-    if spec.drain != Drain::Locked {
-        order.push("translation_cache.xa_lock");
-    }
-    if spec.order == LockOrder::XArrayFirst {
-        order.push("lpi_xa.xa_lock");
-    }
-    order.push("ap_list_lock");
-    if row.name == "rwlock" {
-        order.push("lpi_translation_cache_lock");
-    }
-    if spec.has_lpi_list_lock() {
-        order.push("lpi_list_lock");
-    }
-    if xa && spec.order == LockOrder::ApListFirst {
-        order.push("lpi_xa.xa_lock");
-    }
-    order.push("irq_lock");
     order
 }
 
-fn design<'py>(py: Python<'py>, row: &Row, spec: &Spec) -> PyResult<Bound<'py, PyDict>> {
+fn design<'py>(py: Python<'py>, design: Composed, row: Option<&Row>) -> PyResult<Bound<'py, PyDict>> {
+    let spec = design.spec();
     let dict = PyDict::new(py);
-    dict.set_item("name", row.name)?;
-    dict.set_item("based_on", row.based_on)?;
-    dict.set_item("changed", row.changed)?;
-    dict.set_item("fixes", row.fixes)?;
-    dict.set_item("defect", row.defect)?;
-    dict.set_item("reference", row.reference)?;
-    dict.set_item("unsound", row.unsound)?;
-    dict.set_item("control_races", row.control_races)?;
+    dict.set_item("name", design.name())?;
+    let base = design.name().split('+').next().unwrap_or_default();
+    dict.set_item("based_on", row.map_or(base, |row| row.based_on))?;
+    dict.set_item("changed", row.map_or("", |row| row.changed))?;
+    dict.set_item("fixes", row.map_or("", |row| row.fixes))?;
+    dict.set_item("defect", row.map_or("", |row| row.defect))?;
+    dict.set_item("reference", row.map_or("", |row| row.reference))?;
+    dict.set_item("unsound", spec.is_unsound())?;
+    dict.set_item("control_races", spec.has_control_races())?;
+    let axes = PyDict::new(py);
+    for axis in AXES {
+        if let Some(choice) = axis.of(spec) {
+            axes.set_item(axis.name, choice.name)?;
+        }
+    }
+    dict.set_item("axes", axes)?;
     let count = match spec.count {
         LpiCount::Plain => "",
         LpiCount::Atomic => ", atomic count",
@@ -101,14 +94,14 @@ fn design<'py>(py: Python<'py>, row: &Row, spec: &Spec) -> PyResult<Bound<'py, P
         "put",
         match spec.put {
             Put::Locked => "under lpi_list_lock",
-            Put::EraseIrqsOn => "atomic; erase with interrupts on",
-            Put::EraseIrqsOff => "atomic; erase with interrupts off",
+            Put::Erase if spec.xarray_irqs == XArrayIrqs::Off => "atomic; erase with interrupts off",
+            Put::Erase => "atomic; erase with interrupts on",
             Put::Deferred => "atomic; release put off under raw locks",
             Put::DecAndLock => "atomic; the last with the xarray's lock",
         },
     )?;
     dict.set_item("free", if spec.free == Free::Now { "kfree" } else { "kfree_rcu" })?;
-    dict.set_item("cache", cache(row, spec))?;
+    dict.set_item("cache", cache(spec))?;
     dict.set_item(
         "cache_reference",
         match spec.cache_hit {
@@ -127,26 +120,46 @@ fn design<'py>(py: Python<'py>, row: &Row, spec: &Spec) -> PyResult<Bound<'py, P
             Walk::ForEach => "xa_for_each",
         },
     )?;
-    let queue = if spec.queue == Queue::Classic { "ap_list" } else { "ap_list by summary" };
-    let gap = if spec.prune_gap == PruneGap::Bare { "" } else { ", reference while migrating" };
+    let ap_list = spec.ap_list();
+    let queue = if ap_list.overflow == Overflow::ByDepth { "ap_list" } else { "ap_list by summary" };
+    let gap = if ap_list.prune_gap == PruneGap::Bare { "" } else { ", reference while migrating" };
     dict.set_item("queue", format!("{queue}{gap}"))?;
-    dict.set_item("lock_order", lock_order(row, spec))?;
     Ok(dict)
 }
 
+/// Every shipped design.
 #[pyfunction]
 fn designs(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for row in ROWS {
-        if let Some(spec) = spec(row.name) {
-            list.append(design(py, row, spec)?)?;
-        }
+        list.append(design(py, Composed::named(row.name), Some(row))?)?;
     }
     Ok(list)
 }
 
-fn unknown(design: &str) -> PyErr {
-    PyValueError::new_err(format!("unknown design {design:?}"))
+fn found(name: &str) -> PyResult<Composed> {
+    Composed::new(name).map_err(|error| errors::refused(error.into()))
+}
+
+/// A design as `v6.10+drain=put-erased` says.
+#[pyfunction]
+fn compose<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
+    design(py, found(name)?, row(name))
+}
+
+/// What a design may be composed of: each axis, what it is about, and its ways.
+#[pyfunction]
+fn axes() -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)> {
+    let ways = |axis: &Axis| axis.choices.iter().map(|choice| (choice.name, choice.about.trim())).collect();
+    AXES.iter().map(|axis| (axis.name, axis.about.trim(), ways(axis))).collect()
+}
+
+/// The locks of a design, the outer before the inner.
+#[pyfunction]
+#[pyo3(name = "lock_order")]
+fn lock_order_of(py: Python<'_>, design: &str) -> PyResult<Vec<&'static str>> {
+    let design = found(design)?;
+    Ok(py.detach(|| lock_order(design)))
 }
 
 /// The `PathStep.kind` and `PathStep.field` of a step.
@@ -172,7 +185,7 @@ fn kind_and_field(step: &Step) -> (&'static str, String) {
 
 #[pyfunction]
 fn hit_path<'py>(py: Python<'py>, design: &str) -> PyResult<Bound<'py, PyList>> {
-    let steps = vgic_count::hit_path(design).ok_or_else(|| unknown(design))?;
+    let steps = vgic_count::hit_path(found(design)?);
     let list = PyList::empty(py);
     for step in &steps {
         let (kind, field) = kind_and_field(step);
@@ -194,7 +207,8 @@ fn path_counts<'py>(
     deliver: bool,
     mapped: Whole<PathMapped>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let counts = py.detach(|| vgic_count::counts(design, deliver, mapped.0)).ok_or_else(|| unknown(design))?;
+    let design = found(design)?;
+    let counts = py.detach(|| vgic_count::counts(design, deliver, mapped.0));
     let dict = PyDict::new(py);
     dict.set_item("locks", counts.locks)?;
     dict.set_item("writes", counts.writes)?;
@@ -205,6 +219,9 @@ fn path_counts<'py>(
 
 pub fn add(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(designs, m)?)?;
+    m.add_function(wrap_pyfunction!(compose, m)?)?;
+    m.add_function(wrap_pyfunction!(axes, m)?)?;
+    m.add_function(wrap_pyfunction!(lock_order_of, m)?)?;
     m.add_function(wrap_pyfunction!(hit_path, m)?)?;
     m.add_function(wrap_pyfunction!(path_counts, m)?)?;
     Ok(())

@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeE
 use pyo3::prelude::*;
 use vgic_core::tables::Fault;
 use vgic_core::{ItsError, SendError};
-use vgic_lab::host::Refused;
+use vgic_host::Refused;
 use vgic_lab::stress::Failure;
 
 pyo3::create_exception!(

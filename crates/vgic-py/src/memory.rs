@@ -15,7 +15,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use vgic_core::tables::Fault;
-use vgic_lab::guest::{GuestMemory as Memory, MapError, Mapping, Region};
+use vgic_host::memory::{GuestMemory as Memory, MapError, Mapping, Region};
 
 /// Bytes of the accesses that an aligned part is made of.
 const WORD: usize = size_of::<u64>();

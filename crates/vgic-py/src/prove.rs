@@ -1,11 +1,13 @@
 //! `prove`: one scenario in one design under the model checker.
 
 use crate::arguments::{Depth, Executions, Findings, Preemptions, Seconds, Seed, Whole};
+use crate::errors;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use vgic_check::story::{Kind, Story};
 use vgic_check::{End, Failed, Options, Report, SCENARIOS, Search, check};
+use vgic_core::designs::Composed;
 
 /// Name, what meets what, and bound of each scenario.
 #[pyfunction]
@@ -44,6 +46,7 @@ fn prove<'py>(
     let executions = executions.map_or(u64::MAX, |executions| executions.0);
     let time = Some(time);
     let options = Options { search, seed: seed.0, executions, time, findings: findings.0, ..Options::default() };
+    let composed = Composed::new(design).map_err(|error| errors::refused(error.into()))?;
     let mut raised = None;
     let report = py.detach(|| {
         let raised = core::cell::RefCell::new(&mut raised);
@@ -57,13 +60,13 @@ fn prove<'py>(
                 true
             })
         };
-        check(scenario, design, &options, &stopped)
+        check(scenario, composed, &options, &stopped)
     });
     if let Some(error) = raised {
         return Err(error);
     }
     let report = report.map_err(|failed| match failed {
-        Failed::Unknown => PyValueError::new_err(format!("no scenario {scenario:?}, or no design {design:?}")),
+        Failed::Unknown => PyValueError::new_err(format!("no scenario {scenario:?}")),
         Failed::Schedule => {
             PyValueError::new_err("the schedule is not one that vgic has printed: [PROGRAM/]STEP:THREAD,...")
         }

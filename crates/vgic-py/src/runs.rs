@@ -154,7 +154,7 @@ fn floor(py: Python<'_>, seconds: Seconds, devices: Whole<Devices>, events: Whol
     let Length::Time(time) = length(None, Some(seconds))? else { unreachable!("a time was given") };
     let (devices, events) = (devices.0, events.0);
     let all = u64::from(devices) * u64::from(events);
-    vgic_lab::host::in_range("devices x events", all, 1, 57344).map_err(errors::refused)?;
+    vgic_host::in_range("devices x events", all, 1, 57344).map_err(errors::refused)?;
     let (sends, cpu) =
         interruptible(py, None, |poll| vgic_lab::floor::floor(time, devices, events, poll).map_err(Failure::from))?;
     Ok((sends, cpu.as_secs_f64()))

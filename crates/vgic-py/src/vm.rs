@@ -18,12 +18,12 @@ use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
 use vgic_core::vcpu::run::Tie;
 use vgic_core::vm::LpiState;
 use vgic_core::{Command, Event, Msi, SendError};
-use vgic_lab::guest_tables::GuestLpiTables;
-use vgic_lab::host::{Host, Plan, in_range};
+use vgic_host::guest_tables::GuestLpiTables;
+use vgic_host::{Host, Plan, in_range};
 
 #[pyclass(frozen, module = "vgic._core")]
 pub struct Vm {
-    host: Box<dyn Host>,
+    host: Host,
     /// Dropped after the VM: destroying a VM makes a context of its own.
     pool: Pool,
     design: String,

@@ -67,6 +67,11 @@ impl Composed {
         }
     }
 
+    /// Whether it is a shipped design, for which the engine can be compiled.
+    pub fn is_shipped(&self) -> bool {
+        spec(self.name).is_some()
+    }
+
     /// A spec under a name.
     pub fn of(name: &'static str, spec: &'static Spec) -> Self {
         Composed { name, spec }

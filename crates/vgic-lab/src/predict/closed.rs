@@ -11,7 +11,6 @@ use super::gicv4::Hardware;
 use super::outcome::Outcome;
 use super::run::{Run, world};
 use crate::bench::{Bench, Guest, Load, message};
-use crate::host::{Refused, in_range};
 use crate::predict::Predict;
 use crate::sample::Poll;
 use crate::stress::Failure;
@@ -22,6 +21,7 @@ use vgic_core::Design;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
+use vgic_host::{Refused, in_range};
 use vgic_sim::report::Spending;
 use vgic_sim::{Ps, Sim, SimCtx};
 
@@ -99,10 +99,10 @@ impl Predict for Closed {
         u64::from(self.vcpus) + u64::from(self.queues)
     }
 
-    fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+    fn run<D: Design>(&self, design: D, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
         let world = world(setting);
         let set_up = SimCtx::set_up(&world);
-        let bench = self.load().bench::<Sim, D>(&set_up)?;
+        let bench = self.load().bench::<Sim, D>(design, &set_up)?;
         let shared = Rc::new(Shared { bench, door: Door::new(self.entry, 1), loop_: Loop::new(*self) });
         for id in 0..self.vcpus {
             let shared = Rc::clone(&shared);

@@ -5,7 +5,6 @@ use super::outcome::Outcome;
 use super::run::{Run, world};
 use super::{Predict, Setting, gicv4};
 use crate::bench::{Bench, Guest, Load, message};
-use crate::host::{Refused, in_range};
 use crate::sample::Poll;
 use crate::stress::Failure;
 use std::rc::Rc;
@@ -13,6 +12,7 @@ use vgic_core::Design;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
+use vgic_host::{Refused, in_range};
 use vgic_sim::report::Spending;
 use vgic_sim::{Ps, Sim, SimCtx};
 
@@ -53,10 +53,10 @@ impl Predict for Flood {
         u64::from(self.load.vcpus) + u64::from(self.load.devices)
     }
 
-    fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+    fn run<D: Design>(&self, design: D, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
         let world = world(setting);
         let set_up = SimCtx::set_up(&world);
-        let bench = self.load.bench::<Sim, D>(&set_up)?;
+        let bench = self.load.bench::<Sim, D>(design, &set_up)?;
         let door = Door::new(self.entry, self.load.devices);
         let shared = Rc::new(Shared { flood: *self, bench, door, run: self.new_run() });
         for id in 0..self.load.vcpus {

@@ -17,11 +17,11 @@ pub use entry::{Entry, FileReference};
 pub use flood::Flood;
 pub use outcome::{Latency, Outcome};
 
-use crate::host::{Refused, check_design, in_range};
 use crate::sample::Poll;
 use crate::stress::Failure;
 use std::collections::BTreeSet;
 use vgic_core::{Design, with_design};
+use vgic_host::{Refused, check_design, in_range};
 use vgic_sim::Machine;
 
 /// What direct injection is called beside the designs.
@@ -49,15 +49,13 @@ pub trait Predict {
     /// Threads that it has, a core each.
     fn threads(&self) -> u64;
     /// Runs it on a design.
-    fn run<D: Design>(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
+    fn run<D: Design>(&self, design: D, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
     /// Runs it with direct injection.
     fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
 
     /// Runs it on the design of that name, or with direct injection.
     fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
-        if design != GICV4 {
-            check_design(design, setting.allow_unsound)?;
-        }
+        let any = if design == GICV4 { None } else { Some(check_design(design, setting.allow_unsound)?) };
         self.check()?;
         let cores = u64::from(setting.machine.cores);
         in_range(
@@ -66,10 +64,7 @@ pub trait Predict {
             1,
             cores,
         )?;
-        if design == GICV4 {
-            return self.run_gicv4(setting, poll);
-        }
-        with_design!(design, D => self.run::<D>(setting, poll))
-            .unwrap_or_else(|| Err(Refused::UnknownDesign(design.to_owned()).into()))
+        let Some(any) = any else { return self.run_gicv4(setting, poll) };
+        with_design!(design, design => self.run(design, setting, poll)).unwrap_or_else(|| self.run(any, setting, poll))
     }
 }

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use vgic_core::designs::{Put, Spec, SwitchOff};
+use vgic_core::designs::{Put, Spec, SwitchOff, Unmapped, Walk};
 
 /// An LPI that is mapped and not in the index.
 pub(super) const ERASED: &str = "an erase took a newer LPI out of the index (CVE-2026-74568)";
@@ -68,11 +68,11 @@ impl Findings {
 pub(super) fn is_known(spec: &Spec, what: &str) -> bool {
     match what {
         // From patch-10 a map overwrites a dying LPI, whose erase, by INTID, then takes out the newcomer.
-        ERASED => matches!(spec.put, Put::EraseIrqsOn | Put::EraseIrqsOff | Put::Deferred),
+        ERASED => matches!(spec.put, Put::Erase | Put::Deferred),
         LEAKED => spec.put == Put::Deferred,
         // In every design of the kernel: GITS_CTLR is not ordered against a resolver that has passed its checks.
         WINDOW => spec.switch_off == SwitchOff::Unlocked,
-        UNMAPPED => !spec.walk_skips_unmapped,
+        UNMAPPED => spec.walk != Walk::ForEach && spec.unmapped == Unmapped::Dereferenced,
         _ => false,
     }
 }

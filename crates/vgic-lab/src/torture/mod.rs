@@ -19,7 +19,6 @@ mod threads;
 mod watch;
 mod world;
 
-use crate::host::{Refused, check_design, in_range};
 use crate::stress::Failure;
 use chance::Chance;
 use findings::Findings;
@@ -35,6 +34,7 @@ use vgic_core::Event;
 use vgic_core::bus::MAX_ITS;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
+use vgic_host::{Refused, check_design, in_range};
 use vgic_native::{NativeCtx, Runtime, set_quarantine};
 use watch::{Watchdog, all_end};
 use world::World;
@@ -182,9 +182,9 @@ impl Torture {
     ///
     /// After a failure threads may be left that never end.
     pub fn run(&self, design: &str, report: &mut dyn FnMut(Option<&Period>) -> bool) -> Result<Verdict, Failure> {
-        check_design(design, self.allow_unsound)?;
+        let any = check_design(design, self.allow_unsound)?;
         if !self.scenarios.is_empty() {
-            return scenarios::run(self, design, report);
+            return scenarios::run(self, any, report);
         }
         self.check()?;
         let ctx = NativeCtx::new("torture");

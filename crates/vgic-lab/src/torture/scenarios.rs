@@ -1,14 +1,13 @@
 //! The scenarios of the model checker on real threads, over and over: each execution has a new VM, and the seed says which
 //! scenario it is and how long each thread hesitates before each operation.
 //!
-//! A scenario drives the engine directly, without the care that [`Host`](crate::host) takes of designs that need it, so
+//! A scenario drives the engine directly, without the care that [`Host`](vgic_host::Host) takes of designs that need it, so
 //! only designs that need none may run: what a checker reports by name would be freed memory here.
 
 use super::chance::Chance;
 use super::findings::Findings;
 use super::watch::{Pulse, Watchdog, all_end, patience};
 use super::{LOOK, Period, Torture, Verdict, text_of};
-use crate::host::Refused;
 use crate::stress::Failure;
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,25 +16,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use vgic_check::stage::Stage;
 use vgic_check::{Rule, SCENARIOS, Scenario, with_scenario};
-use vgic_core::designs::series::{D7_1_8, Hardened};
+use vgic_core::designs::Composed;
+use vgic_core::designs::series::DESIGNS;
 use vgic_core::{Design, Event, Platform};
+use vgic_host::Refused;
 use vgic_native::{
     Counters, Native, NativeCtx, Runtime, Thread, live_objects, set_quarantine, warnings, warnings_by_text,
 };
 
 type Report<'a> = &'a mut dyn FnMut(Option<&Period>) -> bool;
 
-/// Executes a scenario once, in one design.
-type Run = fn(&str, &NativeCtx, OnThreads);
-
-/// The designs that may run.
-const DESIGNS: [(&str, Run); 2] = [(D7_1_8::NAME, on_threads::<D7_1_8>), (Hardened::NAME, on_threads::<Hardened>)];
-
 /// One execution of a scenario on real threads.
 #[derive(Clone)]
 struct OnThreads(Arc<Execution>);
 
 struct Execution {
+    design: Composed,
     seed: u64,
     /// Threads begin together, when the first one waits for them.
     gate: AtomicBool,
@@ -53,8 +49,9 @@ fn objects() -> i64 {
 }
 
 impl OnThreads {
-    fn new(ctx: &NativeCtx, seed: u64) -> Self {
+    fn new(ctx: &NativeCtx, design: Composed, seed: u64) -> Self {
         OnThreads(Arc::new(Execution {
+            design,
             seed,
             gate: AtomicBool::new(false),
             threads: Mutex::default(),
@@ -67,6 +64,10 @@ impl OnThreads {
 }
 
 impl Stage<Native> for OnThreads {
+    fn design(&self) -> Composed {
+        self.0.design
+    }
+
     /// Nobody reads it here: a thread hesitates instead, so that operations meet in many ways.
     fn note(&self, _ctx: &NativeCtx, _what: impl FnOnce() -> String) {
         // Relaxed: any number will do.
@@ -126,11 +127,11 @@ impl Stage<Native> for OnThreads {
 }
 
 /// Executes a scenario once.
-fn execute(scenario: &str, run: Run, seed: u64, findings: &Findings) {
+fn execute(scenario: &str, design: Composed, seed: u64, findings: &Findings) {
     let ctx = NativeCtx::new("main");
-    let stage = OnThreads::new(&ctx, seed);
+    let stage = OnThreads::new(&ctx, design, seed);
     let before = warnings();
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(scenario, &ctx, stage.clone()))) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_threads(scenario, &ctx, stage.clone()))) {
         stage.broken(&ctx, Rule::Panic, text_of(&*panic).to_owned());
     }
     if warnings() > before {
@@ -142,26 +143,27 @@ fn execute(scenario: &str, run: Run, seed: u64, findings: &Findings) {
     }
 }
 
-fn on_threads<D: Design>(scenario: &str, ctx: &NativeCtx, stage: OnThreads) {
-    with_scenario!(scenario, S => S::run::<Native, OnThreads, D>(ctx, stage));
+fn on_threads(scenario: &str, ctx: &NativeCtx, stage: OnThreads) {
+    with_scenario!(scenario, S => S::run::<Native, OnThreads>(ctx, stage));
 }
 
 /// Runs scenarios until the time is over, a rule is broken, or somebody says stop (then true).
-pub(super) fn run(plan: &Torture, design: &str, report: Report<'_>) -> Result<Verdict, Failure> {
+pub(super) fn run(plan: &Torture, design: Composed, report: Report<'_>) -> Result<Verdict, Failure> {
     let known = |name: &String| {
         let entry = SCENARIOS.iter().find(|entry| entry.name == name);
         entry.map(|entry| entry.name).ok_or_else(|| Refused::UnknownScenario(name.clone()))
     };
     let scenarios = plan.scenarios.iter().map(known).collect::<Result<Vec<_>, _>>()?;
-    let Some((_, run)) = DESIGNS.into_iter().find(|(name, _)| *name == design) else {
-        return Err(Refused::NoScenarios(design.to_owned(), DESIGNS.map(|(name, _)| name).join(", ")).into());
-    };
+    if design.spec().has_control_races() {
+        let others = DESIGNS.iter().filter(|(_, spec)| !spec.has_control_races()).map(|(name, _)| *name);
+        return Err(Refused::NoScenarios(design.name().to_owned(), others.collect::<Vec<_>>().join(", ")).into());
+    }
     let ctx = NativeCtx::new("torture");
     set_quarantine(plan.poison);
     let shared = Arc::new(Shared {
         plan: plan.clone(),
         scenarios,
-        run,
+        design,
         findings: Findings::new(plan.strict),
         pulse: [Pulse::new("scenarios".to_owned())],
         executions: AtomicU64::new(0),
@@ -187,7 +189,7 @@ pub(super) fn run(plan: &Torture, design: &str, report: Report<'_>) -> Result<Ve
 struct Shared {
     plan: Torture,
     scenarios: Vec<&'static str>,
-    run: Run,
+    design: Composed,
     findings: Findings,
     pulse: [Pulse; 1],
     executions: AtomicU64,
@@ -202,7 +204,7 @@ impl Shared {
         while !self.stopping.load(Ordering::SeqCst) && !self.findings.any_broken() {
             let scenario = chance.pick(&self.scenarios);
             pulse.begin(scenario);
-            execute(scenario, self.run, chance.seed(), &self.findings);
+            execute(scenario, self.design, chance.seed(), &self.findings);
             // Relaxed: a count that orders nothing.
             self.executions.fetch_add(1, Ordering::Relaxed);
         }

@@ -7,10 +7,10 @@ use super::watch::Pulse;
 use super::world::{
     ENABLED, PRIVATE_DEVICE, PRIVATE_EVENTS, Stable, WILD_COLLECTIONS, WILD_DEVICES, WILD_EVENTS, WILD_LPIS, World,
 };
-use crate::host::Cpu;
 use crate::sample::Stopped;
 use std::sync::atomic::Ordering;
 use vgic_core::{Command, Platform, SendError};
+use vgic_host::host::Cpu;
 use vgic_native::{Native, NativeCtx};
 
 /// One thread of a run: its place in the VM, its random numbers.

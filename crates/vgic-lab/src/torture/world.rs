@@ -15,7 +15,6 @@ use super::Torture;
 use super::findings::Findings;
 use super::ledger::Ledger;
 use super::watch::{Meeting, Pulse};
-use crate::host::{Host, Plan, Refused, its_base};
 use parking_lot::{Mutex, RwLock};
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use vgic_core::bus::Frames;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Command, Event, Msi};
+use vgic_host::{Host, Plan, Refused, its_base};
 use vgic_native::{Counters, NativeCtx};
 
 pub(super) const PRIVATE_DEVICE: u32 = 0x100;
@@ -46,7 +46,7 @@ pub(super) struct Stable {
 /// What the threads of a run share.
 pub(super) struct World {
     pub(super) plan: Torture,
-    pub(super) host: Box<dyn Host>,
+    pub(super) host: Host,
     pub(super) stable: Vec<Stable>,
     ledgers: Vec<Ledger>,
     pub(super) findings: Findings,
