@@ -345,6 +345,8 @@ def replay(
 
 @type_check_only
 class Told(TypedDict):
+    scenario: str
+    design: str
     rule: str
     what: str
     operation: str
@@ -352,11 +354,11 @@ class Told(TypedDict):
     found_seconds: float
     times: int
     threads: list[str]
-    lines: list[tuple[int, int, str, str, bool]]
+    before: list[str]
+    lines: list[tuple[int, int, str, str, bool, str]]
+    objects: list[str]
     preemptions: int
     schedule: str
-    text: str
-    full_text: str
 
 @type_check_only
 class ProofReport(TypedDict):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from vgic.results import Result, disturbed_samples
@@ -31,6 +32,16 @@ UnsoundOption = Annotated[
 def console(json_path: str | None = None) -> Console:
     """Where people read: standard output, or standard error if that carries JSON."""
     return Console(stderr=json_path == "-", highlight=False, emoji=False)
+
+
+def text_width(out: Console, otherwise: int) -> int:
+    """How wide a text may be: as the terminal is, or as ``COLUMNS`` says; ``otherwise`` where nobody says."""
+    return out.width if out.is_terminal or "COLUMNS" in os.environ else otherwise
+
+
+def indented(text: RenderableType, by: int) -> Padding:
+    """A text that keeps its indentation when it is wrapped."""
+    return Padding(text, (0, 0, 0, by), expand=False)
 
 
 def warn(message: str) -> None:

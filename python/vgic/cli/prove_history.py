@@ -8,10 +8,13 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from vgic.cli.common import Update, console, progress, write_json
+from vgic.cli.common import Update, console, progress, text_width, write_json
+from vgic.cli.links import linked
+from vgic.cli.proofs import as_row
 from vgic.history import DefectResult
 from vgic.history import prove_history as search
 from vgic.prove import Proof
+from vgic.story import WIDTH
 
 
 def prove_history(json: str | None, *, full: bool, seconds: float | None) -> int:
@@ -71,17 +74,18 @@ def absent_text(proof: Proof) -> str:
 def _show(results: list[DefectResult], *, full: bool) -> None:
     out = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("defect", "scenario", "found in", "not found in", ""):
-        table.add_column(head, no_wrap=head in ("defect", "scenario"))
+    for head in ("defect", "scenario", "found in", "not found in", "fixed in", ""):
+        table.add_column(head, no_wrap=head in ("scenario", ""))
     for result in results:
         defect = result.defect
         found = "\n".join(found_text(result, proof) for proof in result.found)
         absent = "\n".join(absent_text(proof) for proof in result.absent)
         table.add_row(
-            defect.id,
+            linked(out, defect.title),
             defect.scenario,
             escape(found),
             escape(absent),
+            ", ".join(defect.fixed_in),
             result.verdict,
             style="" if result.as_expected else "red",
         )
@@ -90,8 +94,8 @@ def _show(results: list[DefectResult], *, full: bool) -> None:
         for result in results:
             for proof in result.found:
                 if story := result.defect.story_in(proof):
-                    out.print(f"\n[bold]{escape(result.defect.id)}[/]: {escape(result.defect.about)}\n")
-                    out.print(escape(proof.told(story)), soft_wrap=True)
+                    out.print(f"\n[bold]{escape(result.defect.title)}[/]: {escape(result.defect.about)}\n")
+                    out.print(proof.told(story, width=text_width(out, WIDTH)), soft_wrap=True, markup=False)
     seconds = sum(proof.seconds for result in results for proof in (*result.found, *result.absent))
     interleavings = sum(proof.executions for result in results for proof in (*result.found, *result.absent))
     out.print(
@@ -112,4 +116,10 @@ def verdict(results: Sequence[DefectResult]) -> str:
 
 
 def _row(result: DefectResult) -> dict[str, Any]:
-    return asdict(result) | {"as_expected": result.as_expected, "verdict": result.verdict}
+    return {
+        "defect": asdict(result.defect) | {"designs": result.defect.designs},
+        "found": [as_row(proof) for proof in result.found],
+        "absent": [as_row(proof) for proof in result.absent],
+        "as_expected": result.as_expected,
+        "verdict": result.verdict,
+    }

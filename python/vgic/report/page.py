@@ -6,9 +6,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from vgic.designs import design
+from vgic.defects import defects_of
+from vgic.designs import axes, axis_label, design
 from vgic.errors import UnknownDesign
 from vgic.explain import lines, locks, spent
+from vgic.links import html
 from vgic.predict import CHECKED, GICV4, GICV4_TEXT
 from vgic.report.svg import bar_chart
 from vgic.results import Result, ResultFile, disturbed_samples
@@ -20,6 +22,8 @@ __all__ = ["render"]
 def render(results: ResultFile) -> str:
     """The report of a comparison as one HTML page: chart, table, designs, method, how to repeat it."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["linked"] = html
+    environment.filters["label"] = axis_label
     environment.filters["rate"] = rate_text
     environment.filters["ratio"] = _ratio
     environment.filters["time"] = _time
@@ -69,7 +73,7 @@ def _describe(name: str) -> dict[str, Any]:
         row = design(name)
     except UnknownDesign:
         return {"name": name, "row": None}
-    return {"name": name, "row": row}
+    return {"name": name, "row": row, "axes": axes(row), "defects": dict(zip(("own", "inherited"), defects_of(name), strict=True))}
 
 
 def _floor(results: ResultFile) -> list[dict[str, Any]]:
