@@ -1,0 +1,115 @@
+"""Which vCPU has which affinity.
+
+Redistributors and CPU interfaces are named by affinity (Aff3.Aff2.Aff1.Aff0, a byte each), ITS commands by processor
+number. The log itself may say which is which: a read of ``GICR_TYPER`` has both (Arm IHI 0069, 12.11.39). Otherwise it
+is inferred. A board numbers its CPUs by affinity, in clusters of some size, and an LPI is acknowledged by the vCPU that
+its collection is mapped to: of the numberings that are possible, the one which agrees with most of what was acknowledged
+is taken.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+
+from vgic.errors import RecordingError
+from vgic.trace.recording import MAX_VCPUS
+
+__all__ = ["Topology"]
+
+#: Sizes of clusters that boards have: QEMU's virt 16; sbsa-ref and most others 8.
+_CLUSTERS = (16, 8, 4, 2, 1)
+
+
+class Topology:
+    """Collects what a recording tells about its vCPUs."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        #: Affinity -> number in the order in which they were seen.
+        self.seen: dict[int, int] = {}
+        self._typer: dict[int, int] = {}
+        self._votes: dict[int, Counter[int]] = defaultdict(Counter)
+        #: DeviceID -> EventID -> INTID; INTID -> collection; collection -> processor number.
+        self._events: dict[int, dict[int, int]] = defaultdict(dict)
+        self._collection_of: dict[int, int] = {}
+        self._target: dict[int, int] = {}
+
+    def place(self, affinity: int) -> int:
+        """Number that stands for the vCPU until all are known."""
+        place = self.seen.setdefault(affinity, len(self.seen))
+        if place >= MAX_VCPUS:
+            raise RecordingError(f"{self.source}: more than {MAX_VCPUS} vCPUs")
+        return place
+
+    def typer(self, affinity: int, number: int) -> None:
+        """A redistributor's GICR_TYPER was read: its processor number."""
+        self._typer[affinity] = number
+
+    def command(self, kind: str, operands: tuple[int, ...]) -> None:
+        """An ITS command."""
+        match kind, operands:
+            case "mapti", (device, event, intid, collection):
+                self._events[device][event] = intid
+                self._collection_of[intid] = collection
+            case "mapi", (device, event, collection):
+                self._events[device][event] = event
+                self._collection_of[event] = collection
+            case "movi", (device, event, collection):
+                if (moved := self._events[device].get(event)) is not None:
+                    self._collection_of[moved] = collection
+            case "discard", (device, event):
+                self._events[device].pop(event, None)
+            case "mapd", (device, _, _):
+                self._events.pop(device, None)
+            case "mapc", (collection, number, valid):
+                self._target[collection] = number
+                if not valid:
+                    del self._target[collection]
+
+    def maps(self, device: int, event: int) -> bool:
+        """Whether an event is mapped."""
+        return event in self._events.get(device, ())
+
+    def acknowledge(self, affinity: int, intid: int) -> None:
+        """An LPI was acknowledged."""
+        number = self._target.get(self._collection_of.get(intid, -1))
+        if number is not None:
+            self._votes[affinity][number] += 1
+
+    def numbers(self) -> list[int]:
+        """The processor number of each place."""
+        by_rank = {affinity: rank for rank, affinity in enumerate(sorted(self.seen))}
+        candidates: list[Callable[[int], int]] = [_in_clusters(_CLUSTERS[0]), by_rank.__getitem__]
+        if any(affinity >> 8 for affinity in self.seen):
+            candidates.reverse()
+        candidates += map(_in_clusters, _CLUSTERS[1:])
+        voted = {affinity: votes.most_common(1)[0][0] for affinity, votes in self._votes.items()}
+        candidates.append(_filled(voted, sorted(self.seen)).__getitem__)
+
+        def agreement(candidate: Callable[[int], int]) -> tuple[int, int]:
+            told = sum(candidate(affinity) == number for affinity, number in self._typer.items() if affinity in self.seen)
+            return told, sum(votes[candidate(affinity)] for affinity, votes in self._votes.items())
+
+        best = max(filter(self._possible, candidates), key=agreement)
+        known = {affinity: number for affinity, number in self._typer.items() if affinity in self.seen}
+        if any(best(affinity) != number for affinity, number in known.items()):
+            best = _filled(known, sorted(self.seen)).__getitem__
+        return [best(affinity) for affinity in self.seen]
+
+    def _possible(self, candidate: Callable[[int], int]) -> bool:
+        numbers = [candidate(affinity) for affinity in self.seen]
+        return len(set(numbers)) == len(numbers) and all(number < MAX_VCPUS for number in numbers)
+
+
+def _in_clusters(size: int) -> Callable[[int], int]:
+    def number(affinity: int) -> int:
+        within = affinity & 0xFF
+        return (affinity >> 8) * size + within if within < size else MAX_VCPUS
+
+    return number
+
+
+def _filled(known: dict[int, int], affinities: list[int]) -> dict[int, int]:
+    """The known numbers, and for the others the lowest that are free, by affinity."""
+    taken = set(known.values())
+    free = (number for number in range(2 * MAX_VCPUS + len(taken)) if number not in taken)
+    return {affinity: known[affinity] if affinity in known else next(free) for affinity in affinities}
