@@ -10,7 +10,7 @@ How a line may be spelled, by QEMU and by what collected it: :mod:`vgic.trace.sp
 - ``gicv3_its_translation_write``: a device's MSI; ``data`` is the EventID and ``requester_id`` the DeviceID.
 - ``gicv3_its_write``, ``gicv3_redist_write``: the registers of :mod:`vgic.trace.registers`.
 - ``gicv3_redist_read`` of GICR_TYPER: which vCPU has which affinity, see :mod:`vgic.trace.topology`.
-- ``gicv3_icc_iar1_read``, ``gicv3_icc_nmiar1_read`` and ``gicv3_icc_eoir_write`` with an INTID of an LPI (8192 to 65535).
+- ``gicv3_icc_iar1_read``, ``gicv3_icc_nmiar1_read`` and ``gicv3_icc_eoir_write`` with an LPI (INTID 8192 to 65535).
 
 The emulator's threads write the log, so lines of different threads that lie within microseconds of each other may
 stand in the wrong order; nothing is sorted here, since nothing in the file says which ones.
@@ -70,8 +70,18 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
 }
 #: Numbers of the commands (Arm GICv3, 5.3).
 _OPCODES = {
-    **{0x01: "movi", 0x03: "int", 0x04: "clear", 0x05: "sync", 0x08: "mapd", 0x09: "mapc", 0x0A: "mapti"},
-    **{0x0B: "mapi", 0x0C: "inv", 0x0D: "invall", 0x0E: "movall", 0x0F: "discard"},
+    0x01: "movi",
+    0x03: "int",
+    0x04: "clear",
+    0x05: "sync",
+    0x08: "mapd",
+    0x09: "mapc",
+    0x0A: "mapti",
+    0x0B: "mapi",
+    0x0C: "inv",
+    0x0D: "invall",
+    0x0E: "movall",
+    0x0F: "discard",
 }
 #: Commands that change nothing for a guest whose LPIs are all enabled, as those of a replay are.
 _HARMLESS = frozenset({"inv", "invall", "sync"})
@@ -308,8 +318,8 @@ class _Reader:
     def no_its(self) -> str:
         if self.unread and not self.events:
             return (
-                f"line {self.first_unread}: an event of the GIC in a form that is not read (read are the text of QEMU's "
-                "trace back ends log, syslog and ftrace, and that of simpletrace.py)"
+                f"line {self.first_unread}: an event of the GIC in a form that is not read (what is read: the text of "
+                "QEMU's trace back ends log, syslog and ftrace, and that of simpletrace.py)"
             )
         text = "no gicv3_its line: not a QEMU trace log of an ITS (-trace 'gicv3_*')"
         return f"{text}; QEMU before 7.0 does not log what its ITS does" if self.events else text
@@ -323,18 +333,13 @@ class _Reader:
             more = processed - self.commands[kind]
             if more > 0 and (kind not in ("inv", "invall") or both > 0):
                 missing[kind] += more
-        for harmless in (True, False):
-            kinds = {kind: count for kind, count in missing.items() if (kind in _HARMLESS) == harmless}
-            if kinds:
-                which = ", ".join(f"{count} {kind.upper()}" for kind, count in sorted(kinds.items()))
-                notes.append(
-                    f"the log has no operands of these commands: {which}; "
-                    + (
-                        "they are left out, which changes no acknowledge"
-                        if harmless
-                        else "what they did is not replayed, so acknowledges will differ"
-                    )
-                )
+        for harmless, makes in (
+            (True, "they are left out, which changes no acknowledge"),
+            (False, "what they did is not replayed, so acknowledges will differ"),
+        ):
+            few = [f"{n} {kind.upper()}" for kind, n in sorted(missing.items()) if (kind in _HARMLESS) == harmless]
+            if few:
+                notes.append(f"the log does not have the operands of these commands: {', '.join(few)}; {makes}")
         if self.unmapped:
             notes.append(
                 f"{self.unmapped} MSIs are of events that no command in the log maps (first: line "
@@ -343,8 +348,8 @@ class _Reader:
         if assumed := self.registers.assumed:
             more = f" and {len(assumed) - 4} more" if len(assumed) > 4 else ""
             notes.append(f"taken to be on from the start, as no line turns it on: {', '.join(assumed[:4])}{more}")
-        for text, count in self.lost.items():
-            notes.append(f"what collected the log has lost lines ({count} times: {text}): acknowledges may differ")
+        for what, times in self.lost.items():
+            notes.append(f"what collected the log has lost lines ({times} times: {what}): acknowledges may differ")
 
 
 def _number(values: dict[str, str], *names: str) -> int:

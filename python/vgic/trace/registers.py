@@ -1,8 +1,8 @@
 """What a guest's writes to the registers of the ITS and the redistributors mean, and how a reset shows in them.
 
 A recording has no line for a reset of the machine. It has what only a machine that was reset since can take, since the
-architecture forbids it while the thing is on (Arm IHI 0069, 12.19.1 ``GITS_BASER<n>``, 12.19.3 ``GITS_CBASER``, 12.11.35
-``GICR_PROPBASER``, 12.11.33 ``GICR_PENDBASER``):
+architecture forbids it while the thing is on (Arm GICv3, ``GITS_BASER<n>``, ``GITS_CBASER``, ``GICR_PROPBASER``,
+``GICR_PENDBASER``):
 
 - a write of ``GITS_BASER<n>`` or ``GITS_CBASER`` while the ITS is on, and then ``GITS_CTLR.Enabled`` again;
 - a write of ``GICR_PROPBASER`` or ``GICR_PENDBASER`` while LPIs are on, and then EnableLPIs again;

@@ -1,14 +1,13 @@
 """Which vCPU has which affinity.
 
-Redistributors and CPU interfaces are named by affinity (Aff3.Aff2.Aff1.Aff0, a byte each), ITS commands by processor
-number. The log itself may say which is which: a read of ``GICR_TYPER`` has both (Arm IHI 0069, 12.11.39). Otherwise it
-is inferred. A board numbers its CPUs by affinity, in clusters of some size, and an LPI is acknowledged by the vCPU that
-its collection is mapped to: of the numberings that are possible, the one which agrees with most of what was acknowledged
-is taken.
+Redistributors and CPU interfaces are named by affinity (Aff3.Aff2.Aff1.Aff0, a byte each), ITS commands name vCPUs by
+processor number. The log itself may say which is which: a read of ``GICR_TYPER`` has both. Otherwise it is inferred. A
+board numbers its CPUs by affinity, in clusters of some size, and an LPI is acknowledged by the vCPU that its collection
+is mapped to: of the numberings that are possible, the one which agrees with most of what was acknowledged is taken.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from vgic.errors import RecordingError
 from vgic.trace.recording import MAX_VCPUS
@@ -23,6 +22,7 @@ class Topology:
     """Collects what a recording tells about its vCPUs."""
 
     def __init__(self, source: str) -> None:
+        """``source``: the file, for errors."""
         self.source = source
         #: Affinity -> number in the order in which they were seen.
         self.seen: dict[int, int] = {}
@@ -78,15 +78,15 @@ class Topology:
     def numbers(self) -> list[int]:
         """The processor number of each place."""
         by_rank = {affinity: rank for rank, affinity in enumerate(sorted(self.seen))}
-        candidates: list[Callable[[int], int]] = [_in_clusters(_CLUSTERS[0]), by_rank.__getitem__]
-        if any(affinity >> 8 for affinity in self.seen):
-            candidates.reverse()
-        candidates += map(_in_clusters, _CLUSTERS[1:])
+        candidates: list[Callable[[int], int]] = [_in_clusters(size) for size in _CLUSTERS]
+        candidates.insert(0 if _is_whole(self.seen) else len(candidates), by_rank.__getitem__)
         voted = {affinity: votes.most_common(1)[0][0] for affinity, votes in self._votes.items()}
         candidates.append(_filled(voted, sorted(self.seen)).__getitem__)
 
         def agreement(candidate: Callable[[int], int]) -> tuple[int, int]:
-            told = sum(candidate(affinity) == number for affinity, number in self._typer.items() if affinity in self.seen)
+            told = sum(
+                candidate(affinity) == number for affinity, number in self._typer.items() if affinity in self.seen
+            )
             return told, sum(votes[candidate(affinity)] for affinity, votes in self._votes.items())
 
         best = max(filter(self._possible, candidates), key=agreement)
@@ -98,6 +98,16 @@ class Topology:
     def _possible(self, candidate: Callable[[int], int]) -> bool:
         numbers = [candidate(affinity) for affinity in self.seen]
         return len(set(numbers)) == len(numbers) and all(number < MAX_VCPUS for number in numbers)
+
+
+def _is_whole(affinities: Iterable[int]) -> bool:
+    """Whether these are all CPUs of a board: clusters of one size, of which only the last may be smaller."""
+    clusters: dict[int, list[int]] = defaultdict(list)
+    for affinity in sorted(affinities):
+        clusters[affinity >> 8].append(affinity & 0xFF)
+    sizes = [len(within) for within in clusters.values()]
+    regular = all(within == list(range(len(within))) for within in clusters.values())
+    return regular and len(set(sizes[:-1])) <= 1 and sizes[-1:] <= sizes[:1]
 
 
 def _in_clusters(size: int) -> Callable[[int], int]:

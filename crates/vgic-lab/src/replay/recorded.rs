@@ -14,7 +14,7 @@
 //!
 //! - QEMU moves a pending LPI at once. In KVM it stays on the `ap_list` of its old vCPU until that exits; so after a
 //!   command that moves LPIs every vCPU that has some queued exits.
-//! - A physical LPI has no active state (Arm IHI 0069, 4.1.2), so it may be moved and acknowledged on another vCPU while
+//! - A physical LPI has no active state, so it may be moved and acknowledged on another vCPU while
 //!   the first is still in its handler. In a list register it is active until it is ended, and up to 6.18 does not move
 //!   before; so who acknowledges it elsewhere ends it here.
 //! - With EnableLPIs off, QEMU's pending LPIs stay in the pending table in memory. KVM forgets them; so the replay writes
