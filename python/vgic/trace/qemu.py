@@ -85,6 +85,7 @@ _OPCODES = {
 }
 #: Commands that change nothing for a guest whose LPIs are all enabled, as those of a replay are.
 _HARMLESS = frozenset({"inv", "invall", "sync"})
+_OPCODE = re.compile(r"(?:at offset \w+: |\bcmd=)(0x[0-9a-f]{1,2})(?!\w)")
 _COMMAND = "gicv3_its_cmd_"
 _MAY_BE_EVENT = re.compile(rb'gicv3| pid=|"MESSAGE"\s*:\s*\[')
 #: What collectors write in the place of lines that they do not have.
@@ -268,8 +269,8 @@ class _Reader:
                 offset, size, data = (_number(values, name) for name in ("offset", "size", "data"))
                 self.registers.its_write(line, time_us, offset, size, data)
             case "gicv3_its_process_command":
-                opcode = values.get("cmd") or spelled.message.rpartition(" ")[2]
-                self.opcode = _OPCODES.get(int(opcode, 0))
+                found = _OPCODE.search(spelled.message)
+                self.opcode = _OPCODES.get(int(found[1], 0)) if found else None
                 if self.opcode is not None:
                     self.processed[self.opcode] += 1
             case event if event.startswith(_COMMAND):
@@ -327,17 +328,12 @@ class _Reader:
     def say_what_is_missing(self) -> None:
         notes = self.recording.notes
         missing = Counter(self.bare)
-        # QEMU 7.0 logs INV and INVALL as one event, and other versions as two.
-        both = sum(self.processed[kind] - self.commands[kind] for kind in ("inv", "invall"))
-        for kind, processed in self.processed.items():
-            more = processed - self.commands[kind]
-            if more > 0 and (kind not in ("inv", "invall") or both > 0):
-                missing[kind] += more
+        missing.update(self.processed - self.commands)
         for harmless, makes in (
             (True, "they are left out, which changes no acknowledge"),
             (False, "what they did is not replayed, so acknowledges will differ"),
         ):
-            few = [f"{n} {kind.upper()}" for kind, n in sorted(missing.items()) if (kind in _HARMLESS) == harmless]
+            few = [f"{n} {name.upper()}" for name, n in sorted(missing.items()) if (name in _HARMLESS) == harmless]
             if few:
                 notes.append(f"the log does not have the operands of these commands: {', '.join(few)}; {makes}")
         if self.unmapped:
@@ -348,8 +344,8 @@ class _Reader:
         if assumed := self.registers.assumed:
             more = f" and {len(assumed) - 4} more" if len(assumed) > 4 else ""
             notes.append(f"taken to be on from the start, as no line turns it on: {', '.join(assumed[:4])}{more}")
-        for what, times in self.lost.items():
-            notes.append(f"what collected the log has lost lines ({times} times: {what}): acknowledges may differ")
+        for what, n in self.lost.items():
+            notes.append(f"what collected the log has lost lines ({n} times: {what}): acknowledges may differ")
 
 
 def _number(values: dict[str, str], *names: str) -> int:
