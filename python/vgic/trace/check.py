@@ -5,7 +5,7 @@ the guest: what that took is taken, if it is pending there, and nothing else. So
 the replay, which knows what is pending at that moment, gives its reason:
 
 - ``tie``: both LPIs were pending on this vCPU, at one priority; the architecture leaves the choice open (Arm GICv3,
-  4.8).
+  4.8). In the recording, too, the one that the engine would give has been sent since it was last taken.
 - ``log order``: it was not pending; the MSI that made it so stands further down, at most 32 events and one millisecond:
   two threads of the emulator have written their lines the wrong way round.
 - ``missing``: it was not pending, and nothing else was.
@@ -17,7 +17,7 @@ difference, if the recording has its MSI behind its last acknowledge; otherwise 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,37 +125,40 @@ def check(recording: Recording, acknowledges: Iterable[Sequence[Any]], left: Ite
     acknowledge, in order. The reason is empty, or may be left away, where none is known: a difference is then
     ``missing`` or ``unexplained``. ``left``: vCPU and INTID of each LPI that is pending at the end.
     """
-    count = 0
+    rows = [(*row, "")[:5] for row in acknowledges]
+    rest = list(left)
+    ties = {place: row[2] for place, row in enumerate(rows) if row[4] == "tie"}
+    unproven, pending = _account(recording, ties) if ties or rest else (set(), set())
     mismatches = []
     differences: Counter[tuple[int, int]] = Counter()
-    for vcpu, recorded, answered, line, *rest in acknowledges:
-        count += 1
-        reason = rest[0] if rest else ""
+    for place, (vcpu, recorded, answered, line, given) in enumerate(rows):
+        reason = "unexplained" if place in unproven else given
         if answered == recorded and not reason:
             continue
         if not reason:  # Not from a replay that follows the guest: the answer was taken.
             reason = "unexplained" if answered else "missing"
             differences[vcpu, answered] += bool(answered)
         mismatches.append(Mismatch(line, vcpu, recorded, answered, reason))
-        if reason not in EXPLAINED:
+        if given not in EXPLAINED:
             differences[vcpu, recorded] -= 1
-    in_order = count - len(mismatches)
-    rest_of_them = list(left)
-    if rest_of_them:
-        owed = _sent_since_last_taken(recording)
-        invented = [Mismatch(0, vcpu, 0, intid, "invented") for vcpu, intid in rest_of_them if intid not in owed]
-        for mismatch in invented:
-            differences[mismatch.vcpu, mismatch.answered] += 1
-        mismatches += invented
-        rest_of_them = rest_of_them[len(invented) :]
+    in_order = len(rows) - len(mismatches)
+    invented = [Mismatch(0, vcpu, 0, intid, "invented") for vcpu, intid in rest if intid not in pending]
+    for mismatch in invented:
+        differences[mismatch.vcpu, mismatch.answered] += 1
     differing = {key: number for key, number in differences.items() if number}
-    return Check(count, in_order, not differing, differing, mismatches, len(rest_of_them))
+    return Check(len(rows), in_order, not differing, differing, mismatches + invented, len(rest) - len(invented))
 
 
-def _sent_since_last_taken(recording: Recording) -> set[int]:
-    """INTIDs whose last MSI stands behind their last acknowledge."""
+def _account(recording: Recording, ties: Mapping[int, int]) -> tuple[set[int], set[int]]:
+    """What was sent and not taken since, by the recording itself. (It may have been cleared: the engine knows that.)
+
+    ``ties``: which acknowledges (counted from 0) are said to be ties, and with what. Returns those of them where that
+    had not been sent, and the INTIDs that are pending at the end.
+    """
     mapped: dict[int, dict[int, int]] = {}
     sent: set[int] = set()
+    unproven: set[int] = set()
+    place = 0
     for _line, _time_us, kind, operands in recording:
         match kind:
             case "mapti" | "mapi":
@@ -171,9 +174,10 @@ def _sent_since_last_taken(recording: Recording) -> set[int]:
                 mapped.clear()
                 sent.clear()
             case "msi" | "int":
-                intid = mapped.get(operands[0], {}).get(operands[1])
-                if intid is not None:
-                    sent.add(intid)
+                sent.add(mapped.get(operands[0], {}).get(operands[1], 0))
             case "acknowledge":
+                if place in ties and ties[place] not in sent:
+                    unproven.add(place)
+                place += 1
                 sent.discard(operands[1])
-    return sent
+    return unproven, sent

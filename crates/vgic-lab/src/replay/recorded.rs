@@ -16,7 +16,8 @@
 //!   command that moves LPIs every vCPU that has some queued exits.
 //! - A physical LPI has no active state, so it may be moved and acknowledged on another vCPU while
 //!   the first is still in its handler. In a list register it is active until it is ended, and up to 6.18 does not move
-//!   before; so who acknowledges it elsewhere ends it here.
+//!   before; so who acknowledges it elsewhere, or turns LPIs off, ends it.
+//! - DISCARD takes the pending state away. KVM leaves an LPI that is queued where it is; so it is cleared first.
 //! - With EnableLPIs off, QEMU's pending LPIs stay in the pending table in memory. KVM forgets them; so the replay writes
 //!   them to the table, where enabling finds them.
 
@@ -121,7 +122,8 @@ impl<D: Design> Recorded<'_, D> {
                 guest.control(ctx, op)?;
                 self.clear_table(vcpu)?;
             }
-            Op::LpisEnabled { vcpu, on: false } => {
+            Op::LpisEnabled { vcpu, on: false } if guest.vm.vcpus[vcpu as usize].lpis_enabled(ctx) => {
+                self.end_all(vcpu);
                 let pending = self.pending_on(vcpu);
                 guest.control(ctx, op)?;
                 self.clear_table(vcpu)?;
@@ -139,10 +141,17 @@ impl<D: Design> Recorded<'_, D> {
                 guest.stop_lpis(ctx)?;
                 guest.control(ctx, op)?;
             }
+            Op::Command(Command::Discard { device_id, event_id }) => {
+                // Of what is not mapped, DISCARD says so itself.
+                let _ = guest.control(ctx, &Op::Command(Command::Clear { device_id, event_id }));
+                guest.control(ctx, op)?;
+            }
             _ => guest.control(ctx, op)?,
         }
         match op {
-            Op::Command(Command::Movi { .. } | Command::Movall { .. } | Command::Mapc { .. }) => self.exit_all(),
+            Op::Command(
+                Command::Movi { .. } | Command::Movall { .. } | Command::Mapc { .. } | Command::Discard { .. },
+            ) => self.exit_all(),
             Op::Command(Command::Int { .. }) => self.pay(),
             _ => {}
         }
