@@ -1,9 +1,9 @@
 """Resets of the machine, and tables that a guest sets up anew."""
 
 import pytest
-from qemu_logs import Guest, log
 
 import vgic
+from qemu_logs import Guest, log
 from vgic.trace import read_qemu
 
 FIRST_TABLE, SECOND_TABLE = 0x4300_0000, 0x4800_0000
@@ -191,3 +191,24 @@ def test_halves_of_a_register_are_put_together(tmp_path):
     told.its_write(0x104, 0x0100_0000, size=4)  # GITS_BASER0 without Valid
     recording = read(tmp_path, told.events)
     assert [event.operands for event in recording if event.kind == "its_tables"] == [(1, 0)]
+
+
+def test_resets_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("vgic.trace.registers.MAX_RESETS", 2)
+    told = Guest()
+    for _ in range(4):
+        told.set_up_its()
+    with pytest.raises(vgic.RecordingError, match="more than 2 resets"):
+        read(tmp_path, told.events)
+
+
+def test_signs_without_end_take_no_room(tmp_path):
+    told = Guest()
+    told.boot()
+    for _ in range(100):
+        told.its_write(0x100, 1 << 63)
+        told.redist_write(0, 0x70, 0)
+    path = tmp_path / "guest.log"
+    path.write_text(log(told.events))
+    recording = read_qemu(path)
+    assert recording.resets == []

@@ -132,7 +132,10 @@ def write_json(json_path: str | None, text: str | Iterable[str]) -> None:
 
 def recording_notes(recording: Recording) -> list[str]:
     """What a reader of a replay has to know of its recording: resets, and what the log lacks."""
-    lines = [f"line {line}: {sign}: the machine was reset, the replay starts anew" for line, sign in recording.resets]
+    resets = recording.resets
+    lines = [f"line {line}: {sign}: the machine was reset, the replay starts anew" for line, sign in resets[:8]]
+    if len(resets) > 8:
+        lines.append(f"and {len(resets) - 8} more resets")
     lines += [f"{count} commands were ignored: {kind}" for kind, count in sorted(recording.ignored.items())]
     return lines + recording.notes
 

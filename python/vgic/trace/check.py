@@ -150,7 +150,7 @@ def check(recording: Recording, acknowledges: Iterable[Sequence[Any]], left: Ite
 
 
 def _account(recording: Recording, ties: Mapping[int, int]) -> tuple[set[int], set[int]]:
-    """What was sent and not taken since, by the recording itself. (It may have been cleared: the engine knows that.)
+    """What was sent and not taken since, by the recording itself (whether it was cleared meanwhile, the engine knows).
 
     ``ties``: which acknowledges (counted from 0) are said to be ties, and with what. Returns those of them where that
     had not been sent, and the INTIDs that are pending at the end.

@@ -89,10 +89,15 @@ _OPCODE = re.compile(r"(?:at offset \w+: |\bcmd=)(0x[0-9a-f]{1,2})(?!\w)")
 _COMMAND = "gicv3_its_cmd_"
 _MAY_BE_EVENT = re.compile(rb'gicv3| pid=|"MESSAGE"\s*:\s*\[')
 #: What collectors write in the place of lines that they do not have.
-_LOST = re.compile(
-    rb"(Suppressed \d+ messages from .*|\[[\d.]+[KM]?B? blob data\].*|message repeated \d+ times.*"
-    rb"|.*lost \d+ messages from pid.*|dropped -?\d+\.\d{3} pid=.*)"
-)
+_LOST = {
+    re.compile(rb"Suppressed \d+ messages from "): "journald has suppressed messages, by its RateLimitBurst",
+    re.compile(rb"\[[\d.]{1,9}[KMG]?B? blob data\]"): "journalctl has left out messages, without --all",
+    re.compile(rb"message repeated \d+ times"): "a syslog daemon has folded repeated messages",
+    re.compile(rb" lost \d+ messages from pid"): "rsyslog has lost messages, by its rate limit",
+    re.compile(rb"^dropped -?\d+\.\d{3} pid="): "QEMU's back end simple has dropped events",
+}
+#: Commands of GICv4, which the engine does not have.
+_GICV4 = frozenset({"vinv", "vinvall", "vmapi", "vmapp", "vmapti", "vmovi", "vmovp", "vsgi", "vsync"})
 _SUFFIXES = ((".xz", ".gz", ".bz2", ".zst"), (".log", ".txt"))
 
 
@@ -233,9 +238,9 @@ class _Reader:
             raise RecordingError(f"{source}: {cut}line {number}: {spelled.event} {missing}") from None
 
     def loss(self, line: bytes) -> None:
-        if found := _LOST.search(line):
-            text = found[1].decode("ascii", "replace")
-            self.lost[re.sub(r"\d[\d.]*", "N", text)[:80]] += 1
+        for pattern, what in _LOST.items():
+            if pattern.search(line):
+                self.lost[what] += 1
 
     def event(self, line: int, spelled: Spelled) -> None:
         time_us, values = spelled.time_us, spelled.values
@@ -244,29 +249,30 @@ class _Reader:
             case "gicv3_its_translation_write":
                 device, event = _number(values, "requester_id"), _number(values, "data")
                 append(line, time_us, "msi", device, event)
-                if not self.topology.maps(device, event):
-                    self.unmapped += 1
-                    self.first_unmapped = self.first_unmapped or line
             case "gicv3_icc_iar1_read" | "gicv3_icc_nmiar1_read" | "gicv3_icc_eoir_write":
                 intid = _number(values, "value")
                 if not 8192 <= intid < 65536:
                     return
                 affinity = _number(values, "cpu")
-                kind = "eoi" if spelled.event == "gicv3_icc_eoir_write" else "acknowledge"
-                append(line, time_us, kind, self.topology.place(affinity), intid)
-                if kind == "acknowledge":
-                    self.registers.acknowledge(affinity)
-                    self.topology.acknowledge(affinity, intid)
+                vcpu = self.topology.place(affinity)
+                if spelled.event == "gicv3_icc_eoir_write":
+                    append(line, time_us, "eoi", vcpu, intid)
+                    return
+                self.registers.acknowledge(time_us, affinity)
+                if not self.topology.acknowledge(affinity, intid):
+                    self.unmapped += 1
+                    self.first_unmapped = self.first_unmapped or line
+                append(line, time_us, "acknowledge", vcpu, intid)
             case "gicv3_redist_write":
                 affinity = _number(values, "redistributor", "cpu")
-                offset, size, data = (_number(values, name) for name in ("offset", "size", "data"))
+                offset, data, size = _number(values, "offset"), _number(values, "data"), int(values.get("size", "8"), 0)
                 self.registers.redistributor_write(line, time_us, affinity, offset, size, data)
             case "gicv3_redist_read":
                 if _number(values, "offset") == 8:  # GICR_TYPER
                     affinity = _number(values, "redistributor", "cpu")
                     self.topology.typer(affinity, _number(values, "data") >> 8 & 0xFFFF)
             case "gicv3_its_write":
-                offset, size, data = (_number(values, name) for name in ("offset", "size", "data"))
+                offset, data, size = _number(values, "offset"), _number(values, "data"), int(values.get("size", "8"), 0)
                 self.registers.its_write(line, time_us, offset, size, data)
             case "gicv3_its_process_command":
                 found = _OPCODE.search(spelled.message)
@@ -280,11 +286,11 @@ class _Reader:
         opcode, self.opcode = self.opcode, None
         if kind == "inv" and not values and opcode == "invall":  # QEMU 7.0
             kind = opcode
-        self.commands[kind] += 1
         names = _COMMANDS.get(kind)
         if names is None:
-            self.recording.ignored[kind] += 1
+            self.recording.ignored[kind if kind in _GICV4 else "unknown"] += 1
             return
+        self.commands[kind] += 1
         if names and not any(name in values for name in names):
             self.bare[kind] += 1
             return
@@ -301,7 +307,7 @@ class _Reader:
                 self.recording.ignored["invall before any mapc"] += 1
                 return
             operands = [self.collection]
-        self.registers.command(kind, tuple(operands))
+        self.registers.command(time_us, kind, tuple(operands))
         self.topology.command(kind, tuple(operands))
         self.recording.append(line, time_us, kind, *operands)
 
@@ -338,14 +344,14 @@ class _Reader:
                 notes.append(f"the log does not have the operands of these commands: {', '.join(few)}; {makes}")
         if self.unmapped:
             notes.append(
-                f"{self.unmapped} MSIs are of events that no command in the log maps (first: line "
-                f"{self.first_unmapped}): they are dropped, so acknowledges will differ"
+                f"{self.unmapped} acknowledges are of LPIs which no command in the log maps, or whose collection none "
+                f"maps (first: line {self.first_unmapped}): the log starts late or lacks commands, so they will differ"
             )
-        if assumed := self.registers.assumed:
+        if assumed := list(dict.fromkeys(self.registers.assumed)):
             more = f" and {len(assumed) - 4} more" if len(assumed) > 4 else ""
             notes.append(f"taken to be on from the start, as no line turns it on: {', '.join(assumed[:4])}{more}")
         for what, n in self.lost.items():
-            notes.append(f"what collected the log has lost lines ({n} times: {what}): acknowledges may differ")
+            notes.append(f"{what} ({n} times): the log is not whole, so acknowledges may differ")
 
 
 def _number(values: dict[str, str], *names: str) -> int:

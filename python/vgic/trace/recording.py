@@ -127,9 +127,9 @@ class Recording:
         if kind == "msi":
             self.devices[operands[0]] += 1
 
-    def time_at(self, place: int) -> int:
-        """The time of the event with index ``place``, as the log has it; 0 if there is none."""
-        return self._time[place] if place < len(self._time) else 0
+    def time_at(self, place: int, otherwise: int) -> int:
+        """The time of the event with index ``place``, as the log has it, if there is such an event."""
+        return self._time[place] if place < len(self._time) else otherwise
 
     def number_vcpus(self, numbers: Sequence[int]) -> None:
         """Give the vCPUs that did something other numbers: ``numbers[old]``. Targets of commands keep theirs."""

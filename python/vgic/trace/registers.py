@@ -26,9 +26,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from vgic.errors import RecordingError
 from vgic.trace.recording import Recording
 
-__all__ = ["Registers"]
+__all__ = ["MAX_RESETS", "Registers"]
+
+#: Resets that a recording may have.
+MAX_RESETS = 10_000
 
 _VALID = 1 << 63
 _TABLE = 0xFFFF_FFFF_F000  # address bits 47:12 of GITS_BASER<n>
@@ -55,7 +59,6 @@ class _Sign(NamedTuple):
 @dataclass(slots=True)
 class _Redistributor:
     ctlr: int | None = None
-    propbaser: int = 0
     pendbaser: int | None = None
 
     @property
@@ -78,7 +81,8 @@ class Registers:
     basers: dict[int, int] = field(default_factory=dict)
     #: Collections that are mapped.
     collections: set[int] = field(default_factory=set)
-    _signs: list[_Sign] = field(default_factory=list)
+    #: Signs since the last proof that the old state lives on, the earliest first; one of a kind.
+    _signs: dict[tuple[int | None, bool], _Sign] = field(default_factory=dict)
     #: Index of the first event since the start or the last reset.
     _boot: int = 0
     #: Whether GITS_CTLR was written since then.
@@ -110,6 +114,7 @@ class Registers:
 
     def redistributor_write(self, line: int, time_us: int, affinity: int, offset: int, size: int, data: int) -> None:
         """A write to a redistributor's frame."""
+        number = self.number_of(affinity)
         gicr = self.redistributors.setdefault(affinity, _Redistributor())
         if offset == _GICR_CTLR:
             if data & 1 and self._shown_by(affinity):
@@ -119,65 +124,64 @@ class Registers:
                 text = f"GICR_CTLR.EnableLPIs of redistributor {affinity:#x} was turned on while it was on"
                 self._sign(line, time_us, text, affinity, weak=True)
             gicr.ctlr = data
-            self.recording.append(line, time_us, "lpis_enabled", self.number_of(affinity), data & 1)
+            self.recording.append(line, time_us, "lpis_enabled", number, data & 1)
         elif _PROPBASER <= offset < _PROPBASER + 16:
             name = "GICR_PROPBASER" if offset < _PENDBASER else "GICR_PENDBASER"
             if gicr.on:
                 text = f"{name} of redistributor {affinity:#x} was written while its LPIs were on"
                 self._sign(line, time_us, text, affinity)
             if offset >= _PENDBASER:
-                self._pendbaser(line, time_us, affinity, gicr, offset, size, data)
+                before = gicr.pendbaser
+                gicr.pendbaser = after = _merged(before or 0, offset % 8, size, data)
+                new = before is not None and ((before ^ after) & _PENDING_TABLE != 0 or after & _PTZ)
+                if new and not gicr.on:
+                    self.recording.append(line, time_us, "pending_table", number)
 
-    def _pendbaser(
-        self, line: int, time_us: int, affinity: int, gicr: _Redistributor, offset: int, size: int, data: int
-    ) -> None:
-        before = gicr.pendbaser
-        gicr.pendbaser = after = _merged(before or 0, offset % 8, size, data)
-        new = before is not None and ((before ^ after) & _PENDING_TABLE != 0 or after & _PTZ)
-        if new and not gicr.on:
-            self.recording.append(line, time_us, "pending_table", self.number_of(affinity))
-
-    def command(self, kind: str, operands: tuple[int, ...]) -> None:
+    def command(self, time_us: int, kind: str, operands: tuple[int, ...]) -> None:
         """An ITS command that was executed: the ITS is on, and was before."""
         if kind == "mapc":
             collection, _, valid = operands
-            weak = any(sign.weak and sign.affinity is not None for sign in self._signs)
+            weak = any(sign.weak and sign.affinity is not None for sign in self._signs.values())
             if weak and valid and collection in self.collections:
                 self._reset()
             (self.collections.add if valid else self.collections.discard)(collection)
         self._signs.clear()
         if not (self.its_on or self._its_written):
-            self._assume("the ITS", "its_enabled", 1)
-        self.its_on = True
+            self._assume(time_us, "the ITS", "its_enabled", 1)
+            self.its_on = True
 
-    def acknowledge(self, affinity: int) -> None:
+    def acknowledge(self, time_us: int, affinity: int) -> None:
         """An LPI that a redistributor delivered: its LPIs are on."""
         self._signs.clear()
         gicr = self.redistributors.setdefault(affinity, _Redistributor())
         if gicr.ctlr is None:
             gicr.ctlr = 1
-            self._assume(f"EnableLPIs of redistributor {affinity:#x}", "lpis_enabled", self.number_of(affinity), 1)
+            what = f"EnableLPIs of redistributor {affinity:#x}"
+            self._assume(time_us, what, "lpis_enabled", self.number_of(affinity), 1)
 
-    def _assume(self, what: str, kind: str, *operands: int) -> None:
-        self.recording.insert(self._boot, 0, self.recording.time_at(self._boot), kind, *operands)
+    def _assume(self, time_us: int, what: str, kind: str, *operands: int) -> None:
+        """Something is on that no line turns on: seen at a time, taken to be so since the first event of this boot."""
+        self.recording.insert(self._boot, 0, self.recording.time_at(self._boot, time_us), kind, *operands)
         self.assumed.append(what)
 
     def _sign(self, line: int, time_us: int, text: str, affinity: int | None = None, *, weak: bool = False) -> None:
-        self._signs.append(_Sign(len(self.recording), line, time_us, text, affinity, weak))
+        self._signs.setdefault((affinity, weak), _Sign(len(self.recording), line, time_us, text, affinity, weak))
 
     def _shown_by(self, affinity: int | None) -> bool:
         """Whether a redistributor, or the ITS, has shown a sign that needs no more than to be turned on again."""
-        return any(sign.affinity == affinity and not sign.weak for sign in self._signs)
+        return (affinity, False) in self._signs
 
     def _reset(self) -> None:
         """The machine was reset before the earliest of the signs."""
-        sign = self._signs[0]
+        sign = next(iter(self._signs.values()))
+        if len(self.recording.resets) >= MAX_RESETS:
+            raise RecordingError(f"{self.recording.source}: more than {MAX_RESETS:,} resets of the machine")
         self.recording.insert(sign.place, sign.line, sign.time_us, "reset")
         self.recording.resets.append((sign.line, sign.text))
         # What has been turned on again since is on.
-        self.its_on = self._its_written = any(sign.weak and sign.affinity is None for sign in self._signs)
+        self.its_on = self._its_written = (None, True) in self._signs
         self._boot = sign.place + 1
-        since = {sign.affinity for sign in self._signs}
+        since = {sign.affinity for sign in self._signs.values()}
         self.redistributors = {at: gicr for at, gicr in self.redistributors.items() if at in since}
         self.collections.clear()
         self._signs.clear()

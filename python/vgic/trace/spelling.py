@@ -6,8 +6,8 @@ it up. None of that matters to the events, so it is taken off here:
 - The *message*: ``gicv3_its_cmd_movi GICv3 ITS: command MOVI DeviceID 0x8 ...`` of the back ends ``log``, ``syslog``
   and ``ftrace`` (QEMU, ``hw/intc/trace-events``), or ``gicv3_its_cmd_movi 12.345 pid=7 devid=0x8 ...``, which
   ``scripts/simpletrace.py`` prints of the back end ``simple``.
-- QEMU's own *prefix*, with ``-msg timestamp=on``: ``tid@seconds.microseconds:`` up to 10.0, since then an ISO-8601
-  time, behind it the guest's name, the program and the thread where a version prints these.
+- QEMU's own *prefix*, with ``-msg timestamp=on``: ``tid@seconds.microseconds:`` of older versions, an ISO-8601 time
+  of newer ones, and behind that the guest's name, the program and the thread where a version prints these.
 - A *collector's*: whatever stands before the message is passed over, but for a time. Objects of JSON on one line are
   opened (``MESSAGE``, ``log``, ``message``, ``msg``). Colours and carriage returns are dropped.
 

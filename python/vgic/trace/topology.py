@@ -42,6 +42,7 @@ class Topology:
 
     def typer(self, affinity: int, number: int) -> None:
         """A redistributor's GICR_TYPER was read: its processor number."""
+        self.place(affinity)
         self._typer[affinity] = number
 
     def command(self, kind: str, operands: tuple[int, ...]) -> None:
@@ -65,15 +66,13 @@ class Topology:
                 if not valid:
                     del self._target[collection]
 
-    def maps(self, device: int, event: int) -> bool:
-        """Whether an event is mapped."""
-        return event in self._events.get(device, ())
-
-    def acknowledge(self, affinity: int, intid: int) -> None:
-        """An LPI was acknowledged."""
+    def acknowledge(self, affinity: int, intid: int) -> bool:
+        """An LPI was acknowledged; whether a command has mapped it and its collection."""
         number = self._target.get(self._collection_of.get(intid, -1))
-        if number is not None:
-            self._votes[affinity][number] += 1
+        if number is None:
+            return False
+        self._votes[affinity][number] += 1
+        return True
 
     def numbers(self) -> list[int]:
         """The processor number of each place."""
@@ -84,15 +83,12 @@ class Topology:
         candidates.append(_filled(voted, sorted(self.seen)).__getitem__)
 
         def agreement(candidate: Callable[[int], int]) -> tuple[int, int]:
-            told = sum(
-                candidate(affinity) == number for affinity, number in self._typer.items() if affinity in self.seen
-            )
+            told = sum(candidate(affinity) == number for affinity, number in self._typer.items())
             return told, sum(votes[candidate(affinity)] for affinity, votes in self._votes.items())
 
         best = max(filter(self._possible, candidates), key=agreement)
-        known = {affinity: number for affinity, number in self._typer.items() if affinity in self.seen}
-        if any(best(affinity) != number for affinity, number in known.items()):
-            best = _filled(known, sorted(self.seen)).__getitem__
+        if any(best(affinity) != number for affinity, number in self._typer.items()):
+            best = _filled(self._typer, sorted(self.seen)).__getitem__
         return [best(affinity) for affinity in self.seen]
 
     def _possible(self, candidate: Callable[[int], int]) -> bool:
