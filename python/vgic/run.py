@@ -13,7 +13,7 @@ from vgic.results import Result, ResultFile, make_result, make_sample
 from vgic.trace import Check, Recording, check, read_recording
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
 
-__all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "replay_recorded", "run", "run_in_turn"]
+__all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "recorded_row", "replay_recorded", "run", "run_in_turn"]
 
 #: What :func:`compare` compares unless told otherwise: the baseline, three steps of the series, and the final form.
 COMPARED_DESIGNS = ("v6.8-rc1", "patch-05", "patch-10", "patch-15", "v6.10")
@@ -118,12 +118,19 @@ def run(
 def replay_recorded(recording: Recording, design: str = DEFAULT_DESIGN, *, allow_unsound: bool = False) -> Check:
     """Replay a guest as it was recorded, one event after the other, and compare every acknowledge.
 
-    Raises :class:`vgic.ConservationError` if LPIs were lost or invented.
+    Raises :class:`vgic.ConservationError` if what was sent and what became of it do not add up.
     """
     (name,) = check_names([design], allow_unsound=allow_unsound)
     raw = _core.replay(name, recording.program(), vcpus=recording.vcpus, mode="recorded", allow_unsound=allow_unsound)
     make_sample(raw)
-    return check(recording, raw["acknowledges"])
+    answer = check(recording, raw["acknowledges"], raw["left"])
+    return replace(answer, rejected=len(raw["command_errors"]))
+
+
+def recorded_row(recording: Recording, design: str, answer: Check) -> dict[str, Any]:
+    """A row of :attr:`vgic.ResultFile.recorded`."""
+    resets = [{"line": line, "sign": sign} for line, sign in recording.resets]
+    return {"design": design, "recording": recording.name, "resets": resets, **answer.to_dict()}
 
 
 def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list[Workload]:
@@ -171,16 +178,7 @@ def compare(
         if isinstance(workload, ReplayWorkload):
             for name in names:
                 answer = replay_recorded(workload.recording, name, allow_unsound=allow_unsound)
-                recorded.append(
-                    {
-                        "design": name,
-                        "recording": workload.recording.name,
-                        "acknowledges": answer.acknowledges,
-                        "in_order": answer.in_order,
-                        "same_multiset": answer.same_multiset,
-                        "mismatches": answer.reasons,
-                    }
-                )
+                recorded.append(recorded_row(workload.recording, name, answer))
     results, floor = measure(chosen, names, effort, allow_unsound=allow_unsound, progress=progress)
     return ResultFile(
         command=command,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from vgic.results import Result, disturbed_samples
+from vgic.trace import Recording
 
 DesignsOption = Annotated[
     list[str] | None,
@@ -127,6 +128,16 @@ def write_json(json_path: str | None, text: str | Iterable[str]) -> None:
         sys.stdout.writelines([text] if isinstance(text, str) else text)
     elif json_path is not None:
         write_whole(Path(json_path), text)
+
+
+def recording_notes(recording: Recording) -> list[str]:
+    """What a reader of a replay has to know of its recording: resets, and what the log lacks."""
+    resets = recording.resets
+    lines = [f"line {line}: {sign}: the machine was reset, the replay starts anew" for line, sign in resets[:8]]
+    if len(resets) > 8:
+        lines.append(f"and {len(resets) - 8} more resets")
+    lines += [f"{count} commands were ignored: {kind}" for kind, count in sorted(recording.ignored.items())]
+    return lines + recording.notes
 
 
 def command_line() -> str:
