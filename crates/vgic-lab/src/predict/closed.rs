@@ -220,7 +220,7 @@ impl Loop {
                         AtNic::Sent => queues + queue,
                     };
                     let taken = raise(event);
-                    self.run.accepted.set(self.run.accepted.get() + u64::from(taken));
+                    self.run.sent(FIRST_LPI + event, taken);
                 }
                 None => {
                     pair.waiting.set(Some(ctx.number()));
@@ -255,13 +255,16 @@ impl Loop {
             self.run.step();
             if self.run.measuring.get() {
                 self.run.requests.set(self.run.requests.get() + 1);
-                self.run.responses.borrow_mut().push(now.saturating_sub(sent));
+                if sent >= ctx.world().measured_from() {
+                    self.run.responses.borrow_mut().push(now.saturating_sub(sent));
+                }
             }
             if answered == warmup.max(1) {
                 self.run.begin(ctx);
             }
             if (answered == warmup.max(1) + requests || self.run.stop.get()) && !self.stopped.replace(true) {
                 self.run.end(ctx);
+                self.run.stop.set(true);
                 for pair in &self.pairs {
                     if let Some(core) = pair.waiting.take() {
                         ctx.wake(core, now);
