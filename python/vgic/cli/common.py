@@ -22,6 +22,11 @@ DesignsOption = Annotated[
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 ]
+#: What the two guests of a prediction are.
+GUEST_HELP = (
+    "fixed: LPIs are spread and taken. as-published: they stay masked on vCPU 0; each is an ioctl and there is no gap, "
+    "unless --entry or --gap is given."
+)
 UnsoundOption = Annotated[
     bool,
     typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),
@@ -119,6 +124,31 @@ def check_json(json_path: str | None) -> None:
     """Raise ``OSError`` if ``--json`` names something that cannot be written."""
     if json_path is not None and json_path != "-":
         check_writable(Path(json_path))
+
+
+def only(where: str, allowed: bool, **options: object) -> None:
+    """Raise ``ValueError`` if an option was given that has no effect here: it is ``only`` for somewhere else."""
+    for name, value in options.items():
+        if not allowed and value is not None and value is not False and value != []:
+            raise ValueError(f"{name.replace('_', '-')}: only {where}")
+
+
+def check_outputs(json: str | None, **others: str | Path | None) -> None:
+    """Raise an error if one of the files that a command will write cannot be written, or if two are the same.
+
+    ``others`` are by name of their option.
+    """
+    check_json(json)
+    files = {"json": json if json != "-" else None, **others}
+    taken: dict[Path, str] = {}
+    for option, name in files.items():
+        if name is None:
+            continue
+        path = Path(name)
+        check_writable(path)
+        other = taken.setdefault(path.resolve(), option)
+        if other != option and not _is_special(path):
+            raise ValueError(f"{other} and {option}: both are {path}")
 
 
 def write_json(json_path: str | None, text: str | Iterable[str]) -> None:

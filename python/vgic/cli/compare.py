@@ -12,7 +12,7 @@ from vgic.cli.common import (
     JsonOption,
     UnsoundOption,
     check_json,
-    check_writable,
+    check_outputs,
     command_line,
     console,
     notes,
@@ -56,8 +56,7 @@ def compare(
     workloads = default_workloads(recording)
     made = _make_folder(folder)
     try:
-        check_writable(report)
-        check_writable(result_json)
+        check_outputs(json, report=report, result=result_json)
         with progress("measuring") as update:
             results = measure_all(
                 names,

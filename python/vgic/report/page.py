@@ -9,7 +9,7 @@ from markupsafe import Markup
 from vgic.designs import design
 from vgic.errors import UnknownDesign
 from vgic.explain import lines, locks, spent
-from vgic.predict import CHECKED, GICV4, GICV4_TEXT
+from vgic.predict import GICV4, GICV4_TEXT
 from vgic.report.svg import bar_chart
 from vgic.results import Result, ResultFile, disturbed_samples
 from vgic.text import rate_text
@@ -41,7 +41,6 @@ def render(results: ResultFile) -> str:
         predicted=bool(results.machine.get("predicted")),
         explained=[_explain(result) for result in results.results if result.prediction],
         gicv4=GICV4_TEXT if GICV4 in results.designs else "",
-        checked=CHECKED,
     )
 
 

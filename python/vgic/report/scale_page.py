@@ -6,7 +6,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from vgic import _core
-from vgic.machines import PARAMETERS
+from vgic.machines import parameter_rows
 from vgic.predict import GICV4, GICV4_TEXT
 from vgic.report.lines import Line, line_chart
 from vgic.scale import USL_WARNING, ScaleResult
@@ -30,8 +30,7 @@ def render_scale(result: ScaleResult) -> str:
         usl_warning=USL_WARNING,
         gicv4=GICV4,
         gicv4_text=GICV4_TEXT,
-        unverified=set(result.machine.unverified),
-        parameters=PARAMETERS,
+        parameters=parameter_rows(result.machine),
         version=_core.VERSION,
     )
 
