@@ -22,7 +22,9 @@ def test_version(vgic_command):
     assert vgic_command("--version").stdout == f"vgic {vgic.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["compare", "stress", "replay", "designs"])
+@pytest.mark.parametrize(
+    "command", ["compare", "stress", "replay", "designs", "machines", "predict", "scale", "calibrate"]
+)
 def test_each_command_has_a_help(vgic_command, command):
     for flag in ("-h", "--help"):
         done = vgic_command(command, flag)
