@@ -128,7 +128,7 @@ class Prediction:
 
     @property
     def threads(self) -> "list[_core.ThreadTimes]":
-        """Where the measured time went, by kind of thread and category, summed over the threads of the kind."""
+        """Where the time of the window went, by kind of thread and category, summed over the threads of the kind."""
         return self.raw["threads"]
 
     @property

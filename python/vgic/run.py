@@ -8,7 +8,7 @@ from typing import Any
 from vgic import _core
 from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, check_names
 from vgic.measure import Effort, Progress, measure
-from vgic.results import Result, ResultFile, make_result, make_sample
+from vgic.results import Result, ResultFile, make_result, make_sample, too_busy
 from vgic.trace import Check, Recording, check, read_recording
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
 
@@ -143,6 +143,11 @@ def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list
     ]
 
 
+def _extra(results: Sequence[Result], effort: Effort) -> int:
+    """Processes beyond those that were planned."""
+    return max(0, 1 + max((s.process for r in results for s in r.samples), default=0) - effort.processes)
+
+
 def compare(
     designs: Sequence[str] = COMPARED_DESIGNS,
     workloads: Sequence[Workload] | None = None,
@@ -182,7 +187,7 @@ def compare(
         command=command,
         workloads=[workload.to_dict() for workload in chosen],
         results=results,
-        method=effort.to_dict(),
+        method={**effort.to_dict(), "extra_processes": _extra(results, effort), "too_busy": too_busy(results)},
         floor=floor,
         recorded=recorded,
     )

@@ -96,7 +96,7 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
     assert file.designs == ["v6.8-rc1", "v6.10"]
     assert [w["name"] for w in file.workloads] == ["virtio-4cpu", "single stream", "cache full", "many LPIs"]
     for result in file.results:
-        assert len(result.samples) == 4
+        assert 4 <= len(result.samples) <= 8  # More than planned if the machine is busy.
         assert result.rate > 0
         assert result.ratio is not None
     assert file.floor["rate"] > 0

@@ -13,7 +13,7 @@ def test_machines_lists_every_one(vgic_command):
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     for name in machines():
         assert name in done.stdout
-    for text in ("192 cores, mesh", "3 published", "38 estimated", "5 fitted", "3 rates", "nothing"):
+    for text in ("192 cores, mesh", "3 published", "38 estimated", "5 fitted", "4 rates", "nothing"):
         assert text in done.stdout
 
 
@@ -23,7 +23,7 @@ def test_machines_as_json(vgic_command, tmp_path):
     for row in data["machines"]:
         assert sum(row["statuses"].values()) == len(PARAMETERS) + 1
         assert "values" not in row
-    assert [round(check["ratio"], 2) for check in data["machines"][-1]["checks"]] == [0.72, 0.95, 0.88]
+    assert [round(check["ratio"], 2) for check in data["machines"][-1]["checks"]] == [0.72, 0.95, 1.39, 0.88]
     assert vgic_command("machines", "graviton2", "--json", "x.json").stdout.startswith("graviton2\n")
     [row] = json.loads((tmp_path / "x.json").read_text())["machines"]
     assert [value["name"] for value in row["values"]] == ["distance", *PARAMETERS]
@@ -44,9 +44,8 @@ def test_machines_shows_one_value_by_value(vgic_command, name):
 
 
 def test_machines_shows_the_profile_in_a_file(vgic_command, tmp_path):
-    (tmp_path / "mine.toml").write_text(
-        'base = "graviton3"\ntitle = "My [server]"\n[values]\nstep = { ns = 1.5, source = "my clock", status = "measured" }\n'
-    )
+    value = 'step = { ns = 1.5, source = "my clock", status = "measured" }'
+    (tmp_path / "mine.toml").write_text(f'base = "graviton3"\ntitle = "My [server]"\n[values]\n{value}\n')
     done = vgic_command("machines", "mine.toml")
     assert (done.returncode, done.stderr) == (0, "")
     assert "My [server]" in done.stdout

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from vgic.results import Result, disturbed_samples
+from vgic.results import Result, noise
 
 DesignsOption = Annotated[
     list[str] | None,
@@ -200,13 +200,7 @@ def counts_text(result: Result) -> str:
 
 def notes(results: Sequence[Result]) -> list[str]:
     """What a reader of the rates has to know besides: grace periods waited for, doubtful samples."""
-    lines = []
-    disturbed, pinned = disturbed_samples(results)
-    if disturbed:
-        lines.append(
-            f"{disturbed} of {pinned} samples were taken while the machine was slower than at its best "
-            "(another tenant) and are set aside"
-        )
+    lines = noise(results)
     for result in results:
         if result.waited_for_grace_periods:
             lines.append(f"{result.workload}, {result.design}: {result.grace_period_text}")

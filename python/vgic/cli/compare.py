@@ -25,7 +25,7 @@ from vgic.cli.common import (
 )
 from vgic.designs import check_names
 from vgic.measure import Effort
-from vgic.results import ResultFile
+from vgic.results import ResultFile, busy_text
 from vgic.run import COMPARED_DESIGNS, default_workloads
 from vgic.run import compare as measure_all
 
@@ -45,7 +45,7 @@ def compare(
     """Compare designs on a recorded guest and three stress workloads; write report.html and result.json.
 
     The first design is the baseline of the ratios. Designs run in turn, on one pinned CPU at a time, in several
-    processes; takes about a minute.
+    processes; takes about a minute, and up to twice that on a busy machine.
     """
     from vgic.report import render  # loads a template engine: only when needed
 
@@ -75,6 +75,9 @@ def compare(
     write_whole(report, html)
     write_json(json, results.to_json())
     out = console(json)
+    busy = busy_text(results.results)
+    if busy:
+        out.print(f"{busy}.", markup=False, soft_wrap=True)
     out.print(table(results))
     for row in results.recorded:
         share = row["in_order"] / row["acknowledges"] if row["acknowledges"] else 1.0
@@ -90,6 +93,9 @@ def compare(
             "the guest acknowledged.",
             markup=False,
         )
+    if results.method["extra_processes"]:
+        extra, planned = results.method["extra_processes"], results.method["processes"]
+        out.print(f"As the machine was busy, {extra} more processes ran than the {planned} planned", markup=False)
     for line in notes(results.results):
         out.print(line, markup=False)
     out.print(f"Wrote {report} and {result_json}.", soft_wrap=True, markup=False)
