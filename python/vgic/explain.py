@@ -33,6 +33,7 @@ _CATEGORIES = {
     "guest": "guest",
     "idle": "idle",
 }
+_AT_ITS = "queueing at the ITS"
 _FINISHED = "finished before the last"
 
 
@@ -112,7 +113,7 @@ def spent(data: Mapping[str, Any], smallest: float = SMALLEST_SHARE) -> list[Spe
         total = max(kind["count"] * data["seconds"], spent_seconds)
         if total <= 0:
             continue
-        shares = {_category(name): seconds / total for name, seconds in kind["seconds"].items()}
+        shares = {_category(name, data): seconds / total for name, seconds in kind["seconds"].items()}
         if kind["kind"] == "sender":
             shares[_FINISHED] = 1 - spent_seconds / total
         kept = {name: share for name, share in sorted(shares.items(), key=lambda row: -row[1]) if share >= smallest}
@@ -143,7 +144,9 @@ def parts(data: Mapping[str, Any], kind: str) -> list[Part]:
     return found
 
 
-def _category(name: str) -> str:
+def _category(name: str, data: Mapping[str, Any]) -> str:
+    if name == "queueing" and not data["accesses"]:  # Direct injection has no lines.
+        return _AT_ITS
     return f"waiting for {name.removeprefix('lock ')}" if name.startswith("lock ") else _CATEGORIES.get(name, name)
 
 

@@ -162,7 +162,8 @@ class ClosedWorkload(_SimulatedLoad):
     network_us: float = 50.0
     #: Requests that are measured. None: 20,000.
     requests: int | None = None
-    #: Requests before the clock starts. None: a tenth of those.
+    #: Requests before that, and no fewer than it takes until each interrupt has come once; 0: a cold start. None: a
+    #: tenth of the requests.
     warmup: int | None = None
     #: As in :class:`PredictedWorkload`.
     entry: str = "irqfd"

@@ -34,6 +34,7 @@ def render(results: ResultFile) -> str:
     return environment.from_string(text).render(
         file=results,
         chart=Markup(bar_chart(results)),
+        slim_chart=Markup(bar_chart(results, width=_NARROW, columns=1)),
         baseline=results.designs[0] if results.designs else "",
         cells=cells,
         units={result.workload: result.unit for result in results.results},

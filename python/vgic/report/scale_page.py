@@ -12,7 +12,7 @@ from vgic.report.lines import Line, line_chart
 from vgic.scale import USL_WARNING, ScaleResult
 from vgic.text import rate_text, time_text
 
-__all__ = ["render_scale"]
+__all__ = ["rates_chart", "render_scale"]
 
 
 def render_scale(result: ScaleResult) -> str:
@@ -23,7 +23,7 @@ def render_scale(result: ScaleResult) -> str:
     text = (resources.files("vgic.report") / "scale.html.j2").read_text(encoding="utf-8")
     return environment.from_string(text).render(
         result=result,
-        rates=Markup(_rates(result)),
+        rates=Markup(rates_chart(result)),
         delivered=Markup(_delivered(result)),
         stalled=Markup(_stalled(result)),
         fits=result.fits,
@@ -35,7 +35,8 @@ def render_scale(result: ScaleResult) -> str:
     )
 
 
-def _rates(result: ScaleResult) -> str:
+def rates_chart(result: ScaleResult) -> str:
+    """LPIs accepted a second against cores, a line a design: an ``<svg>`` element, and as a file a picture."""
     lines = [
         Line(
             name,

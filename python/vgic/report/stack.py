@@ -27,6 +27,7 @@ _LOCKS = ("#c8382c", "#e2732b", "#ab4c32", "#d2811f")
 _LINES = ("#2f6fd6", "#a07ce0", "#17828f", "#4f93e0", "#7a52cc")
 _OTHERS = {"lock": ("other locks", "#ad5d59"), "line": ("other lines", "#6f86ad"), "": ("the rest", "#7d6b5d")}
 _FIXED = {
+    "queueing at the ITS": "#0f8577",
     "grace periods": "#c03a86",
     "hits in the own cache": "#2c8446",
     "own work": "#53a058",

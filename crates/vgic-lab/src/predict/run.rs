@@ -56,6 +56,8 @@ struct Lpi {
     last: (Ps, u64),
     /// That one is counted as accepted: its sender is back, or a vCPU has taken it before.
     accepted: bool,
+    /// Whether its sender has been back once; `None` if it was never sent.
+    was_sent: Option<bool>,
 }
 
 #[derive(Default)]
@@ -190,14 +192,28 @@ impl Run {
         let lpi = &mut lpis[at];
         lpi.last = (ctx.now(), number);
         lpi.accepted = false;
+        lpi.was_sent.get_or_insert(false);
         lpi.first.get_or_insert(lpi.last).1
     }
 
     /// The sender is back; `accepted`: the LPI was routed.
     pub(super) fn sent(&self, intid: u32, accepted: bool) {
+        let mut lpis = self.lpis.borrow_mut();
+        let lpi = &mut lpis[(intid - FIRST_LPI) as usize];
+        lpi.was_sent = Some(true);
         if accepted {
-            self.accept(&mut self.lpis.borrow_mut()[(intid - FIRST_LPI) as usize]);
+            self.accept(lpi);
         }
+    }
+
+    /// Whether the LPI of that number, from 0 on, has been sent and its sender was back.
+    pub(super) fn was_sent(&self, number: u32) -> bool {
+        self.lpis.borrow().get(number as usize).is_some_and(|lpi| lpi.was_sent == Some(true))
+    }
+
+    /// Whether a sender is about to send an LPI for the first time.
+    pub(super) fn sends_first(&self) -> bool {
+        self.lpis.borrow().iter().any(|lpi| lpi.was_sent == Some(false))
     }
 
     /// Counts the last send of an LPI as accepted, unless it is counted already.
