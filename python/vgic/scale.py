@@ -184,7 +184,7 @@ def pairs_of(cores: int) -> int:
 
 
 def cores_of(text: str) -> list[int]:
-    """Numbers of cores from a text: ``1,2,6``, ``1..128`` (doubling, and the end), ``8..64..8`` (in steps)."""
+    """Numbers of cores from a text: ``2,4,6``, ``2..128`` (doubling, and the end), ``8..64..8`` (in steps)."""
     found: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,9})(?:\.\.(\d{1,9})(?:\.\.(\d{1,9}))?)?\s*", part, re.ASCII)

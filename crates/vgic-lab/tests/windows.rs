@@ -64,7 +64,7 @@ fn no_more_is_accepted_than_sent_and_no_more_delivered_than_accepted() {
                     assert!((12..=all).contains(&sent), "{what}: {sent}: it ends with the first that is through");
                 }
                 if guest == Guest::Fixed {
-                    // The window begins with nothing pending and no send under way, so what ends in it began in it.
+                    // No send is under way when the window begins, and with a pace nothing is pending.
                     let ends = count(Event::Delivered) + count(Event::Coalesced) + count(Event::Dropped);
                     assert!(ends <= sent, "{what}: {ends} of {sent}");
                     assert!(gap == 0 || count(Event::Delivered) > 0, "{what}");

@@ -98,7 +98,7 @@ impl Flood {
         let mut first = pace.first(ctx, load.events);
         for round in 0..self.rounds() {
             if round == warmup {
-                run.warmed_up(ctx, load.guest == Guest::Fixed, gap > 0);
+                run.warmed_up(ctx, gap > 0, load.guest == Guest::Fixed);
                 pace = Pace::new(ctx, gap);
                 first = pace.first(ctx, load.events);
             }

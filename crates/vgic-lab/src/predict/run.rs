@@ -104,16 +104,17 @@ impl Run {
         self.done.set(self.done.get() + 1);
     }
 
-    /// The warm-up is over for this sender. The window begins with the last one, but not before all that is pending then
-    /// is taken, if the guest takes any (`taken`). Without a pace the last one wakes the others one by one, as a barrier
-    /// does; a pace goes on by itself.
-    pub(super) fn warmed_up(&self, ctx: &SimCtx, taken: bool, paced: bool) {
+    /// The warm-up is over for this sender. The window begins with the last one: without a pace at once, and the last one
+    /// wakes the others one by one, as a barrier does. With a pace it begins when the guest has taken what is pending by
+    /// then, if it takes any (`takes`): senders that were late after the cold start caught up in a burst, and a pace has no
+    /// bursts.
+    pub(super) fn warmed_up(&self, ctx: &SimCtx, paced: bool, takes: bool) {
         ctx.in_order();
         if self.waiting.borrow().len() as u32 + 1 < self.senders {
             self.waiting.borrow_mut().push(ctx.number());
             return ctx.block("for the others to warm up", Spending::Idle);
         }
-        while taken && !self.stop.get() && pending(&ctx.world().events()) > 0 {
+        while paced && takes && !self.stop.get() && pending(&ctx.world().events()) > 0 {
             self.draining.set(Some(ctx.number()));
             ctx.block("for the guest to take what the warm-up left", Spending::Idle);
         }
