@@ -374,7 +374,7 @@ class ProofReport(TypedDict):
 
 @type_check_only
 class Window(TypedDict):
-    """Counts of the measured time, without the warm-up."""
+    """Counts of the window: of the sends that began in it."""
 
     sent: int
     accepted: int
@@ -422,6 +422,7 @@ class ContendedLine(TypedDict):
     transfers: int
     stall_seconds: float
     stalls: dict[str, float]  # the same in seconds by kind of thread
+    outside: dict[str, float]  # that without what threads waited while they wanted a lock
     fields: list[ContendedField]
     writers: dict[str, int]  # misses by kind of thread
     readers: dict[str, int]
@@ -432,7 +433,7 @@ class LockTimes(TypedDict):
     taken: int
     wait_seconds: float
 
-#: Times are virtual; ``cpu_seconds`` is 0. Counts are of the whole run, but ``accepted`` of the measured time.
+#: Times are virtual; ``cpu_seconds`` is 0. Counts are of the whole run, but ``accepted`` of the window.
 @type_check_only
 class Prediction(Sample):
     window: Window

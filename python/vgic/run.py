@@ -9,7 +9,7 @@ from vgic import _core
 from vgic.arguments import whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.measure import Effort, Progress, measure
-from vgic.results import Result, ResultFile, make_result, make_sample
+from vgic.results import Result, ResultFile, make_result, make_sample, too_busy
 from vgic.trace import Check, Recording, check, read_recording
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
 
@@ -150,6 +150,11 @@ def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list
     ]
 
 
+def _extra(results: Sequence[Result], effort: Effort) -> int:
+    """Processes beyond those that were planned."""
+    return max(0, 1 + max((s.process for r in results for s in r.samples), default=0) - effort.processes)
+
+
 def compare(
     designs: Sequence[str] = COMPARED_DESIGNS,
     workloads: Sequence[Workload] | None = None,
@@ -184,7 +189,7 @@ def compare(
         command=command,
         workloads=[workload.to_dict() for workload in chosen],
         results=results,
-        method=effort.to_dict(),
+        method={**effort.to_dict(), "extra_processes": _extra(results, effort), "too_busy": too_busy(results)},
         floor=floor,
         recorded=recorded,
     )

@@ -1,9 +1,9 @@
 """Which vCPU an affinity is: told by GICR_TYPER, or inferred."""
 
 import pytest
-from qemu_logs import Guest, log
 
 import vgic
+from qemu_logs import Guest, log
 from vgic.trace import read_qemu
 
 FOUR = range(4)

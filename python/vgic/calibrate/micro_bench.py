@@ -160,5 +160,5 @@ def _divided(machine: Machine, names: tuple[str, ...], total: float, source: str
     shares = [one / whole for one in before] if whole else [1 / len(names)] * len(names)
     text = f"{source}; divided as before"
     return machine.with_values(
-        source=text, verified=True, **{name: share * total for name, share in zip(names, shares, strict=True)}
+        source=text, status="measured", **{name: share * total for name, share in zip(names, shares, strict=True)}
     )

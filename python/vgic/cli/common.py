@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from vgic.results import Result, disturbed_samples
+from vgic.results import Result, noise
 from vgic.trace import Recording
 
 DesignsOption = Annotated[
@@ -23,6 +23,11 @@ DesignsOption = Annotated[
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 ]
+#: What the two guests of a prediction are.
+GUEST_HELP = (
+    "fixed: LPIs are spread and taken. as-published: they stay masked on vCPU 0; each is an ioctl and there is no gap, "
+    "unless --entry or --gap is given."
+)
 UnsoundOption = Annotated[
     bool,
     typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),
@@ -122,6 +127,31 @@ def check_json(json_path: str | None) -> None:
         check_writable(Path(json_path))
 
 
+def only(where: str, allowed: bool, **options: object) -> None:
+    """Raise ``ValueError`` if an option was given that has no effect here: it is ``only`` for somewhere else."""
+    for name, value in options.items():
+        if not allowed and value is not None and value is not False and value != []:
+            raise ValueError(f"{name.replace('_', '-')}: only {where}")
+
+
+def check_outputs(json: str | None, **others: str | Path | None) -> None:
+    """Raise an error if one of the files that a command will write cannot be written, or if two are the same.
+
+    ``others`` are by name of their option.
+    """
+    check_json(json)
+    files = {"json": json if json != "-" else None, **others}
+    taken: dict[Path, str] = {}
+    for option, name in files.items():
+        if name is None:
+            continue
+        path = Path(name)
+        check_writable(path)
+        other = taken.setdefault(path.resolve(), option)
+        if other != option and not _is_special(path):
+            raise ValueError(f"{other} and {option}: both are {path}")
+
+
 def write_json(json_path: str | None, text: str | Iterable[str]) -> None:
     """Write JSON where ``--json`` says."""
     if json_path == "-":
@@ -181,13 +211,7 @@ def counts_text(result: Result) -> str:
 
 def notes(results: Sequence[Result]) -> list[str]:
     """What a reader of the rates has to know besides: grace periods waited for, doubtful samples."""
-    lines = []
-    disturbed, pinned = disturbed_samples(results)
-    if disturbed:
-        lines.append(
-            f"{disturbed} of {pinned} samples were taken while the machine was slower than at its best "
-            "(another tenant) and are set aside"
-        )
+    lines = noise(results)
     for result in results:
         if result.waited_for_grace_periods:
             lines.append(f"{result.workload}, {result.design}: {result.grace_period_text}")

@@ -14,7 +14,7 @@ from vgic.cli.common import (
     JsonOption,
     UnsoundOption,
     check_json,
-    check_writable,
+    check_outputs,
     command_line,
     console,
     notes,
@@ -29,7 +29,7 @@ from vgic.cli.common import (
 )
 from vgic.designs import check_names
 from vgic.measure import Effort
-from vgic.results import ResultFile
+from vgic.results import ResultFile, busy_text
 from vgic.run import COMPARED_DESIGNS, default_workloads
 from vgic.run import compare as measure_all
 from vgic.trace import read_recording
@@ -50,7 +50,7 @@ def compare(
     """Compare designs on a recorded guest and three stress workloads; write report.html and result.json.
 
     The first design is the baseline of the ratios. Designs run in turn, on one pinned CPU at a time, in several
-    processes; takes about a minute.
+    processes; takes about a minute, and up to twice that on a busy machine.
 
     Exit status: 0, or 1 if a design does not do what the recorded guest saw
     (see replay).
@@ -67,8 +67,7 @@ def compare(
         warn(f"vgic: note: {line}")
     made = _make_folder(folder)
     try:
-        check_writable(report)
-        check_writable(result_json)
+        check_outputs(json, report=report, result=result_json)
         with progress("measuring") as update:
             results = measure_all(
                 names,
@@ -87,8 +86,14 @@ def compare(
     write_whole(report, html)
     write_json(json, results.to_json())
     out = console(json)
+    busy = busy_text(results.results)
+    if busy:
+        out.print(f"{busy}.", markup=False, soft_wrap=True)
     out.print(table(results))
     _tell_recorded(results.recorded, out)
+    if results.method["extra_processes"]:
+        extra, planned = results.method["extra_processes"], results.method["processes"]
+        out.print(f"As the machine was busy, {extra} more processes ran than the {planned} planned", markup=False)
     for line in notes(results.results):
         out.print(line, markup=False)
     out.print(f"Wrote {report} and {result_json}.", soft_wrap=True, markup=False)
