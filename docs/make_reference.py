@@ -45,17 +45,19 @@ MODULES = {
         "calibrate.micro_bench",
         "calibrate.here",
     ],
-    "machines": ["machines", "machines.profile", "machines.values", "machines.distance"],
+    "machines": ["machines", "machines.profile", "machines.values", "machines.distance", "machines.checks"],
     "results": ["results", "stats"],
     "trace": ["trace.store", "trace.recording", "trace.qemu", "trace.check"],
-    "report": ["report.page", "report.scale_page", "report.svg", "report.lines"],
+    "report": ["report.page", "report.scale_page", "report.svg", "report.lines", "report.stack"],
     "errors": ["errors"],
 }
 #: Public for other modules of the package only.
 INTERNAL = {
     *("LpiRegisters", "save_frames", "restore_frames"),
     *("changed", "scaled_distance"),
-    *("TIMES", "hint", "parse_value", "text_of"),
+    *("TIMES", "hint", "parse_value", "status_of", "text_of"),
+    *("checks_text", "checks_toml", "parse_checks"),
+    *("FILLS", "contrast", "ink_on"),
     *("distance_to_core", "distance_toml", "parse_distance", "read_text"),
 }
 #: Types of the stub that the public API returns.
@@ -72,6 +74,7 @@ COMMANDS = (
     "torture",
     "replay",
     "designs",
+    "machines",
     "its",
     "its decode",
 )

@@ -9,11 +9,11 @@ from vgic import _core
 from vgic.arguments import whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.measure import Effort, Progress, measure
-from vgic.results import Result, ResultFile, make_result, make_sample
+from vgic.results import Result, ResultFile, make_result, make_sample, too_busy
 from vgic.trace import Check, Recording, check, read_recording
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
 
-__all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "replay_recorded", "run", "run_in_turn"]
+__all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "recorded_row", "replay_recorded", "run", "run_in_turn"]
 
 #: What :func:`compare` compares unless told otherwise: the baseline, three steps of the series, and the final form.
 COMPARED_DESIGNS = ("v6.8-rc1", "patch-05", "patch-10", "patch-15", "v6.10")
@@ -118,12 +118,19 @@ def run(
 def replay_recorded(recording: Recording, design: str = DEFAULT_DESIGN, *, allow_unsound: bool = False) -> Check:
     """Replay a guest as it was recorded, one event after the other, and compare every acknowledge.
 
-    Raises :class:`vgic.ConservationError` if LPIs were lost or invented.
+    Raises :class:`vgic.ConservationError` if what was sent and what became of it do not add up.
     """
     (name,) = check_names([design], allow_unsound=allow_unsound)
     raw = _core.replay(name, recording.program(), vcpus=recording.vcpus, mode="recorded", allow_unsound=allow_unsound)
     make_sample(raw)
-    return check(recording, raw["acknowledges"])
+    answer = check(recording, raw["acknowledges"], raw["left"])
+    return replace(answer, rejected=len(raw["command_errors"]))
+
+
+def recorded_row(recording: Recording, design: str, answer: Check) -> dict[str, Any]:
+    """A row of :attr:`vgic.ResultFile.recorded`."""
+    resets = [{"line": line, "sign": sign} for line, sign in recording.resets]
+    return {"design": design, "recording": recording.name, "resets": resets, **answer.to_dict()}
 
 
 def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list[Workload]:
@@ -141,6 +148,11 @@ def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list
         StressWorkload(vcpus=1, devices=1, events=17, mode="senders", label="cache full"),
         StressWorkload(vcpus=4, devices=4, events=16, mode="lockstep", mapped=4096, label="many LPIs"),
     ]
+
+
+def _extra(results: Sequence[Result], effort: Effort) -> int:
+    """Processes beyond those that were planned."""
+    return max(0, 1 + max((s.process for r in results for s in r.samples), default=0) - effort.processes)
 
 
 def compare(
@@ -171,22 +183,13 @@ def compare(
         if isinstance(workload, ReplayWorkload):
             for name in names:
                 answer = replay_recorded(workload.recording, name, allow_unsound=allow_unsound)
-                recorded.append(
-                    {
-                        "design": name,
-                        "recording": workload.recording.name,
-                        "acknowledges": answer.acknowledges,
-                        "in_order": answer.in_order,
-                        "same_multiset": answer.same_multiset,
-                        "mismatches": answer.reasons,
-                    }
-                )
+                recorded.append(recorded_row(workload.recording, name, answer))
     results, floor = measure(chosen, names, effort, allow_unsound=allow_unsound, progress=progress)
     return ResultFile(
         command=command,
         workloads=[workload.to_dict() for workload in chosen],
         results=results,
-        method=effort.to_dict(),
+        method={**effort.to_dict(), "extra_processes": _extra(results, effort), "too_busy": too_busy(results)},
         floor=floor,
         recorded=recorded,
     )

@@ -23,7 +23,9 @@ def test_version(vgic_command):
     assert vgic_command("--version").stdout == f"vgic {vgic.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["compare", "stress", "replay", "designs"])
+@pytest.mark.parametrize(
+    "command", ["compare", "stress", "replay", "designs", "machines", "predict", "scale", "calibrate"]
+)
 def test_each_command_has_a_help(vgic_command, command):
     for flag in ("-h", "--help"):
         done = vgic_command(command, flag)
@@ -95,7 +97,7 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
     assert file.designs == ["v6.8-rc1", "v6.10"]
     assert [w["name"] for w in file.workloads] == ["virtio-4cpu", "single stream", "cache full", "many LPIs"]
     for result in file.results:
-        assert len(result.samples) == 4
+        assert 4 <= len(result.samples) <= 8  # More than planned if the machine is busy.
         assert result.rate > 0
         assert result.ratio is not None
     assert file.floor["rate"] > 0

@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vgic import __version__
-from vgic.cli import calibrate, compare, designs, its, predict, prove, replay, scale, stress, torture
+from vgic.cli import calibrate, compare, designs, its, machines, predict, prove, replay, scale, stress, torture
 from vgic.errors import MeasurementError
 
 __all__ = ["app", "main"]
@@ -49,6 +49,7 @@ app.command("prove")(prove.prove_designs)
 app.command("torture")(torture.torture)
 app.command("replay")(replay.replay)
 app.command("designs")(designs.designs)
+app.command("machines")(machines.machines)
 app.add_typer(its.app, name="its")
 
 

@@ -16,12 +16,13 @@ from vgic.cli.common import (
     notes,
     progress,
     ratio_text,
+    recording_notes,
     warn,
     write_json,
 )
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.results import ResultFile
-from vgic.run import replay_recorded, run_in_turn
+from vgic.run import recorded_row, replay_recorded, run_in_turn
 from vgic.trace import read_recording
 from vgic.workload import ReplayWorkload
 
@@ -48,6 +49,9 @@ def replay(
     First as recorded: ITS commands, MSIs and acknowledges one after the other, each acknowledge answered by the engine
     and compared with the recording. Then flat out: commands keep their place, and between two of them every device
     sends at full speed. RECORDING is a log of QEMU with -trace 'gicv3_*', plain or .xz, or a name: virtio-4cpu.
+
+    Exit status 1: a design does not do what the guest saw, for another reason than a tie or the log's order, or the
+    recording has nothing to check.
     """
     names = check_names(design or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
     check_json(json)
@@ -63,8 +67,8 @@ def replay(
         soft_wrap=True,
         markup=False,
     )
-    for kind, count in sorted(read.ignored.items()):
-        warn(f"vgic: note: {count} commands were ignored: {kind}")
+    for line in recording_notes(read):
+        warn(f"vgic: note: {line}")
     recorded = []
     for name in names:
         answer = replay_recorded(read, name, allow_unsound=allow_unsound)
@@ -72,16 +76,7 @@ def replay(
         if details:
             for mismatch in answer.mismatches:
                 out.print(f"  {mismatch}", soft_wrap=True, markup=False)
-        recorded.append(
-            {
-                "design": name,
-                "recording": read.name,
-                "acknowledges": answer.acknowledges,
-                "in_order": answer.in_order,
-                "same_multiset": answer.same_multiset,
-                "mismatches": answer.reasons,
-            }
-        )
+        recorded.append(recorded_row(read, name, answer))
     results = []
     if loop:
         cpus = len(os.sched_getaffinity(0))
@@ -104,3 +99,5 @@ def replay(
             recorded=recorded,
         )
         write_json(json, file.to_json())
+    if not all(row["holds"] for row in recorded):
+        raise typer.Exit(1)

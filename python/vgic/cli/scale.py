@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from vgic.cli.common import (
+    GUEST_HELP,
     JsonOption,
     UnsoundOption,
-    check_json,
-    check_writable,
+    check_outputs,
     command_line,
     console,
     progress,
@@ -42,18 +42,22 @@ def scale(
         ),
     ] = None,
     cores: Annotated[
-        str, typer.Option(metavar="LIST", help="Numbers (1,2,6), FIRST..LAST (doubling), FIRST..LAST..STEP.")
-    ] = "1..128",
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Numbers (2,4,6), FIRST..LAST (doubling), FIRST..LAST..STEP (2 to all of the machine)."
+        ),
+    ] = None,
     machine: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The machine: a name, or the file of a profile.")
     ] = SCALED_MACHINE,
-    entry: Annotated[str, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct.")] = "irqfd",
+    entry: Annotated[
+        str | None, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct (irqfd).")
+    ] = None,
     gap: Annotated[
-        float, typer.Option(metavar="US", help="Each sender sends once every so many us; 0 is as fast as it goes.")
-    ] = 5.0,
-    guest: Annotated[
-        str, typer.Option(metavar="GUEST", help="fixed: LPIs are spread and taken. as-published: masked, on vCPU 0.")
-    ] = "fixed",
+        float | None,
+        typer.Option(metavar="US", help="Each sender sends once every so many us; 0 is as fast as it goes (5)."),
+    ] = None,
+    guest: Annotated[str, typer.Option(metavar="GUEST", help=GUEST_HELP)] = "fixed",
     events: Annotated[int, typer.Option("-e", "--events", metavar="N", help="Events of each device.")] = 16,
     sends: Annotated[
         int | None, typer.Option(metavar="N", help="Sends in all at each point (default: about 20,000).")
@@ -78,16 +82,14 @@ def scale(
     numbers, however many processes or workers compute them.
     """
     target = find_machine(machine)
-    sizes = cores_of(cores)
-    workload = PredictedWorkload(events=events, guest=guest, entry=entry, gap_us=gap)
+    sizes = None if cores is None else cores_of(cores)
+    given: dict[str, Any] = {"entry": entry, "gap_us": gap}
+    workload = PredictedWorkload(events=events, guest=guest, **{k: v for k, v in given.items() if v is not None})
     if not 1 <= seeds <= 1000:
         raise WorkloadError(f"seeds: {seeds} is out of range 1 to 1000")
     if dask is not None and jobs is not None:
         raise WorkloadError("dask and jobs: give one of them, not both")
-    check_json(json)
-    for path in (csv, report):
-        if path is not None:
-            check_writable(Path(path))
+    check_outputs(json, csv=csv, report=report)
     executor = (
         dask_executor(dask) if dask is not None else local_executor(jobs) if jobs is not None else nullcontext(None)
     )
@@ -134,11 +136,10 @@ def _show(out: Console, result: ScaleResult) -> None:
         peak = "no peak so far" if result.peak(name) is None else f"peak at {result.peak(name):.0f} cores"
         text = f"  {name}: lambda {rate_text(fit.rate)}, sigma {fit.sigma:.3g}, kappa {fit.kappa:.3g}, "
         out.print(f"{text}R2 {fit.r2:.3f}, {peak}", markup=False, soft_wrap=True)
-    unverified = len(result.machine.unverified)
     out.print(USL_WARNING, markup=False)
     out.print(
-        f"Predicted for {result.machine.name}, of whose values {unverified} are estimates: trust the order of the "
-        "designs and the shape of a curve before a number.",
+        f"Predicted for {result.machine.name}. {result.machine.trust} Trust the order of the designs and the shape of "
+        "a curve before a number.",
         markup=False,
     )
 

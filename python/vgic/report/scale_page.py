@@ -6,13 +6,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from vgic import _core
-from vgic.machines import PARAMETERS
+from vgic.machines import parameter_rows
 from vgic.predict import GICV4, GICV4_TEXT
 from vgic.report.lines import Line, line_chart
 from vgic.scale import USL_WARNING, ScaleResult
 from vgic.text import rate_text, time_text
 
-__all__ = ["render_scale"]
+__all__ = ["rates_chart", "render_scale"]
 
 
 def render_scale(result: ScaleResult) -> str:
@@ -23,20 +23,20 @@ def render_scale(result: ScaleResult) -> str:
     text = (resources.files("vgic.report") / "scale.html.j2").read_text(encoding="utf-8")
     return environment.from_string(text).render(
         result=result,
-        rates=Markup(_rates(result)),
+        rates=Markup(rates_chart(result)),
         delivered=Markup(_delivered(result)),
         stalled=Markup(_stalled(result)),
         fits=result.fits,
         usl_warning=USL_WARNING,
         gicv4=GICV4,
         gicv4_text=GICV4_TEXT,
-        unverified=set(result.machine.unverified),
-        parameters=PARAMETERS,
+        parameters=parameter_rows(result.machine),
         version=_core.VERSION,
     )
 
 
-def _rates(result: ScaleResult) -> str:
+def rates_chart(result: ScaleResult) -> str:
+    """LPIs accepted a second against cores, a line a design: an ``<svg>`` element, and as a file a picture."""
     lines = [
         Line(
             name,

@@ -65,6 +65,16 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
     }
 
+    /// Moves a queued LPI to the front of its vCPU's `ap_list`, so that among those of its priority it is the first to get
+    /// a list register. The kernel has no such step: it is for a replay, which follows the choice that a guest was given.
+    pub fn queue_first(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>, intid: u32) {
+        let _lock = Spin::<P>::lock_irqsave(&vcpu.ap_list_lock, ctx);
+        let found = vcpu.ap_list.iter(ctx).find(|irq| irq.intid.get(ctx) == intid);
+        if let Some(irq) = found {
+            vcpu.ap_list.move_head(ctx, irq);
+        }
+    }
+
     /// Whether the vCPU should run (`kvm_vgic_vcpu_pending_irq`). The guest's priority mask is taken to be 0xff.
     pub fn vcpu_pending_irq(&self, ctx: &P::Ctx, vcpu: &Vcpu<P>) -> bool {
         if !self.distributor_enabled(ctx) {
