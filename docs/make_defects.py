@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
-import vgic
 from link_references import linked
 
+import vgic
 from vgic.cli.common import progress
 from vgic.cli.prove_history import Meter, verdict
 from vgic.defects import Defect, defects
@@ -73,9 +73,7 @@ def _sections(results: list[DefectResult]) -> str:
         story = defect.story_in(proof)
         assert story is not None
         about = f"{defect.about[:1].upper()}{defect.about[1:]}."
-        parts.append(
-            f"## {defect.id}\n\n{fill(about, 118)}\n\n{facts(defect)}\n```text\n{proof.told(story)}\n```\n"
-        )
+        parts.append(f"## {defect.id}\n\n{fill(about, 118)}\n\n{facts(defect)}\n```text\n{proof.told(story)}\n```\n")
     return "\n".join(parts)
 
 

@@ -139,7 +139,8 @@ class Defect:
 
     def shows_in(self, story: Story) -> bool:
         """Whether a story has a sign of it."""
-        return any(story.scenario in (sign.scenarios or (self.scenario,)) and sign.matches(story) for sign in self.signs)
+        own = (self.scenario,)
+        return any(story.scenario in (sign.scenarios or own) and sign.matches(story) for sign in self.signs)
 
     def story_in(self, proof: "Proof") -> Story | None:
         """The first story of a search that shows this defect, if one does."""

@@ -1,4 +1,4 @@
-"""Links in a terminal: an escape sequence (OSC 8) that some terminals show as garbage, so only where it is understood."""
+"""Links in a terminal: an escape sequence (OSC 8) that some terminals show as garbage; only where it is understood."""
 
 import os
 from collections.abc import Mapping

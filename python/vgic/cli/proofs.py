@@ -52,7 +52,7 @@ def show_proofs(out: Console, proofs: Sequence[Proof], *, stories: bool, full: b
         for proof in proofs:
             for story in proof.stories:
                 _tell(out, proof, story, full=full)
-    out.print(f"\n{summary(proofs)}", soft_wrap=True, markup=False)
+    out.print(f"\n{summary(proofs)}", markup=False)
     told = next((proof for proof in proofs if proof.stories), None)
     if told is not None and not stories:
         command = f"vgic prove --design {quote(told.design)} --scenario {quote(told.scenario)}"
