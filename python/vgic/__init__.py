@@ -11,6 +11,7 @@ from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, design, design
 from vgic.errors import (
     CommandError,
     ConservationError,
+    Interrupted,
     MachineError,
     MeasurementError,
     RecordingError,
@@ -58,6 +59,7 @@ __all__ = [
     "Design",
     "Effort",
     "GuestMemory",
+    "Interrupted",
     "Its",
     "ItsFrame",
     "Machine",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vgic.arguments import real
 from vgic.defects import Defect, defects
+from vgic.errors import Interrupted
 from vgic.prove import OnProof, Proof, ProofPlan, prove_all
 
 __all__ = ["DefectResult", "prove_history"]
@@ -62,7 +63,7 @@ def prove_history(
     """Search for each defect (by default the whole catalogue) where it should be and where it should not.
 
     ``seconds``: how long each search may take (above 0 to 86400), by default :attr:`Defect.seconds`. ``done``,
-    ``stop``: see :func:`vgic.prove.prove_all`.
+    ``stop``, Ctrl-C: see :func:`vgic.prove.prove_all`.
     """
     chosen = defects() if chosen is None else chosen
     if seconds is not None:
@@ -72,10 +73,25 @@ def prove_history(
         for defect in chosen
         for design in (*defect.found_in, *defect.absent_in)
     ]
-    proofs = iter(prove_all(triples, done=done, stop=stop))
-    return [
-        DefectResult(
-            defect, tuple(next(proofs) for _ in defect.found_in), tuple(next(proofs) for _ in defect.absent_in)
+    try:
+        return _results(chosen, prove_all(triples, done=done, stop=stop))
+    except Interrupted as stopped:
+        raise Interrupted(_results(chosen, stopped.finished)) from None
+
+
+def _results(chosen: Sequence[Defect], proofs: Sequence[Proof]) -> list[DefectResult]:
+    """What the searches came to, for each defect of which all are there."""
+    searched = {(proof.scenario, proof.design, proof.plan.preemptions): proof for proof in proofs}
+    results = []
+    for one in chosen:
+        found, absent = (
+            tuple(
+                searched[one.scenario, name, one.preemptions]
+                for name in names
+                if (one.scenario, name, one.preemptions) in searched
+            )
+            for names in (one.found_in, one.absent_in)
         )
-        for defect in chosen
-    ]
+        if (len(found), len(absent)) == (len(one.found_in), len(one.absent_in)):
+            results.append(DefectResult(one, found, absent))
+    return results

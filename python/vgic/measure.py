@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vgic.arguments import real, whole
-from vgic.errors import MeasurementError
+from vgic.errors import Interrupted, MeasurementError
 from vgic.results import DISTURBED, DISTURBED_COUNTS, Result, Sample, make_result, make_sample
 from vgic.stats import spread_of
 from vgic.workload import StressWorkload, Workload
@@ -111,6 +111,9 @@ def measure(
     Workloads run for ``effort.seconds`` a sample, whatever length they name. Returns the results, workload by workload,
     and the rate of the floor (empty if no workload runs on one pinned thread).
 
+    Ctrl-C comes out as :class:`vgic.Interrupted` with the results of the samples until then, or with none if a design
+    had not had its turn.
+
     Raises :class:`vgic.MeasurementError` if a worker dies, :class:`vgic.ConservationError` if a run does not add up.
     """
     effort = effort or Effort()
@@ -143,37 +146,40 @@ def measure(
     def by_design(workload: Workload) -> list[list[Sample]]:
         return [samples[id(workload), design] for design in designs]
 
-    for process in range(effort.processes):
-        for group, pin in groups:
-            take(group, process, pin)
-    enough = min(_ENOUGH, effort.processes * effort.rounds)
-    for process in range(effort.processes, (1 + _LONGER) * effort.processes):
-        short = [workload for workload in pinned if _too_few(by_design(workload), floors, enough)]
-        if not short:
-            break
-        take(short, process, True, "longer, as the machine is busy: ")
-    for workload in pinned:
-        _flag_disturbed(by_design(workload), floors, enough)
-    results = []
-    for workload in workloads:
-        baseline = samples[id(workload), designs[0]]
-        for design in designs:
-            taken = samples[id(workload), design]
-            results.append(
-                make_result(
-                    design,
-                    workload.name,
-                    workload.mode,
-                    taken,
-                    masked=workload.masked,
-                    baseline=designs[0],
-                    baseline_samples=baseline,
-                )
+    def results() -> list[Result]:
+        for workload in pinned:
+            _flag_disturbed(by_design(workload), floors, enough)
+        return [
+            make_result(
+                design,
+                workload.name,
+                workload.mode,
+                samples[id(workload), design],
+                masked=workload.masked,
+                baseline=designs[0],
+                baseline_samples=samples[id(workload), designs[0]],
             )
+            for workload in workloads
+            for design in designs
+        ]
+
+    enough = min(_ENOUGH, effort.processes * effort.rounds)
+    try:
+        for process in range(effort.processes):
+            for group, pin in groups:
+                take(group, process, pin)
+        for process in range(effort.processes, (1 + _LONGER) * effort.processes):
+            short = [workload for workload in pinned if _too_few(by_design(workload), floors, enough)]
+            if not short:
+                break
+            take(short, process, True, "longer, as the machine is busy: ")
+    except KeyboardInterrupt:
+        had_turns = all(samples[id(workload), design] for workload in workloads for design in designs)
+        raise Interrupted(results() if had_turns else []) from None
     if not floors:
-        return results, {}
+        return results(), {}
     floor = spread_of([floor for floor in floors if floor >= _UNDISTURBED * _best(floors)])
-    return results, {"rate": floor.median, "rate_low": floor.low, "rate_high": floor.high}
+    return results(), {"rate": floor.median, "rate_low": floor.low, "rate_high": floor.high}
 
 
 def _best(floors: Sequence[float]) -> float:

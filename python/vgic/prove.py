@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from vgic import _core
 from vgic.arguments import real, whole
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import Interrupted
 from vgic.story import WIDTH, Story, StoryLine
 
 __all__ = [
@@ -244,7 +245,15 @@ def prove_all(
                 if done is not None:
                     done(finished, len(futures), future.result())
             return [future.result() for future in futures]
-        except BaseException:
+        except BaseException as error:
+            finished_ones = [found for found in map(_finished, futures) if found is not None]
             ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(finished_ones) from None
             raise
+
+
+def _finished(future: Future[Proof]) -> Proof | None:
+    """What came of a search that has ended."""
+    return future.result() if future.done() and not future.cancelled() and future.exception() is None else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vgic.arguments import whole
-from vgic.errors import WorkloadError
+from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import MAX_CORES, Machine
 from vgic.machines import machine as find_machine
 from vgic.predict import GICV4, PredictedWorkload, Prediction, check_predicted, prediction_file, prediction_result
@@ -238,7 +238,8 @@ def scale(
     ``cores``: 1 or even numbers, up to the cores of the machine; None is :func:`every_doubling`. ``workload``: what
     runs, whatever vCPUs and devices it names; by default each device sends by irqfd once in 5 us, with ``gap_us=0`` as
     fast as it goes. ``sends``: in all at each point, at least a round; None is as the workload says. With several
-    ``seeds`` rates are medians. ``executor`` and ``progress`` are those of :func:`vgic.predict_many`.
+    ``seeds`` rates are medians. ``executor`` and ``progress`` are those of :func:`vgic.predict_many`. Ctrl-C comes out
+    as :class:`vgic.Interrupted` with the points that were finished.
     """
     names = check_predicted([*(name for name in designs if name != GICV4), GICV4], allow_unsound=allow_unsound)
     target = machine if isinstance(machine, Machine) else find_machine(machine)
@@ -275,17 +276,28 @@ def scale(
     points = [
         Point(load, name, target, seed=seed, allow_unsound=allow_unsound) for (name, _, seed), load in runs.items()
     ]
-    found = dict(zip(runs, predict_many(points, executor, progress), strict=True))
-    rows: list[ScalePoint] = []
-    for name in names:
-        first: tuple[float, int] | None = None
-        for size in sizes:
-            pairs = pairs_of(size)
-            taken = [replace(found[name, pairs, seed], workload=loads[size]) for seed in chosen]
-            result = prediction_result(taken)
-            first = first or (result.rate, pairs)
-            stalled = spread_of([_stalled(one) for one in taken]).median
-            rows.append(ScalePoint(name, size, pairs, result, first[0] * pairs / first[1], stalled))
+
+    def rows_of(found: dict[tuple[str, int, int], Prediction]) -> list[ScalePoint]:
+        """The points of which every run is there."""
+        rows: list[ScalePoint] = []
+        for name in names:
+            first: tuple[float, int] | None = None
+            for size in sizes:
+                pairs = pairs_of(size)
+                if any((name, pairs, seed) not in found for seed in chosen):
+                    continue
+                taken = [replace(found[name, pairs, seed], workload=loads[size]) for seed in chosen]
+                result = prediction_result(taken)
+                first = first or (result.rate, pairs)
+                stalled = spread_of([_stalled(one) for one in taken]).median
+                rows.append(ScalePoint(name, size, pairs, result, first[0] * pairs / first[1], stalled))
+        return rows
+
+    try:
+        rows = rows_of(dict(zip(runs, predict_many(points, executor, progress), strict=True)))
+    except Interrupted as stopped:
+        finished = {(one.design, one.workload.vcpus, one.seed): found for one, found in stopped.finished}
+        raise Interrupted(rows_of(finished)) from None
     fits = {}
     for name in names:
         curve = {row.pairs: row.rate for row in rows if row.design == name}

@@ -7,6 +7,8 @@ read, the threads stand below each other in one column.
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from vgic.arguments import integer
+
 __all__ = ["Story", "StoryLine"]
 
 #: Least and largest width of a story in columns.
@@ -77,8 +79,11 @@ class Story:
         return self.text
 
     def laid_out(self, width: int = WIDTH, *, full: bool = False) -> str:
-        """The story as text of at most ``width`` columns (60 to 120), with every step if ``full``."""
-        width = min(max(width, NARROWEST), WIDEST)
+        """The story as text of at most ``width`` columns, 60 to 120, with every step if ``full``.
+
+        ``ValueError`` for a width out of range.
+        """
+        width = integer("width", width, NARROWEST, WIDEST)
         shown = [line for line in self.lines if full or line.told]
         head = [*_wrap(self.what, width), "", *_wrap(f"{self.scenario} in design {self.design}", width)]
         if self.before:

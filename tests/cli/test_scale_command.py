@@ -8,7 +8,7 @@ import pytest
 
 import vgic
 
-SMALL = ("scale", "--machine", "generic-arm64-16", "--cores", "1..8", "--sends", "400", "--designs", "v6.8-rc1")
+SMALL = ("scale", "--machine", "generic-arm64-16", "--cores", "1..8", "--sends", "400", "--design", "v6.8-rc1")
 
 
 def test_scale_prints_a_chart_a_table_and_fits(vgic_command, tmp_path):

@@ -33,10 +33,10 @@ def test_a_story_fits_and_loses_no_word(stories, width, full):
         assert story.design in text
 
 
-def test_a_width_out_of_range_is_the_nearest(stories):
-    story = stories[0]
-    assert story.laid_out(1) == story.laid_out(60)
-    assert story.laid_out(1000) == story.laid_out(120)
+def test_a_width_out_of_range_is_refused(stories):
+    for width in (59, 121):
+        with pytest.raises(ValueError, match="width must be 60 to 120"):
+            stories[0].laid_out(width)
 
 
 def test_each_step_names_a_function_of_the_kernel(stories):

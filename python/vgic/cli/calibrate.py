@@ -32,7 +32,6 @@ from vgic.calibrate import (
     with_micro_bench,
 )
 from vgic.cli.common import (
-    JsonOption,
     check_outputs,
     command_line,
     console,
@@ -43,6 +42,7 @@ from vgic.cli.common import (
     write_json,
     write_whole,
 )
+from vgic.cli.options import JsonOption
 from vgic.machines import PARAMETERS, Check, Machine, machine, read_matrix
 from vgic.predict import DEFAULT_MACHINE, check_predicted
 

@@ -7,32 +7,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
-import typer
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from vgic.results import Result, noise
 from vgic.trace import Recording
-
-DesignsOption = Annotated[
-    list[str] | None,
-    typer.Option("--design", metavar="NAME", help="A design, see 'vgic designs'; repeat it for several."),
-]
-JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
-]
-#: What the two guests of a prediction are.
-GUEST_HELP = (
-    "fixed: LPIs are spread and taken. as-published: they stay masked on vCPU 0; each is an ioctl and there is no gap, "
-    "unless --entry or --gap is given."
-)
-UnsoundOption = Annotated[
-    bool,
-    typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),
-]
 
 
 def console(json_path: str | None = None) -> Console:
@@ -229,3 +211,14 @@ def notes(results: Sequence[Result]) -> list[str]:
         for flag, number in result.doubts.items():
             lines.append(f"{result.workload}, {result.design}: {flag} in {number} of {len(result.samples)} samples")
     return lines
+
+
+def show_results(out: Console, results: Sequence[Result], *, exits: bool = False) -> None:
+    """Print what is notable, then counts and rate of each design as the kernel's test does, with the vCPUs' exits."""
+    for line in notes(results):
+        warn(f"vgic: note: {line}")
+    for result in results:
+        ratio = f", {ratio_text(result.ratio)} {result.baseline}" if len(results) > 1 else ""
+        more = f", {result.counts['guest_exits']:.0f} vCPU exits" if exits else ""
+        out.print(f"{result.design} ({result.unit}{ratio}): {counts_text(result)}{more}", soft_wrap=True, markup=False)
+        out.print(f"Rate: {result.rate:.2f} LPIs/sec", soft_wrap=True, markup=False)

@@ -10,9 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from vgic.cli.common import (
-    DesignsOption,
-    JsonOption,
-    UnsoundOption,
     check_json,
     check_outputs,
     command_line,
@@ -27,7 +24,9 @@ from vgic.cli.common import (
     write_json,
     write_whole,
 )
+from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
 from vgic.designs import check_names
+from vgic.errors import Interrupted
 from vgic.measure import Effort
 from vgic.results import ResultFile, busy_text
 from vgic.run import COMPARED_DESIGNS, default_workloads
@@ -57,7 +56,7 @@ def compare(
     """
     from vgic.report import render  # loads a template engine: only when needed
 
-    names = check_names(design or COMPARED_DESIGNS, allow_unsound=allow_unsound)
+    names = check_names(listed(design) or COMPARED_DESIGNS, allow_unsound=allow_unsound)
     folder = Path(output)
     report, result_json = folder / "report.html", folder / "result.json"
     check_json(json)
@@ -65,18 +64,25 @@ def compare(
     workloads = default_workloads(read)
     for line in recording_notes(read):
         warn(f"vgic: note: {line}")
+    out = console(json)
     made = _make_folder(folder)
     try:
         check_outputs(json, report=report, result=result_json)
-        with progress("measuring") as update:
-            results = measure_all(
-                names,
-                workloads,
-                Effort.quick() if quick else Effort(),
-                allow_unsound=allow_unsound,
-                progress=update,
-                command=command_line(),
-            )
+        try:
+            with progress("measuring") as update:
+                results = measure_all(
+                    names,
+                    workloads,
+                    Effort.quick() if quick else Effort(),
+                    allow_unsound=allow_unsound,
+                    progress=update,
+                    command=command_line(),
+                )
+        except Interrupted as stopped:
+            if stopped.finished is not None:
+                out.print("Until it was interrupted:")
+                out.print(table(stopped.finished))
+            raise
         html = render(results)
     except BaseException:
         if made:
@@ -85,10 +91,9 @@ def compare(
     write_whole(result_json, results.to_json())
     write_whole(report, html)
     write_json(json, results.to_json())
-    out = console(json)
     busy = busy_text(results.results)
     if busy:
-        out.print(f"{busy}.", markup=False, soft_wrap=True)
+        out.print(f"{busy}.", markup=False)
     out.print(table(results))
     _tell_recorded(results.recorded, out)
     if results.method["extra_processes"]:

@@ -9,9 +9,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vgic.cli.common import JsonOption, check_json, console, indented, write_json
+from vgic.cli.common import check_json, console, indented, write_json
 from vgic.cli.design_difference import difference_row, show_difference
 from vgic.cli.links import linked
+from vgic.cli.options import JsonOption, completed, design_names
 from vgic.defects import Defect, defects_of, defects_row
 from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, axes, axis_label
 from vgic.designs import design as find
@@ -25,14 +26,20 @@ _NARROW = 80
 def designs(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME [NAME]]", help="Show this one, lock by lock; or these two beside each other."),
+        typer.Argument(
+            metavar="NAME",
+            help="Show this one, lock by lock; or these two beside each other.",
+            autocompletion=completed(design_names),
+        ),
     ] = None,
     json: JsonOption = None,
 ) -> None:
     """List the designs: what each changes, what that fixes, its known defects and its reference.
 
-    With a NAME: that design, with its own defects and those that it inherited, every shared access of its hit path,
-    and what one delivered LPI costs. With two: what is different, axis by axis, defect by defect and step by step.
+    With a NAME: that design, with its own defects and those that it
+    inherited, every shared access of its hit path, and what one delivered
+    LPI costs. With two: what is different, axis by axis, defect by defect
+    and step by step.
     """
     check_json(json)
     if names is not None and len(names) > 2:

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vgic.cli.common import JsonOption, check_json, console, rate_text, write_json
+from vgic.cli.common import check_json, console, rate_text, write_json
+from vgic.cli.options import JsonOption
 from vgic.machines import PARAMETERS, STATUSES, Machine, parameter_rows
 from vgic.machines import machine as find
 from vgic.machines import machines as all_machines

@@ -9,9 +9,6 @@ import typer
 from rich.console import Console
 
 from vgic.cli.common import (
-    GUEST_HELP,
-    JsonOption,
-    UnsoundOption,
     Update,
     check_outputs,
     command_line,
@@ -26,8 +23,18 @@ from vgic.cli.common import (
     write_json,
     write_whole,
 )
+from vgic.cli.options import (
+    GUEST_HELP,
+    JsonOption,
+    UnsoundOption,
+    completed,
+    design_names,
+    listed,
+    machine_names,
+    names_option,
+)
 from vgic.cli.predict_tables import comparison, explanation, time_text, what_if_table
-from vgic.errors import WorkloadError
+from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import Machine, machine
 from vgic.predict import (
     GICV4,
@@ -74,15 +81,18 @@ def predict_designs(
     ] = None,
     design: Annotated[
         list[str] | None,
-        typer.Option(
-            "--design",
-            metavar="NAME",
-            help=f"A design or {GICV4}; repeat it for several ({', '.join(PREDICTED_DESIGNS)}).",
+        names_option(
+            "design", f"A design or {GICV4} ({', '.join(PREDICTED_DESIGNS)}).", lambda: [*design_names(), GICV4]
         ),
     ] = None,
     machine_name: Annotated[
         str | None,
-        typer.Option("--machine", metavar="NAME|FILE", help="A machine profile (generic-arm64-64, or more cores)."),
+        typer.Option(
+            "--machine",
+            metavar="NAME|FILE",
+            help="A machine profile (generic-arm64-64, or more cores).",
+            autocompletion=completed(machine_names),
+        ),
     ] = None,
     guest: Annotated[
         str | None,
@@ -148,7 +158,7 @@ def predict_designs(
         raise WorkloadError("trace: not with --closed")
     if f_count is not None and workload.entry != "ioctl":
         raise WorkloadError(f"f-count: only with entry ioctl, not {workload.entry}")
-    names = check_predicted(design or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
+    names = check_predicted(listed(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
     only(
         f"with a design, not with {GICV4} alone",
         names != [GICV4],
@@ -173,8 +183,15 @@ def predict_designs(
     pairs += [(plain, name) for name in names if plain is not None and name != GICV4]
     runs = [(load, name, number) for load, name in pairs for number in range(seed, seed + many)]
     out = console(json)
-    with progress("predicting") as update:
-        done = _run_all(runs, target, freed, allow_unsound, update)
+    try:
+        with progress("predicting") as update:
+            done = _run_all(runs, target, freed, allow_unsound, update)
+    except Interrupted as stopped:
+        for name in names:
+            group = [found for point, found in stopped.finished if (point.workload, point.design) == (workload, name)]
+            if group:
+                _show(out, workload, prediction_result(group, free=freed.get(name, ())), None)
+        raise
     groups = {
         (load.name, name): [done[load.name, name, number] for number in range(seed, seed + many)]
         for load, name in pairs
@@ -261,19 +278,11 @@ def _run_all(
     update: Update,
 ) -> dict[tuple[str, str, int], Prediction]:
     """All runs, in this process or, if they are long, on all CPUs."""
-    from vgic.sweep import Point, predict_many
+    from vgic.sweep import Point, predict_in_turn, predict_many
 
     points = [Point(variant, name, target, seed, freed[name], allow_unsound) for variant, name, seed in runs]
-    if sum(point.cost for point in points) >= _MUCH:
-        done = predict_many(points, progress=update)
-    else:
-        done = []
-        for number, point in enumerate(points):
-
-            def share(part: float, number: int = number) -> None:
-                update((number + part) / len(points))
-
-            done.append(point.predict(share))
+    much = sum(point.cost for point in points) >= _MUCH
+    done = predict_many(points, progress=update) if much else predict_in_turn(points, update)
     return {(variant.name, name, seed): one for (variant, name, seed), one in zip(runs, done, strict=True)}
 
 

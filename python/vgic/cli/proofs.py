@@ -14,7 +14,7 @@ from vgic.cli.common import indented, text_width
 from vgic.cli.links import linked
 from vgic.defects import Defect, known
 from vgic.prove import Proof
-from vgic.story import WIDTH, Story
+from vgic.story import NARROWEST, WIDEST, WIDTH, Story
 
 #: Below this width a line for each search is not worth reading.
 _NARROW = 80
@@ -114,10 +114,15 @@ def _cells(proof: Proof) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
+def story_width(out: Console) -> int:
+    """How wide stories are told: as the terminal is, as far as they can be."""
+    return min(max(text_width(out, WIDTH), NARROWEST), WIDEST)
+
+
 def _tell(out: Console, proof: Proof, story: Story, *, full: bool) -> None:
     out.print()
     out.print(linked(out, known_text(known(story), story), "bold"))
-    out.print(proof.told(story, full=full, width=text_width(out, WIDTH)), soft_wrap=True, markup=False)
+    out.print(proof.told(story, full=full, width=story_width(out)), soft_wrap=True, markup=False)
 
 
 def known_text(one: Defect | None, story: Story) -> str:

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from vgic.cli.common import JsonOption, check_json, console, indented, progress, write_json
+from vgic.cli.common import check_json, console, indented, progress, write_json
+from vgic.cli.options import DesignsOption, JsonOption, listed, names_option, scenario_names
 from vgic.cli.proofs import as_row, show_proofs, show_replay
 from vgic.cli.prove_history import Meter, prove_history
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import Interrupted
 from vgic.prove import Proof, ProofPlan, Search, check_scenarios, prove, prove_all, scenarios
 
 #: How long a search may take, unless told otherwise.
@@ -18,13 +20,9 @@ _SECONDS = 15.0
 
 
 def prove_designs(
-    design: Annotated[
-        list[str] | None,
-        typer.Option("--design", metavar="NAME", help="A design, see 'vgic designs'; repeat it for several."),
-    ] = None,
+    design: DesignsOption = None,
     scenario: Annotated[
-        list[str] | None,
-        typer.Option("--scenario", metavar="NAME", help="A scenario; repeat it for several. By default all."),
+        list[str] | None, names_option("scenario", "A scenario, see --list; by default all.", scenario_names)
     ] = None,
     search: Annotated[
         Search, typer.Option(help="Every schedule up to a bound, or schedules at random (two ways).")
@@ -78,8 +76,8 @@ def prove_designs(
         if ProofPlan(search, preemptions, depth, seed, findings=findings) != ProofPlan():
             raise ValueError("--history has searches of its own: of what limits a search it takes only --seconds")
         return prove_history(json, full=full, seconds=seconds)
-    designs = check_names(design or [DEFAULT_DESIGN], allow_unsound=True)
-    names = check_scenarios(scenario)
+    designs = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=True)
+    names = check_scenarios(listed(scenario))
     plan = ProofPlan(
         search, preemptions, depth, seed, seconds=_SECONDS if seconds is None else seconds, findings=findings
     )
@@ -88,7 +86,12 @@ def prove_designs(
             raise ValueError("--replay needs one --scenario and one --design")
         proofs = [prove(names[0], designs[0], plan, schedule=replay)]
     else:
-        proofs = _search([(name, one, plan) for one in designs for name in names])
+        try:
+            proofs = _search([(name, one, plan) for one in designs for name in names])
+        except Interrupted as stopped:
+            if stopped.finished:
+                show_proofs(console(json), stopped.finished, stories=stories or full or len(names) == 1, full=full)
+            raise
     if json is not None:
         write_json(
             json, json_module.dumps({"schema": 1, "proofs": [as_row(proof) for proof in proofs]}, indent=1) + "\n"

@@ -1,6 +1,8 @@
 """``vgic scale``: sweeps over cores, in virtual time."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,19 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from vgic.cli.common import (
-    GUEST_HELP,
-    JsonOption,
-    UnsoundOption,
-    check_outputs,
-    command_line,
-    console,
-    progress,
-    rate_text,
-    write_json,
-    write_whole,
-)
-from vgic.errors import WorkloadError
+from vgic.cli.common import check_outputs, command_line, console, progress, rate_text, write_json, write_whole
+from vgic.cli.options import GUEST_HELP, DesignsOption, JsonOption, UnsoundOption, completed, listed, machine_names
+from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import machine as find_machine
 from vgic.predict import PredictedWorkload
 from vgic.scale import SCALED_DESIGNS, SCALED_MACHINE, USL_WARNING, ScalePoint, ScaleResult, cores_of
@@ -32,15 +24,7 @@ from vgic.text import time_text
 
 
 def scale(
-    design: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--design",
-            "--designs",
-            metavar="NAMES",
-            help="Designs, see 'vgic designs': several with commas, or repeat it.",
-        ),
-    ] = None,
+    design: DesignsOption = None,
     cores: Annotated[
         str | None,
         typer.Option(
@@ -48,7 +32,12 @@ def scale(
         ),
     ] = None,
     machine: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The machine: a name, or the file of a profile.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="The machine: a name, or the file of a profile.",
+            autocompletion=completed(machine_names),
+        ),
     ] = SCALED_MACHINE,
     entry: Annotated[
         str | None, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct (irqfd).")
@@ -94,18 +83,25 @@ def scale(
         dask_executor(dask) if dask is not None else local_executor(jobs) if jobs is not None else nullcontext(None)
     )
     with executor as pool, progress("predicting") as update:
-        result = sweep(
-            [name for names in design for name in names.split(",")] if design else SCALED_DESIGNS,
-            sizes,
-            machine=target,
-            workload=workload,
-            sends=sends,
-            seeds=range(seed, seed + seeds),
-            executor=pool,
-            allow_unsound=allow_unsound,
-            progress=update,
-            command=command_line(),
-        )
+        try:
+            result = sweep(
+                listed(design) or SCALED_DESIGNS,
+                sizes,
+                machine=target,
+                workload=workload,
+                sends=sends,
+                seeds=range(seed, seed + seeds),
+                executor=pool,
+                allow_unsound=allow_unsound,
+                progress=update,
+                command=command_line(),
+            )
+        except Interrupted as stopped:
+            out = console(json)
+            if stopped.finished:
+                out.print("Until it was interrupted; ideal is from the fewest cores that were finished:", markup=False)
+                out.print(table(stopped.finished))
+            raise
     _show(console(json), result)
     if csv is not None:
         write_whole(Path(csv), result.to_csv())
@@ -121,7 +117,7 @@ def _show(out: Console, result: ScaleResult) -> None:
     out.print("LPIs accepted a second of virtual time, by cores:", markup=False)
     lines = [(name, [(p.cores, p.rate) for p in result.of(name)]) for name in result.designs]
     out.print(terminal_chart(lines, width=width))
-    out.print(table(result))
+    out.print(table(result.points))
     if result.starved:
         out.print(
             "Where next to nothing is delivered, each send of a pending LPI makes a request to its vCPU, and a vCPU "
@@ -144,15 +140,15 @@ def _show(out: Console, result: ScaleResult) -> None:
     )
 
 
-def table(result: ScaleResult) -> Table:
+def table(points: Sequence[ScalePoint]) -> Table:
     """A section a design, a row a number of cores."""
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     grid.add_column("design", no_wrap=True)
     for name in ("cores", "accepted", "ideal", "delivered", "stalled", "median", "p99"):
         grid.add_column(name, justify="right", no_wrap=True)
-    for name in result.designs:
+    for name, rows in groupby(points, lambda point: point.design):
         grid.add_section()
-        for number, point in enumerate(result.of(name)):
+        for number, point in enumerate(rows):
             grid.add_row(
                 name if number == 0 else "",
                 str(point.cores),

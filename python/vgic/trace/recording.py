@@ -109,10 +109,12 @@ class Recording:
         self.insert(len(self._kind), line, time_us, kind, *operands)
 
     def insert(self, place: int, line: int, time_us: int, kind: str, *operands: int) -> None:
-        """As :meth:`append`, before the event with index ``place``."""
+        """As :meth:`append`, before the event with index ``place``, from 0 to their number."""
         if len(self._kind) >= MAX_EVENTS:
             raise RecordingError(f"{self.source or self.name}: more than {MAX_EVENTS:,} events")
         # A look at most: recordings have millions of these.
+        if type(place) is not int or not 0 <= place <= len(self._kind):
+            place = integer("place", place, 0, len(self._kind), error=RecordingError)
         if type(line) is not int or not 0 <= line < 2**64:
             integer("line", line, 0, 2**64 - 1, error=RecordingError)
         if type(time_us) is not int or not -(2**63) <= time_us < 2**63:
@@ -136,9 +138,10 @@ class Recording:
         if kind == "msi":
             self.devices[operands[0]] += 1
 
-    def time_at(self, place: int, otherwise: int) -> int:
-        """The time of the event with index ``place``, as the log has it, if there is such an event."""
-        return self._time[place] if place < len(self._time) else otherwise
+    def time_at(self, place: int) -> int | None:
+        """The time in us of the event with index ``place``, at least 0, as the log has it, if there is one."""
+        place = integer("place", place, 0)
+        return self._time[place] if place < len(self._time) else None
 
     def number_vcpus(self, numbers: Sequence[int]) -> None:
         """Give the vCPUs that did something other numbers: ``numbers[old]``. Targets of commands keep theirs."""

@@ -161,7 +161,8 @@ class Registers:
 
     def _assume(self, time_us: int, what: str, kind: str, *operands: int) -> None:
         """Something is on that no line turns on: seen at a time, taken to be so since the first event of this boot."""
-        self.recording.insert(self._boot, 0, self.recording.time_at(self._boot, time_us), kind, *operands)
+        at = self.recording.time_at(self._boot)
+        self.recording.insert(self._boot, 0, time_us if at is None else at, kind, *operands)
         self.assumed.append(what)
 
     def _sign(self, line: int, time_us: int, text: str, affinity: int | None = None, *, weak: bool = False) -> None:
