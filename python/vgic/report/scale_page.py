@@ -24,6 +24,7 @@ def render_scale(result: ScaleResult) -> str:
     return environment.from_string(text).render(
         result=result,
         rates=Markup(rates_chart(result)),
+        slim_rates=Markup(rates_chart(result, width=448, height=400)),
         delivered=Markup(_delivered(result)),
         stalled=Markup(_stalled(result)),
         fits=result.fits,
@@ -35,8 +36,9 @@ def render_scale(result: ScaleResult) -> str:
     )
 
 
-def rates_chart(result: ScaleResult) -> str:
+def rates_chart(result: ScaleResult, *, width: int = 920, height: int = 460) -> str:
     """LPIs accepted a second against cores, a line a design: an ``<svg>`` element, and as a file a picture."""
+    wide = width > 600
     lines = [
         Line(
             name,
@@ -49,7 +51,11 @@ def rates_chart(result: ScaleResult) -> str:
     return line_chart(
         lines,
         title="LPIs accepted a second",
-        subtitle="virtual time; dotted: as many times more as there are cores; dashed: GICv4, direct injection",
+        subtitle="virtual time; dotted: "
+        + ("as many times more as there are cores; " if wide else "ideal; ")
+        + f"dashed: GICv4{', direct injection' if wide else ''}",
+        width=width,
+        height=height,
         text=rate_text,
     )
 
