@@ -169,7 +169,7 @@ def predict_many(
     if executor is not None:
         return _spread(wanted, order, executor, progress)
     if len(wanted) < 2 or len(os.sched_getaffinity(0)) < 2:
-        return predict_in_turn(wanted, progress)
+        return _in_turn(wanted, progress, lambda point, share: _compute(point, share)[1])
     with local_executor(min(len(wanted), len(os.sched_getaffinity(0)))) as pool:
         return _spread(wanted, order, pool, progress)
 
@@ -204,7 +204,13 @@ class _Meter:
 
 
 def predict_in_turn(points: Sequence[Point], progress: Progress | None = None) -> list[Prediction]:
-    """As :func:`predict_many`, one after the other in this process: for points that are quick."""
+    """As :func:`predict_many`, one after the other in this process, errors as they are: for points that are quick."""
+    return _in_turn(points, progress, Point.predict)
+
+
+def _in_turn(
+    points: Sequence[Point], progress: Progress | None, compute: Callable[[Point, Callable[[float], None]], Prediction]
+) -> list[Prediction]:
     meter = _Meter(points, progress)
     results: list[Prediction] = []
     for point in points:
@@ -213,7 +219,7 @@ def predict_in_turn(points: Sequence[Point], progress: Progress | None = None) -
             meter.within(point, done)
 
         try:
-            results.append(_compute(point, share)[1])
+            results.append(compute(point, share))
             meter.finished(point)
         except KeyboardInterrupt:
             raise Interrupted(list(zip(points, results, strict=False))) from None
