@@ -87,7 +87,9 @@ def main() -> int:
         if "skipped" in section.data:
             print(f"  skipped  {section.key}: {section.data['skipped']}", file=sys.stderr)
         for bar in section.bars:
-            if not bar.met:
+            if bar.depends:
+                print(f"  {bar.text}: {bar.dependence(about['machine']['cpu'])}", file=sys.stderr)
+            elif not bar.met:
                 print(f"  missed   {bar.text}: {bar.limit}, measured {bar.value}", file=sys.stderr)
     return 0
 
@@ -184,11 +186,12 @@ def _document(about: dict[str, Any], sections: list[Section]) -> str:
         ("took", f"{about['seconds']} s"),
     ]
     bars = [bar for section in sections for bar in section.bars]
-    met = sum(bar.met for bar in bars)
+    depend = [bar for bar in bars if bar.depends]
+    met = sum(bar.met for bar in bars if not bar.depends)
     parts = [
         "# Benchmarks",
         "",
-        "Made by `make bench` from what it measured; not edited by hand.",
+        "Made by `make bench`; its figures are what that measured.",
         "",
     ]
     if about["quick"]:
@@ -196,7 +199,7 @@ def _document(about: dict[str, Any], sections: list[Section]) -> str:
     parts += [
         table(("", ""), facts, left=2),
         "",
-        f"## {met} of {len(bars)} bars met",
+        f"## {met} of {len(bars)} bars met{_depend(len(depend))}",
         "",
         "Each bar was set before the measurement. Ratios are of rates: more is faster. In brackets the quartiles.",
         "",
@@ -212,7 +215,12 @@ def _document(about: dict[str, Any], sections: list[Section]) -> str:
         if bars
         else "None in these sections.",
         "",
-        *_remarks([bar.key for bar in bars if not bar.met]),
+        *_listed(
+            "What depends on the machine",
+            [f"{bar.text} {bar.dependence(computer['cpu'])}." for bar in depend]
+            + _remarks([bar.key for bar in depend]),
+        ),
+        *_listed("Why bars were missed", _remarks([bar.key for bar in bars if not bar.met and not bar.depends])),
         f"""## What {cpus} shared CPUs cannot show
 
 - **Scaling.** With {cpus} CPUs at most {cpus} threads contend. How a lock or a reference count behaves under 4, 16
@@ -244,10 +252,18 @@ docs/explain/measuring.md). Section 5 is in wall time and not pinned; sections 6
     return "\n".join(parts).replace("\n\n\n", "\n\n").rstrip() + "\n"
 
 
-def _remarks(missed: list[str]) -> list[str]:
-    known: dict[str, str] = tomllib.loads((ROOT / "benches" / "remarks.toml").read_text())
-    said = dict.fromkeys(known[key].strip() for key in missed if key in known)
-    return ["### Why bars were missed", "", *(f"- {text}" for text in said), ""] if said else []
+def _depend(count: int) -> str:
+    return f", {count} depend{'s' if count == 1 else ''} on the machine" if count else ""
+
+
+def _remarks(keys: list[str]) -> list[str]:
+    """What is said of bars, by their keys."""
+    known: dict[str, str] = tomllib.loads((ROOT / "benches" / "remarks.toml").read_text(encoding="utf-8"))
+    return list(dict.fromkeys(known[key].strip() for key in keys if key in known))
+
+
+def _listed(title: str, texts: list[str]) -> list[str]:
+    return [f"### {title}", "", *(f"- {text}" for text in texts), ""] if texts else []
 
 
 def _shared() -> str:

@@ -12,7 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, designs
+from link_references import linked
+
+from vgic.defects import Defect, defects_of
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, axes, axis_label, designs
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -25,10 +28,11 @@ MODULES = {
     "its": ["its", "its.frame", "its.commands", "its.tables", "registers"],
     "redist": ["redist.frame"],
     "state": ["state"],
-    "designs": ["designs"],
+    "designs": ["designs", "difference"],
     "workload": ["workload"],
     "run": ["run", "measure"],
-    "prove": ["prove", "history"],
+    "prove": ["prove", "story", "history"],
+    "defects": ["defects", "links"],
     "torture": ["torture"],
     "predict": ["predict", "predict_workload", "explain", "chrome_trace"],
     "scale": ["scale", "sweep", "usl"],
@@ -41,21 +45,24 @@ MODULES = {
         "calibrate.micro_bench",
         "calibrate.here",
     ],
-    "machines": ["machines", "machines.profile", "machines.values", "machines.distance"],
+    "machines": ["machines", "machines.profile", "machines.values", "machines.distance", "machines.checks"],
     "results": ["results", "stats"],
     "trace": ["trace.store", "trace.recording", "trace.qemu", "trace.check"],
-    "report": ["report.page", "report.scale_page", "report.svg", "report.lines"],
+    "report": ["report.page", "report.scale_page", "report.svg", "report.lines", "report.stack"],
     "errors": ["errors"],
 }
 #: Public for other modules of the package only.
 INTERNAL = {
     *("LpiRegisters", "save_frames", "restore_frames"),
     *("changed", "scaled_distance"),
-    *("TIMES", "hint", "parse_value", "text_of"),
+    *("TIMES", "hint", "parse_value", "status_of", "text_of"),
+    *("checks_text", "checks_toml", "parse_checks"),
+    *("FILLS", "contrast", "ink_on"),
     *("distance_to_core", "distance_toml", "parse_distance", "read_text"),
 }
 #: Types of the stub that the public API returns.
 TYPES = ("LpiState", "Tables", "DeviceTable", "Counts", "PathStep", "PathCounts")
+KINDS = ("own", "inherited")
 COMMANDS = (
     "",
     "compare",
@@ -67,6 +74,7 @@ COMMANDS = (
     "torture",
     "replay",
     "designs",
+    "machines",
     "its",
     "its decode",
 )
@@ -249,6 +257,11 @@ def command_line() -> Iterator[str]:
         yield f"```text\n{text}\n```\n"
 
 
+def _defects(found: list[Defect]) -> str:
+    """Links to the sections of the catalogue."""
+    return ", ".join(f"[{one.id}](../explain/defects.md#{one.id.lower()})" for one in found)
+
+
 def design_table() -> Iterator[str]:
     """Every design with its row, its axes and its lock order."""
     yield "# Table of designs\n"
@@ -276,14 +289,8 @@ def design_table() -> Iterator[str]:
             ("fixes", row.fixes),
             ("known defect", row.defect + (" (**unsound**: needs `--allow-unsound`)" if row.unsound else "")),
             ("reference", row.reference),
-            ("LPI store", row.lpi_store),
-            ("get", row.get),
-            ("put", row.put),
-            ("free", row.free),
-            ("cache", row.cache),
-            ("cache reference", row.cache_reference),
-            ("walk", row.walk),
-            ("queue", row.queue),
+            *((f"{kind} defects", _defects(found)) for kind, found in zip(KINDS, defects_of(row.name), strict=True)),
+            *((axis_label(axis), way) for axis, way in axes(row).items() if axis != "lock_order"),
             ("lock order", " > ".join(f"`{lock}`" for lock in row.lock_order)),
         ]
         yield "| | |\n|---|---|"
@@ -302,7 +309,7 @@ def pages() -> dict[str, str]:
     index += ["- [Types of returned dictionaries](types.md)"]
     index += ["\n`import vgic` gives " + ", ".join(f"`{name}`" for name in exports()) + ".\n"]
     found["index"] = "\n".join(index)
-    return {f"{name}.md": f"{NOTE}\n{text.rstrip()}\n" for name, text in found.items()}
+    return {f"{name}.md": linked(f"{NOTE}\n{text.rstrip()}\n") for name, text in found.items()}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,8 +1,8 @@
-"""Runs the predictions that the documentation shows, and puts what they print where it stands.
+"""Runs the predictions that the documentation shows, and puts what they print or draw where it stands.
 
-``refresh_predictions.py`` writes the pages. With ``--check`` it writes nothing, and exits with status 1 if a page shows
-something else. A prediction is the same on every computer, so only a change of the engine, of a machine or of the
-output makes a difference. A page marks such a block:
+``refresh_predictions.py`` writes the pages and ``docs/images/scale.svg``. With ``--check`` it writes nothing, and exits
+with status 1 if a page or the picture shows something else. A prediction is the same on every computer, so only a
+change of the engine, of a machine or of the output makes a difference. A page marks such a block:
 
     <!-- output of vgic predict -->
     (a block of language ``console``: commands after ``$``, each with all that it prints)
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PICTURE = ROOT / "docs" / "images" / "scale.svg"
 BEGIN, END = "<!-- output of vgic predict -->", "<!-- end of output of vgic predict -->"
 _BLOCK = re.compile(f"(?<={BEGIN}\n```console\n).*?(?=^```\n{END}$)", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"^\$ (?:.*\\\n)*.*\n", re.MULTILINE)
@@ -58,22 +59,34 @@ def refreshed(block: str) -> str:
     return "".join(command + output_of(command) for command in commands_of(block))
 
 
+def scale_picture() -> str:
+    """The chart of ``vgic scale``, in this process, as a file."""
+    from vgic.report.scale_page import rates_chart
+    from vgic.scale import scale
+
+    return rates_chart(scale()) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Write or check the pages; the exit status."""
     if arguments not in ([], ["--check"]):
         print("usage: refresh_predictions.py [--check]", file=sys.stderr)
         return 2
-    status = 0
+    wanted = {PICTURE: scale_picture()}
     for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]):
         text = page.read_text(encoding="utf-8")
         for block in marked_blocks(text):
             text = text.replace(block, refreshed(block))
-        if text != page.read_text(encoding="utf-8"):
-            if arguments:
-                print(f"{page.relative_to(ROOT)} is out of date: run docs/refresh_predictions.py", file=sys.stderr)
-                status = 1
-            else:
-                page.write_text(text, encoding="utf-8")
+        wanted[page] = text
+    status = 0
+    for path, text in wanted.items():
+        if path.exists() and text == path.read_text(encoding="utf-8"):
+            continue
+        if arguments:
+            print(f"{path.relative_to(ROOT)} is out of date: run docs/refresh_predictions.py", file=sys.stderr)
+            status = 1
+        else:
+            path.write_text(text, encoding="utf-8")
     return status
 
 

@@ -1,9 +1,12 @@
 """The pieces of BENCHMARKS.md: bars with their verdicts, tables, and sections of both."""
 
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
+from figures.tools import ROOT
 from vgic.measure import Effort
 from vgic.stats import Spread
 
@@ -50,8 +53,26 @@ class Bar:
     @property
     def met(self) -> bool:
         """Whether the median is where it has to be."""
-        value = self.measured.median
+        return self._meets(self.measured.median)
+
+    def _meets(self, value: float) -> bool:
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    @property
+    def elsewhere(self) -> list[tuple[str, float]]:
+        """What it came to on other machines: their CPUs, and the medians (``elsewhere.toml``)."""
+        return [(one["cpu"], float(one["measured"])) for one in _elsewhere().get(self.key, [])]
+
+    @property
+    def depends(self) -> bool:
+        """Whether it is met on one machine and missed on another, so that neither says anything of the design."""
+        return any(self._meets(value) != self.met for _, value in self.elsewhere)
+
+    def dependence(self, cpu: str) -> str:
+        """What it depends on, in a sentence, with what it is here, on that CPU."""
+        values = [(f"{cpu} (here)", self.measured.median), *self.elsewhere]
+        found = ", ".join(f"{number(value)}{self._unit} on {name}" for name, value in values)
+        return f"depends on the machine: {found}; {self.limit} was asked for"
 
     @property
     def close(self) -> bool:
@@ -63,7 +84,9 @@ class Bar:
 
     @property
     def verdict(self) -> str:
-        """``met`` or ``MISSED``."""
+        """``met``, ``MISSED``, or that it depends on the machine."""
+        if self.depends:
+            return "depends on the machine"
         word = "met" if self.met else "**MISSED**"
         return word + (", within the spread" if self.close else "")
 
@@ -85,7 +108,13 @@ class Bar:
 
     def to_dict(self) -> dict[str, Any]:
         """As written into the JSON file."""
-        return {**asdict(self), "measured": self.measured._asdict(), "met": self.met, "close": self.close}
+        return {
+            **asdict(self),
+            "measured": self.measured._asdict(),
+            "met": self.met,
+            "close": self.close,
+            "depends": self.depends,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +138,11 @@ class Section:
             rows = [(bar.text, bar.limit, bar.value, bar.verdict) for bar in self.bars]
             parts += [table(("bar", "asked for", "measured", ""), rows, left=4), ""]
         return "\n".join([*parts, self.text.strip(), ""])
+
+
+@cache
+def _elsewhere() -> dict[str, list[dict[str, Any]]]:
+    return tomllib.loads((ROOT / "benches" / "elsewhere.toml").read_text(encoding="utf-8"))
 
 
 def number(value: float) -> str:

@@ -6,10 +6,12 @@
 """
 
 from vgic._core import VERSION as __version__
+from vgic.defects import Defect, defects, defects_of
 from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, design, designs
 from vgic.errors import (
     CommandError,
     ConservationError,
+    Interrupted,
     MachineError,
     MeasurementError,
     RecordingError,
@@ -19,19 +21,20 @@ from vgic.errors import (
     UnsoundDesign,
     WorkloadError,
 )
-from vgic.history import Defect, DefectResult, defects, prove_history
+from vgic.history import DefectResult, prove_history
 from vgic.its import CommandFault, ItsFrame
 from vgic.machines import Machine, machine, machines
 from vgic.measure import Effort
 from vgic.memory import GuestMemory
 from vgic.predict import GICV4, ClosedWorkload, PredictedWorkload, Prediction, predict
-from vgic.prove import Proof, ProofPlan, Scenario, Story, prove, scenarios
+from vgic.prove import Proof, ProofPlan, Scenario, prove, scenarios
 from vgic.redist import RedistributorFrame
 from vgic.registers import GICR, GITS
 from vgic.results import Result, ResultFile, Sample
 from vgic.run import COMPARED_DESIGNS, compare, default_workloads, replay_recorded, run, run_in_turn
 from vgic.scale import ScalePoint, ScaleResult, scale
 from vgic.state import SavedState
+from vgic.story import Story
 from vgic.sweep import Point, dask_executor, local_executor, predict_many
 from vgic.torture import TorturePeriod, TorturePlan, TortureResult, torture
 from vgic.trace import Check, Recording, check, read_recording, recordings
@@ -56,6 +59,7 @@ __all__ = [
     "Design",
     "Effort",
     "GuestMemory",
+    "Interrupted",
     "Its",
     "ItsFrame",
     "Machine",
@@ -97,6 +101,7 @@ __all__ = [
     "dask_executor",
     "default_workloads",
     "defects",
+    "defects_of",
     "design",
     "designs",
     "fit_usl",

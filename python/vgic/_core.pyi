@@ -321,15 +321,18 @@ def floor(seconds: float, devices: int = ..., events: int = ...) -> tuple[int, f
 
 @type_check_only
 class ReplayResult(Sample):
-    #: recorded mode: one row per acknowledged LPI of the recording (vcpu, INTID recorded, INTID answered or 0, line)
-    acknowledges: list[tuple[int, int, int, int]]
+    #: recorded mode: one row per acknowledged LPI of the recording (vcpu, INTID recorded, INTID that the engine would
+    #: give or 0, line, reason: empty if they are the same)
+    acknowledges: list[tuple[int, int, int, int, str]]
+    left: list[tuple[int, int]]  # recorded mode: (vcpu, INTID) of what is pending at the end
     command_errors: list[tuple[int, int]]  # (line, code)
 
-#: ``program``: rows of 6 native unsigned 64-bit integers (kind, line, a, b, c, d), see OPS:
+#: ``program``: rows of 7 native unsigned 64-bit integers (kind, line, time in microseconds, a, b, c, d), see OPS:
 #: mapd(device, bits, valid), mapc(collection, vcpu, valid), mapti(device, event, intid, collection),
 #: mapi(device, event, collection), movi(device, event, collection), movall(from, to), discard(device, event),
 #: clear(device, event), int(device, event), inv(device, event), invall(collection), sync(),
-#: msi(device, event), acknowledge(vcpu, intid), eoi(vcpu, intid), lpis_enabled(vcpu, on), its_enabled(on)
+#: msi(device, event), acknowledge(vcpu, intid), eoi(vcpu, intid), lpis_enabled(vcpu, on), its_enabled(on),
+#: reset(), its_tables(devices, collections), pending_table(vcpu)
 def replay(
     design: str,
     program: Buffer,
@@ -345,6 +348,8 @@ def replay(
 
 @type_check_only
 class Told(TypedDict):
+    scenario: str
+    design: str
     rule: str
     what: str
     operation: str
@@ -352,11 +357,11 @@ class Told(TypedDict):
     found_seconds: float
     times: int
     threads: list[str]
-    lines: list[tuple[int, int, str, str, bool]]
+    before: list[str]
+    lines: list[tuple[int, int, str, str, bool, str]]
+    objects: list[str]
     preemptions: int
     schedule: str
-    text: str
-    full_text: str
 
 @type_check_only
 class ProofReport(TypedDict):
@@ -371,7 +376,7 @@ class ProofReport(TypedDict):
 
 @type_check_only
 class Window(TypedDict):
-    """Counts of the measured time, without the warm-up."""
+    """Counts of the window: of the sends that began in it."""
 
     sent: int
     accepted: int
@@ -419,6 +424,7 @@ class ContendedLine(TypedDict):
     transfers: int
     stall_seconds: float
     stalls: dict[str, float]  # the same in seconds by kind of thread
+    outside: dict[str, float]  # that without what threads waited while they wanted a lock
     fields: list[ContendedField]
     writers: dict[str, int]  # misses by kind of thread
     readers: dict[str, int]
@@ -429,7 +435,7 @@ class LockTimes(TypedDict):
     taken: int
     wait_seconds: float
 
-#: Times are virtual; ``cpu_seconds`` is 0. Counts are of the whole run, but ``accepted`` of the measured time.
+#: Times are virtual; ``cpu_seconds`` is 0. Counts are of the whole run, but ``accepted`` of the window.
 @type_check_only
 class Prediction(Sample):
     window: Window

@@ -16,7 +16,7 @@ from vgic.errors import UnknownDesign, UnsoundDesign
 if TYPE_CHECKING:
     from vgic._core import PathCounts, PathStep
 
-__all__ = ["BASELINE_DESIGN", "DEFAULT_DESIGN", "Design", "check_names", "design", "designs"]
+__all__ = ["BASELINE_DESIGN", "DEFAULT_DESIGN", "Design", "axes", "axis_label", "check_names", "design", "designs"]
 
 #: The design that a :class:`vgic.Vm` has unless another is named.
 DEFAULT_DESIGN: str = _core.DEFAULT_DESIGN
@@ -78,6 +78,20 @@ class Design:
         ``mapped``: further LPIs that are mapped in the VM, 0 to 57343; designs that walk a list pay for each.
         """
         return _core.path_counts(self.name, deliver=deliver, mapped=mapped)
+
+
+#: The fields of a :class:`Design` that are axes.
+_AXES = ("lpi_store", "get", "put", "free", "cache", "cache_reference", "walk", "queue")
+
+
+def axes(design: Design) -> dict[str, str]:
+    """What a design does on each axis, in words: axis -> way. The axes are the same for every design."""
+    return {axis: getattr(design, axis) for axis in _AXES} | {"lock_order": " > ".join(design.lock_order)}
+
+
+def axis_label(axis: str) -> str:
+    """An axis as people read it."""
+    return axis.replace("_", " ").replace("lpi", "LPI")
 
 
 @cache

@@ -2,13 +2,17 @@
 
 ``ValueError`` subclasses mean that a caller asked for something that cannot be; :class:`MeasurementError` and its
 subclass mean that a run went wrong. :class:`CommandError` is the ITS refusing a command, as the architecture says.
+:class:`Interrupted` is Ctrl-C, which does not lose what was finished.
 """
+
+from typing import Any
 
 from vgic._core import CommandError
 
 __all__ = [
     "CommandError",
     "ConservationError",
+    "Interrupted",
     "MachineError",
     "MeasurementError",
     "RecordingError",
@@ -54,3 +58,12 @@ class MeasurementError(RuntimeError):
 
 class ConservationError(MeasurementError):
     """LPIs were lost or invented: sent is not delivered + coalesced + dropped + pending."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a piece of work of many parts."""
+
+    def __init__(self, finished: Any) -> None:
+        """``finished``: what the work would have returned, as far as it had come; empty if nothing was finished."""
+        super().__init__()
+        self.finished = finished

@@ -14,7 +14,7 @@ from vgic.machines import Machine
 from vgic.predict import DEFAULT_MACHINE, ClosedWorkload, PredictedWorkload, Prediction
 from vgic.sweep import Point, Progress, predict_many
 
-__all__ = ["Line", "Lock", "Spent", "WhatIf", "lines", "locks", "spent", "what_if"]
+__all__ = ["Line", "Lock", "Part", "Spent", "WhatIf", "lines", "locks", "parts", "spent", "what_if"]
 
 #: Shares below this are left out.
 SMALLEST_SHARE = 0.005
@@ -33,6 +33,7 @@ _CATEGORIES = {
     "guest": "guest",
     "idle": "idle",
 }
+_AT_ITS = "queueing at the ITS"
 _FINISHED = "finished before the last"
 
 
@@ -45,6 +46,18 @@ class Spent:
     count: int
     #: Category in words -> share of these threads' time, 0 to 1, the largest first.
     shares: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the time of the threads of a kind: no part is in another, and all of them are the whole."""
+
+    #: What they did: a category, ``waiting for`` a lock, or a line that they stalled at.
+    name: str
+    #: ``lock``, ``line`` or empty.
+    group: str
+    #: Of these threads' time, 0 to 1.
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +113,7 @@ def spent(data: Mapping[str, Any], smallest: float = SMALLEST_SHARE) -> list[Spe
         total = max(kind["count"] * data["seconds"], spent_seconds)
         if total <= 0:
             continue
-        shares = {_category(name): seconds / total for name, seconds in kind["seconds"].items()}
+        shares = {_category(name, data): seconds / total for name, seconds in kind["seconds"].items()}
         if kind["kind"] == "sender":
             shares[_FINISHED] = 1 - spent_seconds / total
         kept = {name: share for name, share in sorted(shares.items(), key=lambda row: -row[1]) if share >= smallest}
@@ -108,7 +121,32 @@ def spent(data: Mapping[str, Any], smallest: float = SMALLEST_SHARE) -> list[Spe
     return found
 
 
-def _category(name: str) -> str:
+def parts(data: Mapping[str, Any], kind: str) -> list[Part]:
+    """What the threads of a kind did, with locks and lines by name; from the data that :func:`spent` takes.
+
+    A stall while a thread wants a lock is waiting for the lock, whatever the line. Stalls at lines that are not named
+    (beyond those that were kept, and stores that are waited for) are ``other lines``.
+    """
+    found: list[Part] = []
+    at_lines = _CATEGORIES["transfers"], _CATEGORIES["queueing"]
+    shares = next((one.shares for one in spent(data, smallest=0.0) if one.kind == kind), {})
+    seconds = sum(sum(one["seconds"].values()) for one in data["threads"] if one["kind"] == kind)
+    total = max(next((one["count"] for one in data["threads"] if one["kind"] == kind), 0) * data["seconds"], seconds)
+    for name, share in shares.items():
+        if name not in at_lines:
+            found.append(Part(name, "lock" if name.startswith("waiting for ") else "", share))
+    for line in data["lines"]:
+        if line["outside"].get(kind):
+            found.append(Part(f"{line['object']}[{line['line']}]", "line", line["outside"][kind] / total))
+    rest = sum(shares.get(name, 0.0) for name in at_lines) - sum(one.share for one in found if one.group == "line")
+    if rest > 0:
+        found.append(Part("other lines", "line", rest))
+    return found
+
+
+def _category(name: str, data: Mapping[str, Any]) -> str:
+    if name == "queueing" and not data["accesses"]:  # Direct injection has no lines.
+        return _AT_ITS
     return f"waiting for {name.removeprefix('lock ')}" if name.startswith("lock ") else _CATEGORIES.get(name, name)
 
 

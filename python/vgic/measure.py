@@ -11,7 +11,9 @@ Only ratios of samples that were taken next to each other are trusted:
 A machine that is shared has moods: while another tenant uses the other half of a core, locked instructions and plain
 ones slow down by different factors, so that even ratios change. The *floor* (one array index, one atomic OR, one
 branch) is therefore measured before and after each pinned sample. A sample with a floor more than 8 % below the run's
-best is flagged as disturbed and set aside, unless too few would be left; how many were is always said.
+best is flagged as disturbed and set aside. While a design has too few others, more processes run for that workload, up
+to as many again as were planned. If that is not enough, all samples count, which is said first: the machine is too busy
+to tell.
 
 A warm-up of a few milliseconds a design and workload starts each process and is not counted. Doubtful samples carry a
 flag; all samples are in the result file.
@@ -33,8 +35,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vgic.arguments import real, whole
-from vgic.errors import MeasurementError
-from vgic.results import DISTURBED, Result, Sample, make_result, make_sample
+from vgic.errors import Interrupted, MeasurementError
+from vgic.results import DISTURBED, DISTURBED_COUNTS, Result, Sample, make_result, make_sample
 from vgic.stats import spread_of
 from vgic.workload import StressWorkload, Workload
 
@@ -49,8 +51,10 @@ _WARM_UP_SECONDS = 0.004
 _PROBE_SECONDS = 0.002
 #: A floor below this share of the run's best is another machine.
 _UNDISTURBED = 0.92
-#: Undisturbed samples that a median needs; with fewer, all count.
+#: Undisturbed samples that a median needs.
 _ENOUGH = 4
+#: How many more processes run while a design has fewer, relative to those that were planned.
+_LONGER = 1
 #: Fields that the core takes as they are.
 _STRESS = ("vcpus", "devices", "events", "mode", "guest", "list_registers", "mapped", "window", "churn")
 _REPLAY = ("vcpus", "mode", "list_registers")
@@ -85,7 +89,9 @@ class Effort:
             "rounds": self.rounds,
             "sample_seconds": self.seconds,
             "warm_up_seconds": _WARM_UP_SECONDS,
-            "set_aside": f"samples with a floor below {_UNDISTURBED:.0%} of the run's best (flag {DISTURBED!r})",
+            "set_aside": f"samples with a floor below {_UNDISTURBED:.0%} of the run's best are set aside (flag "
+            f"{DISTURBED!r}); while a design has fewer than {_ENOUGH} others, up to {_LONGER * self.processes} more "
+            f"processes run for that workload, and if it then still has, all count (flag {DISTURBED_COUNTS!r})",
             "time": "CPU time of the thread (live: wall time)",
             "rate": "median over the samples; rate_low and rate_high are the quartiles, spread is half their distance",
             "ratio": "within a round, then the median over all rounds; ratio_low and ratio_high are the quartiles",
@@ -105,6 +111,9 @@ def measure(
     Workloads run for ``effort.seconds`` a sample, whatever length they name. Returns the results, workload by workload,
     and the rate of the floor (empty if no workload runs on one pinned thread).
 
+    Ctrl-C comes out as :class:`vgic.Interrupted` with the results of the samples until then, or with none if a design
+    had not had its turn.
+
     Raises :class:`vgic.MeasurementError` if a worker dies, :class:`vgic.ConservationError` if a run does not add up.
     """
     effort = effort or Effort()
@@ -117,43 +126,60 @@ def measure(
     floors: list[float] = []
     total = effort.processes * effort.rounds * len(workloads) * len(designs)
     done = 0
-    for process in range(effort.processes):
-        for group, pin in groups:
-            cpu = cpus[process % len(cpus)] if pin else None
-            for message in _worker(_plan(group, designs, effort, process, cpu, allow_unsound)):
-                done += 1
-                workload = group[message["workload"]]
-                sample = make_sample(
-                    message["raw"], masked=workload.masked, process=process, round=message["round"], cpu=cpu
-                )
-                if pin:
-                    sample = replace(sample, floor=min(message["floors"]))
-                    floors += message["floors"]
-                samples[id(workload), message["design"]].append(sample)
-                if progress is not None:
-                    progress(done / total, f"{workload.name}, {message['design']}")
-    for workload in pinned:
-        _flag_disturbed([samples[id(workload), design] for design in designs], floors)
-    results = []
-    for workload in workloads:
-        baseline = samples[id(workload), designs[0]]
-        for design in designs:
-            taken = samples[id(workload), design]
-            results.append(
-                make_result(
-                    design,
-                    workload.name,
-                    workload.mode,
-                    taken,
-                    masked=workload.masked,
-                    baseline=designs[0],
-                    baseline_samples=baseline,
-                )
+
+    def take(group: Sequence[Workload], process: int, pin: bool, why: str = "") -> None:
+        nonlocal done
+        cpu = cpus[process % len(cpus)] if pin else None
+        for message in _worker(_plan(group, designs, effort, process, cpu, allow_unsound)):
+            done += 1
+            workload = group[message["workload"]]
+            sample = make_sample(
+                message["raw"], masked=workload.masked, process=process, round=message["round"], cpu=cpu
             )
+            if pin:
+                sample = replace(sample, floor=min(message["floors"]))
+                floors.extend(message["floors"])
+            samples[id(workload), message["design"]].append(sample)
+            if progress is not None:
+                progress(min(1.0, done / total), f"{why}{workload.name}, {message['design']}")
+
+    def by_design(workload: Workload) -> list[list[Sample]]:
+        return [samples[id(workload), design] for design in designs]
+
+    def results() -> list[Result]:
+        for workload in pinned:
+            _flag_disturbed(by_design(workload), floors, enough)
+        return [
+            make_result(
+                design,
+                workload.name,
+                workload.mode,
+                samples[id(workload), design],
+                masked=workload.masked,
+                baseline=designs[0],
+                baseline_samples=samples[id(workload), designs[0]],
+            )
+            for workload in workloads
+            for design in designs
+        ]
+
+    enough = min(_ENOUGH, effort.processes * effort.rounds)
+    try:
+        for process in range(effort.processes):
+            for group, pin in groups:
+                take(group, process, pin)
+        for process in range(effort.processes, (1 + _LONGER) * effort.processes):
+            short = [workload for workload in pinned if _too_few(by_design(workload), floors, enough)]
+            if not short:
+                break
+            take(short, process, True, "longer, as the machine is busy: ")
+    except KeyboardInterrupt:
+        had_turns = all(samples[id(workload), design] for workload in workloads for design in designs)
+        raise Interrupted(results() if had_turns else []) from None
     if not floors:
-        return results, {}
+        return results(), {}
     floor = spread_of([floor for floor in floors if floor >= _UNDISTURBED * _best(floors)])
-    return results, {"rate": floor.median, "rate_low": floor.low, "rate_high": floor.high}
+    return results(), {"rate": floor.median, "rate_low": floor.low, "rate_high": floor.high}
 
 
 def _best(floors: Sequence[float]) -> float:
@@ -161,15 +187,21 @@ def _best(floors: Sequence[float]) -> float:
     return sorted(floors)[(len(floors) - 1) * 9 // 10]
 
 
-def _flag_disturbed(designs: Sequence[list[Sample]], floors: Sequence[float]) -> None:
-    """Flag the disturbed samples of one workload, unless a design would keep too few."""
+def _too_few(designs: Sequence[list[Sample]], floors: Sequence[float], enough: int) -> bool:
+    """Whether a design has fewer undisturbed samples of a workload than a median needs."""
     limit = _UNDISTURBED * _best(floors)
-    if all(sum((sample.floor or 0.0) >= limit for sample in samples) >= _ENOUGH for samples in designs):
-        for samples in designs:
-            samples[:] = [
-                sample if (sample.floor or 0.0) >= limit else replace(sample, flags=(*sample.flags, DISTURBED))
-                for sample in samples
-            ]
+    return any(sum((sample.floor or 0.0) >= limit for sample in samples) < enough for samples in designs)
+
+
+def _flag_disturbed(designs: Sequence[list[Sample]], floors: Sequence[float], enough: int) -> None:
+    """Flag the disturbed samples of one workload: they are set aside, unless a design has too few others."""
+    limit = _UNDISTURBED * _best(floors)
+    flag = DISTURBED_COUNTS if _too_few(designs, floors, enough) else DISTURBED
+    for samples in designs:
+        samples[:] = [
+            sample if (sample.floor or 0.0) >= limit else replace(sample, flags=(*sample.flags, flag))
+            for sample in samples
+        ]
 
 
 def _plan(

@@ -14,7 +14,7 @@ from vgic import _core
 from vgic.arguments import whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import MeasurementError, WorkloadError
-from vgic.machines import Machine
+from vgic.machines import Machine, parameter_rows
 from vgic.machines import machine as find_machine
 from vgic.machines.values import hint
 from vgic.predict_workload import ClosedWorkload, PredictedWorkload
@@ -22,7 +22,6 @@ from vgic.results import Result, ResultFile, Sample, make_result, make_sample
 from vgic.stats import spread_of
 
 __all__ = [
-    "CHECKED",
     "DEFAULT_MACHINE",
     "GICV4",
     "GICV4_TEXT",
@@ -53,12 +52,6 @@ DEFAULT_MACHINE = "generic-arm64-64"
 
 #: Contended lines that go into a result file, the worst first.
 _KEPT_LINES = 20
-
-#: What predictions were compared with: a line for every output.
-CHECKED = (
-    "checked against: the published rates of v2, which the model met at 0.95 and 0.88 with 16 and 64 senders and at "
-    "0.72 with one (docs/explain/published-numbers.md)"
-)
 
 #: Called about every 50 ms of real time with the share done, 0 to 1. May raise to stop.
 Poll = Callable[[float], None]
@@ -91,7 +84,7 @@ class Prediction:
 
     @property
     def seconds(self) -> float:
-        """Virtual time that was measured: from the end of the warm-up to the end of the last sender."""
+        """How long the window is in which everything is counted, in virtual time (docs/explain/simulation.md)."""
         return self.raw["seconds"]
 
     def _a_second(self, count: int) -> float:
@@ -120,22 +113,22 @@ class Prediction:
 
     @property
     def window(self) -> "_core.Window":
-        """The counts of the measured time, without the warm-up."""
+        """The counts of the window: of the sends that began in it. Never more accepted than sent, or delivered."""
         return self.raw["window"]
 
     @property
     def latency(self) -> "_core.Latency":
-        """From the send that made an LPI pending until the guest took it."""
+        """From the send that made an LPI pending until the guest took it, of what was delivered in the window."""
         return self.raw["latency"]
 
     @property
     def response(self) -> "_core.Latency":
-        """From a request to its answer, in a closed loop."""
+        """From a request to its answer, of what began and ended in the window, in a closed loop."""
         return self.raw["response"]
 
     @property
     def threads(self) -> "list[_core.ThreadTimes]":
-        """Where the measured time went, by kind of thread and category, summed over the threads of the kind."""
+        """Where the time of the window went, by kind of thread and category, summed over the threads of the kind."""
         return self.raw["threads"]
 
     @property
@@ -350,18 +343,9 @@ def prediction_file(
             "name": machine.name,
             "cpu": machine.title,
             "cpus": machine.cores,
-            "unverified": len(machine.unverified),
-            "parameters": [
-                {
-                    "name": "distance",
-                    "value": machine.distance.kind,
-                    "source": machine.distance.source,
-                    "verified": machine.distance.verified,
-                },
-                *(
-                    {"name": name, "value": str(value), "source": value.source, "verified": value.verified}
-                    for name, value in machine.values.items()
-                ),
-            ],
+            "trust": machine.trust,
+            "statuses": machine.statuses,
+            "checks": [check.to_dict() for check in machine.checks],
+            "parameters": parameter_rows(machine),
         },
     )

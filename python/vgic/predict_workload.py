@@ -1,7 +1,7 @@
 """Workloads in virtual time: checked, frozen values like those of :mod:`vgic.workload`."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from vgic.arguments import real
 from vgic.errors import WorkloadError
@@ -16,6 +16,8 @@ _MAX_ROUNDS = 10**12
 _MAX_US = 1e6
 #: Sends, or requests, of a run whose length is not given.
 _ENOUGH = 20_000
+#: By guest: how a send enters, and the gap, unless given. The published numbers are those of a flood of ioctls.
+_USUAL = {"fixed": ("irqfd", 5.0), "as-published": ("ioctl", 0.0)}
 
 
 def _microseconds(name: str, value: object, low: float) -> None:
@@ -34,7 +36,10 @@ class _SimulatedLoad(Load):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedWorkload(_SimulatedLoad):
-    """The load of :class:`vgic.StressWorkload` in virtual time: a core a vCPU and a core a sender, one a device."""
+    """The load of :class:`vgic.StressWorkload` in virtual time: a core a vCPU and a core a sender, one a device.
+
+    What is measured, and in which window, is in docs/explain/simulation.md.
+    """
 
     kind: ClassVar[str] = "predicted"
 
@@ -46,14 +51,16 @@ class PredictedWorkload(_SimulatedLoad):
     events: int = 16
     #: Times that each device sends all its events (``-i``). None: about 20,000 sends in all, at least 10 rounds.
     iterations: int | None = None
-    #: Rounds before the clock starts. None: a tenth of the rounds, at least 2.
+    #: Rounds before that, which do not count. None: a tenth of the rounds, at least 2.
     warmup: int | None = None
     #: ``fixed``: LPIs are spread over the vCPUs, and taken. ``as-published``: all target vCPU 0 and stay masked.
     guest: str = "fixed"
-    #: How a send enters: ``irqfd`` (as from vhost and VFIO), ``ioctl`` (KVM_SIGNAL_MSI) or ``direct`` (a call).
-    entry: str = "irqfd"
-    #: Each sender sends once every so often, in us (an open loop); 0: as fast as it goes (a flood).
-    gap_us: float = 5.0
+    #: How a send enters: ``irqfd`` (as from vhost and VFIO), ``ioctl`` (KVM_SIGNAL_MSI) or ``direct`` (a call). None:
+    #: ``irqfd``, but as published it is ``ioctl``.
+    entry: str = cast(str, None)
+    #: Each sender sends once every so often, in us (an open loop); 0: as fast as it goes (a flood). None: 5, but as
+    #: published it is 0.
+    gap_us: float = cast(float, None)
     #: How an ioctl counts its reference on the VM's file: ``cas``, ``add`` (a plain atomic) or ``none``.
     f_count: str = "cas"
     #: Further LPIs that are mapped, first, and never sent (a big VM).
@@ -75,14 +82,21 @@ class PredictedWorkload(_SimulatedLoad):
         if self.warmup is not None:
             _whole("warmup", self.warmup, 0, _MAX_ROUNDS)
         _choice("guest", self.guest, GUESTS)
+        entry, gap_us = _USUAL[self.guest]
+        if cast("str | None", self.entry) is None:
+            object.__setattr__(self, "entry", entry)
+        if cast("float | None", self.gap_us) is None:
+            object.__setattr__(self, "gap_us", gap_us)
         _choice("entry", self.entry, ENTRIES)
         _microseconds("gap", self.gap_us, 0)
         _choice("f-count", self.f_count, F_COUNTS)
+        if self.f_count != "cas" and self.entry != "ioctl":
+            raise WorkloadError(f"f-count: only with entry ioctl, not {self.entry}")
         _whole("list-registers", self.list_registers, 1, 16)
 
     @property
     def rounds(self) -> int:
-        """Rounds that are measured."""
+        """Rounds of each device after the warm-up."""
         if self.iterations is not None:
             return self.iterations
         return max(10, -(-_ENOUGH // (self.devices * self.events)))
@@ -101,10 +115,11 @@ class PredictedWorkload(_SimulatedLoad):
     def flags(self) -> str:
         """The options of ``vgic predict`` that repeat it, without its length."""
         text = f"-v {self.vcpus} -d {self.devices} -e {self.events}"
+        entry, gap_us = _USUAL[self.guest]
         text += _options(
             ("--guest", self.guest, "fixed"),
-            ("--entry", self.entry, "irqfd"),
-            ("--gap", f"{self.gap_us:g}", "5"),
+            ("--entry", self.entry, entry),
+            ("--gap", f"{self.gap_us:g}", f"{gap_us:g}"),
             ("--f-count", self.f_count, "cas"),
             ("--list-registers", self.list_registers, 4),
             ("--mapped", self.mapped, 0),
@@ -144,7 +159,8 @@ class ClosedWorkload(_SimulatedLoad):
     network_us: float = 50.0
     #: Requests that are measured. None: 20,000.
     requests: int | None = None
-    #: Requests before the clock starts. None: a tenth of those.
+    #: Requests before that, and no fewer than it takes until each interrupt has come once; 0: a cold start. None: a
+    #: tenth of the requests.
     warmup: int | None = None
     #: As in :class:`PredictedWorkload`.
     entry: str = "irqfd"

@@ -11,7 +11,7 @@ scenarios, more preemptions and weak memory are not covered by that; docs/explai
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from os import cpu_count
 from shlex import quote
@@ -21,6 +21,8 @@ from typing import Any, Literal, get_args
 from vgic import _core
 from vgic.arguments import real, whole
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import Interrupted
+from vgic.story import WIDTH, Story, StoryLine
 
 __all__ = [
     "OnProof",
@@ -86,36 +88,6 @@ class ProofPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """A violation: how it comes about, step by step. ``print`` shows it as a table with a column for each thread."""
-
-    #: What must hold, and does not.
-    rule: str
-    #: How it was broken, in a sentence.
-    what: str
-    #: What the thread that broke it was about to do.
-    operation: str
-    #: In which execution of the search, after how long, and how often this violation was met.
-    execution: int
-    found_seconds: float
-    times: int
-    threads: tuple[str, ...]
-    #: (step, index of the thread, "operation" | "step" | "waits" | "preempted" | "broken", text, in the short story)
-    lines: tuple[tuple[int, int, str, str, bool], ...] = field(repr=False)
-    #: How often a thread lost its turn although it could go on.
-    preemptions: int
-    #: Replays exactly this: ``prove(..., schedule=...)``.
-    schedule: str
-    #: The short story.
-    text: str = field(repr=False)
-    #: The story with every step.
-    full_text: str = field(repr=False)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True)
 class Proof:
     """What a search came to."""
 
@@ -167,10 +139,9 @@ class Proof:
         names = f"--scenario {quote(self.scenario)} --design {quote(self.design)} --seed {self.plan.seed}"
         return f"vgic prove {names} --replay {quote(story.schedule)}"
 
-    def told(self, story: Story, *, full: bool = False) -> str:
-        """A story of this search as text, with every step if ``full``, and the command that replays it."""
-        text = story.full_text if full else story.text
-        return f"{text.rstrip()}\n  replay: {self.command(story)}"
+    def told(self, story: Story, *, full: bool = False, width: int = WIDTH) -> str:
+        """A story of this search, as :meth:`Story.laid_out`, and below it the command that replays it, in one line."""
+        return f"{story.laid_out(width, full=full)}  replay: {self.command(story)}"
 
 
 def _preemptions(number: int) -> str:
@@ -239,7 +210,8 @@ def prove(
 
 
 def _story(raw: Any) -> Story:
-    return Story(**raw | {"threads": tuple(raw["threads"]), "lines": tuple(raw["lines"])})
+    lists = {key: tuple(raw[key]) for key in ("threads", "before", "objects")}
+    return Story(**raw | lists | {"lines": tuple(StoryLine(*line) for line in raw["lines"])})
 
 
 #: Told of each search that has ended: how many have, of how many, and what it came to.
@@ -273,7 +245,15 @@ def prove_all(
                 if done is not None:
                     done(finished, len(futures), future.result())
             return [future.result() for future in futures]
-        except BaseException:
+        except BaseException as error:
+            finished_ones = [found for found in map(_finished, futures) if found is not None]
             ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(finished_ones) from None
             raise
+
+
+def _finished(future: Future[Proof]) -> Proof | None:
+    """What came of a search that has ended."""
+    return future.result() if future.done() and not future.cancelled() and future.exception() is None else None

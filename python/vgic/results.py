@@ -33,8 +33,10 @@ _COUNTS = (
 
 #: Rounds with an undisturbed sample of both designs that a ratio needs.
 _ENOUGH_ROUNDS = 6
-#: Flag of a sample that was taken while the machine was slower than at its best.
+#: Flag of a sample that was taken while the machine was slower than at its best, and is set aside.
 DISTURBED = "disturbed"
+#: Flag of one that counts all the same, as too few undisturbed ones are left.
+DISTURBED_COUNTS = "disturbed, but counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def make_sample(
         )
     mode = raw["mode"]
     what, clock = _rate_of(mode, masked)
-    # Requests are counted in the measured time only, as what was accepted is.
+    # Requests are counted in the window only, as what was accepted is.
     amount, time = raw["window"][what] if mode == "closed" else counts[what], counts[clock]
     flags = []
     if time <= 0:
@@ -147,6 +149,8 @@ class Result:
     #: Sums over the samples.
     counts: dict[str, float] = field(repr=False)
     samples: tuple[Sample, ...] = field(repr=False)
+    #: Whether the ratio is that of the medians, as too few rounds have an undisturbed sample of both designs.
+    ratio_of_medians: bool = False
     #: Of a prediction: machine, seeds, latency, where the time went (see :func:`vgic.predict.prediction_result`).
     prediction: dict[str, Any] | None = field(default=None, repr=False)
 
@@ -189,8 +193,8 @@ class Result:
 
     @property
     def doubts(self) -> dict[str, int]:
-        """:attr:`flags` without the samples that were set aside."""
-        return {flag: count for flag, count in self.flags.items() if flag != DISTURBED}
+        """:attr:`flags` without what a busy machine has done."""
+        return {flag: count for flag, count in self.flags.items() if flag not in (DISTURBED, DISTURBED_COUNTS)}
 
     def to_dict(self) -> dict[str, Any]:
         """As written into a result file."""
@@ -207,6 +211,7 @@ class Result:
             "ratio": self.ratio,
             "ratio_low": self.ratio_low,
             "ratio_high": self.ratio_high,
+            "ratio_of_medians": self.ratio_of_medians,
             **self.counts,
             "flags": self.flags,
             "samples": [sample.to_dict() for sample in self.samples],
@@ -220,6 +225,7 @@ class Result:
         values: dict[str, Any] = {name: data[name] for name in (*names, "ratio", "ratio_low", "ratio_high")}
         values["counts"] = {name: data[name] for name in (*_COUNTS, *_TIMES)}
         values["samples"] = tuple(Sample.from_dict(sample) for sample in data["samples"])
+        values["ratio_of_medians"] = data.get("ratio_of_medians", False)
         values["prediction"] = data.get("prediction")
         return cls(**values)
 
@@ -246,7 +252,8 @@ def make_result(
         if reference.get((sample.process, sample.round))
     ]
     # Where few rounds have both undisturbed, the medians are compared.
-    if len(used) < len(samples) and len(ratios) < _ENOUGH_ROUNDS and reference and rate.median:
+    of_medians = bool(len(used) < len(samples) and len(ratios) < _ENOUGH_ROUNDS and reference and rate.median)
+    if of_medians:
         ratios = [rate.median / spread_of(list(reference.values())).median]
     ratio = spread_of(ratios) if ratios else None
     return Result(
@@ -263,6 +270,7 @@ def make_result(
         ratio_high=ratio.high if ratio else None,
         counts={name: sum(sample.counts[name] for sample in samples) for name in (*_COUNTS, *_TIMES)},
         samples=tuple(samples),
+        ratio_of_medians=of_medians,
         prediction=prediction,
     )
 
@@ -275,10 +283,41 @@ def _unit(mode: str, what: str, clock: str) -> str:
     return f"LPIs {what} a {'CPU second' if clock == 'cpu_seconds' else 'second'}"
 
 
-def disturbed_samples(results: Sequence[Result]) -> tuple[int, int]:
-    """How many samples were set aside, of how many that were probed."""
-    samples = [sample for result in results for sample in result.samples if sample.floor is not None]
-    return sum(not sample.counts_for_medians for sample in samples), len(samples)
+def too_busy(results: Sequence[Result]) -> list[str]:
+    """Workloads of which too few undisturbed samples are left, so that disturbed ones count: no verdict is in them."""
+    busy = (result.workload for result in results for sample in result.samples if DISTURBED_COUNTS in sample.flags)
+    return list(dict.fromkeys(busy))
+
+
+def busy_text(results: Sequence[Result]) -> str:
+    """That the machine is too busy to tell, and for which workloads, in one line; empty if it is not."""
+    busy = too_busy(results)
+    if not busy:
+        return ""
+    processes = 1 + max(sample.process for result in results if result.workload in busy for sample in result.samples)
+    return (
+        f"This machine is too busy to tell, for {', '.join(busy)}: after {processes} processes a design has too few "
+        "undisturbed samples, so all of them count, and the ratios may be those of other tenants"
+    )
+
+
+def noise(results: Sequence[Result]) -> list[str]:
+    """What a busy machine has done to samples and ratios, a line each, without what :func:`busy_text` says."""
+    lines = []
+    probed = [sample for result in results for sample in result.samples if sample.floor is not None]
+    aside = sum(not sample.counts_for_medians for sample in probed)
+    if aside:
+        lines.append(
+            f"{aside} of {len(probed)} samples were taken while the machine was slower than at its best (another "
+            "tenant) and are set aside"
+        )
+    lines += [
+        f"{result.workload}, {result.design}: fewer than {_ENOUGH_ROUNDS} rounds are undisturbed for it and for "
+        f"{result.baseline}, so the ratio is that of their medians"
+        for result in results
+        if result.ratio_of_medians
+    ]
+    return lines
 
 
 def machine() -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 from vgic import _core
 from vgic.arguments import whole
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import Interrupted
 from vgic.measure import Effort, Progress, measure
-from vgic.results import Result, ResultFile, make_result, make_sample
+from vgic.results import Result, ResultFile, Sample, make_result, make_sample, too_busy
 from vgic.trace import Check, Recording, check, read_recording
 from vgic.workload import ReplayWorkload, StressWorkload, Workload
 
-__all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "replay_recorded", "run", "run_in_turn"]
+__all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "recorded_row", "replay_recorded", "run", "run_in_turn"]
 
 #: What :func:`compare` compares unless told otherwise: the baseline, three steps of the series, and the final form.
 COMPARED_DESIGNS = ("v6.8-rc1", "patch-05", "patch-10", "patch-15", "v6.10")
@@ -63,14 +64,15 @@ def run_in_turn(
 ) -> list[Result]:
     """Run ``workload`` ``samples`` times through each design, in turn (A B A B ...), in this process.
 
-    The first design is the baseline of the ratios. Ctrl-C stops it within a second. Raises
+    The first design is the baseline of the ratios. Ctrl-C stops it within a second, and comes out as
+    :class:`vgic.Interrupted` with the results of the samples that were finished. Raises
     :class:`vgic.ConservationError` if a run does not add up.
     """
     names = check_names(designs, allow_unsound=allow_unsound)
     if not names:
         raise ValueError("designs: none given")
     whole("samples", samples, 1, 1_000_000)
-    taken: dict[str, list[Any]] = {name: [] for name in names}
+    taken: dict[str, list[Sample]] = {name: [] for name in names}
     total = samples * len(names)
     for turn in range(samples):
         first = turn % len(names)
@@ -81,10 +83,17 @@ def run_in_turn(
                 if poll is not None:
                     poll((before + part) / total)
 
-            taken[name].append(
-                make_sample(_raw(workload, name, allow_unsound, share), masked=workload.masked, round=turn)
-            )
-    baseline = names[0]
+            try:
+                raw = _raw(workload, name, allow_unsound, share)
+            except KeyboardInterrupt:
+                raise Interrupted(_results(workload, taken)) from None
+            taken[name].append(make_sample(raw, masked=workload.masked, round=turn))
+    return _results(workload, taken)
+
+
+def _results(workload: Workload, taken: dict[str, list[Sample]]) -> list[Result]:
+    """What the samples come to, for each design that has any; the first is the baseline."""
+    baseline = next(iter(taken))
     return [
         make_result(
             name,
@@ -92,10 +101,11 @@ def run_in_turn(
             workload.mode,
             taken[name],
             masked=workload.masked,
-            baseline=baseline if len(names) > 1 else None,
-            baseline_samples=taken[baseline] if len(names) > 1 else (),
+            baseline=baseline if len(taken) > 1 else None,
+            baseline_samples=taken[baseline] if len(taken) > 1 else (),
         )
-        for name in names
+        for name in taken
+        if taken[name]
     ]
 
 
@@ -118,12 +128,19 @@ def run(
 def replay_recorded(recording: Recording, design: str = DEFAULT_DESIGN, *, allow_unsound: bool = False) -> Check:
     """Replay a guest as it was recorded, one event after the other, and compare every acknowledge.
 
-    Raises :class:`vgic.ConservationError` if LPIs were lost or invented.
+    Raises :class:`vgic.ConservationError` if what was sent and what became of it do not add up.
     """
     (name,) = check_names([design], allow_unsound=allow_unsound)
     raw = _core.replay(name, recording.program(), vcpus=recording.vcpus, mode="recorded", allow_unsound=allow_unsound)
     make_sample(raw)
-    return check(recording, raw["acknowledges"])
+    answer = check(recording, raw["acknowledges"], raw["left"])
+    return replace(answer, rejected=len(raw["command_errors"]))
+
+
+def recorded_row(recording: Recording, design: str, answer: Check) -> dict[str, Any]:
+    """A row of :attr:`vgic.ResultFile.recorded`."""
+    resets = [{"line": line, "sign": sign} for line, sign in recording.resets]
+    return {"design": design, "recording": recording.name, "resets": resets, **answer.to_dict()}
 
 
 def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list[Workload]:
@@ -143,6 +160,11 @@ def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list
     ]
 
 
+def _extra(results: Sequence[Result], effort: Effort) -> int:
+    """Processes beyond those that were planned."""
+    return max(0, 1 + max((s.process for r in results for s in r.samples), default=0) - effort.processes)
+
+
 def compare(
     designs: Sequence[str] = COMPARED_DESIGNS,
     workloads: Sequence[Workload] | None = None,
@@ -155,7 +177,8 @@ def compare(
     """Measure designs against each other (see :mod:`vgic.measure`); the first one is the baseline.
 
     ``workloads``: by default those of the main job. Each recording among them is also replayed as recorded through
-    each design. ``progress`` is called with the share done and a text.
+    each design. ``progress`` is called with the share done and a text. Ctrl-C comes out as :class:`vgic.Interrupted`
+    with the results until then, or with none if a design had not had its turn.
     """
     names = check_names(designs, allow_unsound=allow_unsound)
     if not names:
@@ -171,22 +194,19 @@ def compare(
         if isinstance(workload, ReplayWorkload):
             for name in names:
                 answer = replay_recorded(workload.recording, name, allow_unsound=allow_unsound)
-                recorded.append(
-                    {
-                        "design": name,
-                        "recording": workload.recording.name,
-                        "acknowledges": answer.acknowledges,
-                        "in_order": answer.in_order,
-                        "same_multiset": answer.same_multiset,
-                        "mismatches": answer.reasons,
-                    }
-                )
-    results, floor = measure(chosen, names, effort, allow_unsound=allow_unsound, progress=progress)
-    return ResultFile(
-        command=command,
-        workloads=[workload.to_dict() for workload in chosen],
-        results=results,
-        method=effort.to_dict(),
-        floor=floor,
-        recorded=recorded,
-    )
+                recorded.append(recorded_row(workload.recording, name, answer))
+
+    def file(results: list[Result], floor: dict[str, float]) -> ResultFile:
+        return ResultFile(
+            command=command,
+            workloads=[workload.to_dict() for workload in chosen],
+            results=results,
+            method={**effort.to_dict(), "extra_processes": _extra(results, effort), "too_busy": too_busy(results)},
+            floor=floor,
+            recorded=recorded,
+        )
+
+    try:
+        return file(*measure(chosen, names, effort, allow_unsound=allow_unsound, progress=progress))
+    except Interrupted as stopped:
+        raise Interrupted(file(stopped.finished, {}) if stopped.finished else None) from None

@@ -1,11 +1,12 @@
 """Sweeps over cores: how the rate of each design grows with the machine, or does not.
 
 Of N cores, one half runs vCPUs and the other half sends, each core one thread: N / 2 *pairs*. One core would be half a
-pair, so N = 1 stands for one vCPU and one sender on two cores, and is the same run as N = 2.
+pair, so N = 1 stands for one vCPU and one sender on two cores, and is the same run as N = 2. So sweeps begin at 2.
 """
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vgic.arguments import whole
-from vgic.errors import WorkloadError
+from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import MAX_CORES, Machine
 from vgic.machines import machine as find_machine
 from vgic.predict import GICV4, PredictedWorkload, Prediction, check_predicted, prediction_file, prediction_result
@@ -24,20 +25,18 @@ from vgic.sweep import Point, Progress, predict_many
 from vgic.usl import Usl, fit_usl
 
 __all__ = [
-    "SCALED_CORES",
     "SCALED_DESIGNS",
     "SCALED_MACHINE",
     "USL_WARNING",
     "ScalePoint",
     "ScaleResult",
     "cores_of",
+    "every_doubling",
     "scale",
 ]
 
 #: What :func:`scale` compares unless told otherwise; the bound is always there.
 SCALED_DESIGNS = ("v6.8-rc1", "v6.9", "v6.10", "v7.1.8", GICV4)
-#: How many cores, unless told otherwise.
-SCALED_CORES = (1, 2, 4, 8, 16, 32, 64, 128)
 #: On which machine, unless told otherwise.
 SCALED_MACHINE = "generic-arm64-128"
 #: What has to be said with every fit.
@@ -186,7 +185,7 @@ def pairs_of(cores: int) -> int:
 
 
 def cores_of(text: str) -> list[int]:
-    """Numbers of cores from a text: ``1,2,6``, ``1..128`` (doubling, and the end), ``8..64..8`` (in steps)."""
+    """Numbers of cores from a text: ``2,4,6``, ``2..128`` (doubling, and the end), ``8..64..8`` (in steps)."""
     found: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,9})(?:\.\.(\d{1,9})(?:\.\.(\d{1,9}))?)?\s*", part, re.ASCII)
@@ -213,9 +212,17 @@ def cores_of(text: str) -> list[int]:
     return sorted(found)
 
 
+def every_doubling(machine: Machine) -> list[int]:
+    """The cores of a sweep unless told otherwise: from 2 on, doubling, and at the end all that the machine has."""
+    last = machine.cores - machine.cores % 2
+    if last < 2:
+        raise WorkloadError(f"cores: a vCPU and a sender need two, but {machine.name} has {machine.cores}")
+    return [*itertools.takewhile(lambda size: size < last, (2**n for n in itertools.count(1))), last]
+
+
 def scale(
     designs: Sequence[str] = SCALED_DESIGNS,
-    cores: Iterable[int] = SCALED_CORES,
+    cores: Iterable[int] | None = None,
     *,
     machine: str | Path | Machine = SCALED_MACHINE,
     workload: PredictedWorkload | None = None,
@@ -228,14 +235,16 @@ def scale(
 ) -> ScaleResult:
     """Predict every design on every number of cores; ``gicv4`` is always among them, as the bound.
 
-    ``cores``: 1 or even numbers, up to the cores of the machine. ``workload``: what runs, whatever vCPUs and devices it
-    names; by default each device sends by irqfd once in 5 us, with ``gap_us=0`` as fast as it goes. ``sends``: in all
-    at each point; None is as the workload says. With several ``seeds`` rates are medians. ``executor`` and ``progress``
-    are those of :func:`vgic.predict_many`.
+    ``cores``: 1 or even numbers, up to the cores of the machine; None is :func:`every_doubling`. ``workload``: what
+    runs, whatever vCPUs and devices it names; by default each device sends by irqfd once in 5 us, with ``gap_us=0`` as
+    fast as it goes. ``sends``: in all at each point, at least a round; None is as the workload says. With several
+    ``seeds`` rates are medians. ``executor`` and ``progress`` are those of :func:`vgic.predict_many`. Ctrl-C comes out
+    as :class:`vgic.Interrupted` with the points that were finished.
     """
     names = check_predicted([*(name for name in designs if name != GICV4), GICV4], allow_unsound=allow_unsound)
-    sizes = sorted({whole("cores", size, 1, MAX_CORES, error=WorkloadError) for size in cores})
     target = machine if isinstance(machine, Machine) else find_machine(machine)
+    wanted = every_doubling(target) if cores is None else cores
+    sizes = sorted({whole("cores", size, 1, MAX_CORES, error=WorkloadError) for size in wanted})
     chosen = list(dict.fromkeys(whole("seeds", seed, 0, 2**64 - 1, error=WorkloadError) for seed in seeds))
     template = workload or PredictedWorkload()
     if not sizes:
@@ -250,8 +259,15 @@ def scale(
         if 2 * pairs_of(size) > target.cores:
             raise WorkloadError(f"cores: {max(2, size)} are asked for, but {target.name} has {target.cores}")
     if sends is not None:
-        lpis = template.events
-        rounds = {size: max(1, round(sends / (pairs_of(size) * lpis))) for size in sizes}
+        if template.iterations is not None:
+            raise WorkloadError("sends: the workload has iterations; give one of them")
+        around = {size: pairs_of(size) * template.events for size in sizes}
+        if sends < around[sizes[-1]]:
+            raise WorkloadError(
+                f"sends: {sends} are less than a round on {sizes[-1]} cores, {around[sizes[-1]]} "
+                f"({pairs_of(sizes[-1])} devices, {template.events} events each)"
+            )
+        rounds = {size: round(sends / one) for size, one in around.items()}
     loads = {
         size: _on(template if sends is None else replace(template, iterations=rounds[size]), size) for size in sizes
     }
@@ -260,17 +276,28 @@ def scale(
     points = [
         Point(load, name, target, seed=seed, allow_unsound=allow_unsound) for (name, _, seed), load in runs.items()
     ]
-    found = dict(zip(runs, predict_many(points, executor, progress), strict=True))
-    rows: list[ScalePoint] = []
-    for name in names:
-        first: tuple[float, int] | None = None
-        for size in sizes:
-            pairs = pairs_of(size)
-            taken = [replace(found[name, pairs, seed], workload=loads[size]) for seed in chosen]
-            result = prediction_result(taken)
-            first = first or (result.rate, pairs)
-            stalled = spread_of([_stalled(one) for one in taken]).median
-            rows.append(ScalePoint(name, size, pairs, result, first[0] * pairs / first[1], stalled))
+
+    def rows_of(found: dict[tuple[str, int, int], Prediction]) -> list[ScalePoint]:
+        """The points of which every run is there."""
+        rows: list[ScalePoint] = []
+        for name in names:
+            first: tuple[float, int] | None = None
+            for size in sizes:
+                pairs = pairs_of(size)
+                if any((name, pairs, seed) not in found for seed in chosen):
+                    continue
+                taken = [replace(found[name, pairs, seed], workload=loads[size]) for seed in chosen]
+                result = prediction_result(taken)
+                first = first or (result.rate, pairs)
+                stalled = spread_of([_stalled(one) for one in taken]).median
+                rows.append(ScalePoint(name, size, pairs, result, first[0] * pairs / first[1], stalled))
+        return rows
+
+    try:
+        rows = rows_of(dict(zip(runs, predict_many(points, executor, progress), strict=True)))
+    except Interrupted as stopped:
+        finished = {(one.design, one.workload.vcpus, one.seed): found for one, found in stopped.finished}
+        raise Interrupted(rows_of(finished)) from None
     fits = {}
     for name in names:
         curve = {row.pairs: row.rate for row in rows if row.design == name}

@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, Any
 
 from vgic import _core
 from vgic.arguments import whole
-from vgic.errors import MeasurementError
+from vgic.errors import Interrupted, MeasurementError
 from vgic.machines import Machine, machine
 from vgic.predict import DEFAULT_MACHINE, GICV4, ClosedWorkload, Poll, PredictedWorkload, Prediction, predict
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
-__all__ = ["Point", "Progress", "dask_executor", "local_executor", "predict_many"]
+__all__ = ["Point", "Progress", "dask_executor", "local_executor", "predict_in_turn", "predict_many"]
 
 #: Called with the share done (0 to 1) and what has just been predicted. May raise to stop.
 Progress = Callable[[float, str], None]
@@ -160,15 +160,16 @@ def predict_many(
     ``executor``: any :class:`concurrent.futures.Executor`, such as :func:`dask_executor` gives; None is
     :func:`local_executor` for this call, or this process if there is one CPU or one point.
 
-    An error of a point is raised with the point's name before it; the other points are cancelled, and so they are by
-    Ctrl-C. An executor that was given is left open.
+    An error of a point is raised with the point's name before it; the other points are cancelled. So they are by
+    Ctrl-C, which comes out as :class:`vgic.Interrupted` with the points that were finished and their predictions. An
+    executor that was given is left open.
     """
     wanted = [replace(point, machine=_found(point.machine)) for point in points]
     order = sorted(range(len(wanted)), key=lambda number: -wanted[number].cost)
     if executor is not None:
         return _spread(wanted, order, executor, progress)
     if len(wanted) < 2 or len(os.sched_getaffinity(0)) < 2:
-        return _in_turn(wanted, progress)
+        return _in_turn(wanted, progress, lambda point, share: _compute(point, share)[1])
     with local_executor(min(len(wanted), len(os.sched_getaffinity(0)))) as pool:
         return _spread(wanted, order, pool, progress)
 
@@ -202,16 +203,26 @@ class _Meter:
         self.within(point, 0.0)
 
 
-def _in_turn(points: Sequence[Point], progress: Progress | None) -> list[Prediction]:
+def predict_in_turn(points: Sequence[Point], progress: Progress | None = None) -> list[Prediction]:
+    """As :func:`predict_many`, one after the other in this process, errors as they are: for points that are quick."""
+    return _in_turn(points, progress, Point.predict)
+
+
+def _in_turn(
+    points: Sequence[Point], progress: Progress | None, compute: Callable[[Point, Callable[[float], None]], Prediction]
+) -> list[Prediction]:
     meter = _Meter(points, progress)
-    results = []
+    results: list[Prediction] = []
     for point in points:
 
         def share(done: float, point: Point = point) -> None:
             meter.within(point, done)
 
-        results.append(_compute(point, share)[1])
-        meter.finished(point)
+        try:
+            results.append(compute(point, share))
+            meter.finished(point)
+        except KeyboardInterrupt:
+            raise Interrupted(list(zip(points, results, strict=False))) from None
     return results
 
 
@@ -237,6 +248,8 @@ def _spread(
                 number = futures[future]
                 results[number] = _result(future, points[number])
                 meter.finished(points[number])
+    except KeyboardInterrupt:
+        raise Interrupted([(points[number], results[number]) for number in sorted(results)]) from None
     finally:
         for future in futures:
             future.cancel()

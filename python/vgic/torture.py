@@ -18,10 +18,10 @@ from typing import IO, Any
 
 from vgic import __version__
 from vgic.arguments import real, whole
+from vgic.defects import defects
 from vgic.designs import DEFAULT_DESIGN, check_names, designs
 from vgic.designs import design as find_design
 from vgic.errors import MeasurementError
-from vgic.history import defects
 from vgic.prove import check_scenarios
 
 __all__ = [

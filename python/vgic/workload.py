@@ -21,6 +21,8 @@ LPI_COUNT = 65536 - LPI_FIRST
 
 MAX_VCPUS = 512  # KVM: VGIC_V3_MAX_CPUS
 _MAX_THREADS = 1024
+#: List registers of a vCPU, unless said otherwise.
+_LIST_REGISTERS = 4
 _MAX_SECONDS = 3600.0
 _MAX_ITERATIONS = 10**12
 MODES = ("live", "lockstep", "senders")
@@ -110,8 +112,8 @@ class StressWorkload(Load):
     guest: str = "fixed"
     #: How a send enters; ``direct`` is a call of the library.
     entry: str = "direct"
-    #: List registers of each vCPU, 1 to 16.
-    list_registers: int = 4
+    #: List registers of each vCPU, 1 to 16; not in ``senders``, where no vCPU runs.
+    list_registers: int = _LIST_REGISTERS
     #: Further LPIs that are mapped, first, and never sent (a big VM).
     mapped: int = 0
     #: Sends in flight at most, live; 0 is no limit.
@@ -145,6 +147,10 @@ class StressWorkload(Load):
             _whole("devices", self.devices, 1, _MAX_THREADS, " in live mode (each is a thread)")
         elif self.window or self.churn:
             raise WorkloadError(f"{'churn' if self.churn else 'window'}: only in live mode, not in {self.mode}")
+        if self.window and self.masked:
+            raise WorkloadError("window: the as-published guest takes nothing, so senders would wait for ever")
+        if self.mode == "senders" and self.list_registers != _LIST_REGISTERS:
+            raise WorkloadError("list-registers: not in senders mode, where no vCPU runs")
 
     @property
     def flags(self) -> str:
@@ -152,7 +158,7 @@ class StressWorkload(Load):
         text = f"-v {self.vcpus} -d {self.devices} -e {self.events} --mode {self.mode}"
         text += _options(
             ("--guest", self.guest, "fixed"),
-            ("--list-registers", self.list_registers, 4),
+            ("--list-registers", self.list_registers, _LIST_REGISTERS),
             ("--mapped", self.mapped, 0),
             ("--window", self.window, 0),
         )

@@ -67,10 +67,10 @@ def vgic_process(tmp_path):
 
 @pytest.fixture
 def vgic_command(tmp_path):
-    """Runs ``vgic`` in an empty directory, without a terminal."""
+    """Runs ``vgic`` in an empty directory, without a terminal, as wide as ``columns``."""
 
-    def run(*arguments):
-        environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
+    def run(*arguments, columns=80):
+        environment = {**os.environ, "COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}
         return subprocess.run(
             [sys.executable, "-m", "vgic", *arguments],
             cwd=tmp_path,

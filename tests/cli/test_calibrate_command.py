@@ -25,6 +25,7 @@ events = 1
 iterations = 200
 rate = 4e6
 """
+PUBLISHED_V2 = ("--rates", "published:v6.8-rc1", "--predict", "v2")
 QUICK = ("--starts", "1", "--sends", "100", "--fit", "distance", "--machine", "generic-arm64-8")
 
 
@@ -76,6 +77,51 @@ def test_rates_are_fitted_and_another_design_is_predicted(vgic_command, tmp_path
     assert "Fitted" not in compared.stdout
 
 
+def test_what_was_measured_stays_as_it_was_measured(vgic_command, tmp_path):
+    cells = [["" if a == b else str(40 + 5 * abs(a - b)) for b in range(8)] for a in range(8)]
+    (tmp_path / "c2c.csv").write_text("\n".join(map(",".join, cells)) + "\n")
+    (tmp_path / "mine-rates.toml").write_text(RATES)
+    (tmp_path / "micro.txt").write_text("name total ns avg ns\nhvc 65536000 1000\nipi 131072000 3000\n")
+    measured = ("calibrate", "--c2c", "c2c.csv", "--micro-bench", "micro.txt", "--rates", "mine-rates.toml")
+    done = vgic_command(*measured, "--starts", "1", "--sends", "100", "-o", "mine.toml", "--json", "x.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = machine(tmp_path / "mine.toml")
+    assert found.matrix() == tuple(tuple(float(cell or 0) for cell in row) for row in cells)
+    assert (found.distance.status, found.distance.source) == ("measured", "core-to-core matrix c2c.csv")
+    assert (found.number("world_switch_in"), found.values["world_switch_in"].status) == (500, "measured")
+    data = json.loads((tmp_path / "x.json").read_text())
+    assert [value["parameter"] for value in data["fit"]["values"]] == ["entry", "step"]
+    assert (found.values["syscall"].status, found.values["step"].status) == ("fitted", "fitted")
+    assert "distance stays as it was measured: core-to-core matrix c2c.csv." in done.stdout
+    assert "Its 41 values: 6 measured, 2 fitted to rates, 33 estimates." in done.stdout
+
+    for name, source in (("distance", "core-to-core matrix"), ("world-switch", "arm/micro-bench")):
+        refused = vgic_command(*measured, "--fit", name)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.startswith(f"vgic: error: {name}: is measured ({source}")
+
+
+def test_a_profile_keeps_what_it_was_compared_with(vgic_command, tmp_path):
+    (tmp_path / "mine-rates.toml").write_text(RATES)
+    compared = ("calibrate", "--rates", "mine-rates.toml", "--no-fit", "--machine")
+    done = vgic_command(*compared, "generic-arm64-8", "-o", "mine.toml")
+    found = machine(tmp_path / "mine.toml")
+    assert [(check.what, check.measured, check.source) for check in found.checks] == [
+        ("v6.10, 2/2/4", 3e6, "mine"),
+        ("v6.10, 4/4/1", 4e6, "mine"),
+    ]
+    assert "Checked against mine, predicted over measured " in done.stdout
+    assert f"{found.checks[0].ratio:.2f} (v6.10, 2/2/4)" in done.stdout
+    said = vgic_command("predict", "--machine", "mine.toml", "-v", "2", "-d", "2", "-i", "5", "--design", "v6.10")
+    assert found.trust in said.stdout.splitlines()[0]
+
+    # What a machine was fitted to is no check of it.
+    vgic_command("calibrate", "--rates", "mine-rates.toml", *QUICK, "-o", "fitted.toml")
+    again = vgic_command(*compared, "fitted.toml", "-o", "again.toml")
+    assert again.returncode == 0, again.stderr
+    assert machine(tmp_path / "fitted.toml").checks == machine(tmp_path / "again.toml").checks == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -88,10 +134,18 @@ def test_rates_are_fitted_and_another_design_is_predicted(vgic_command, tmp_path
         (["--rates", "published:v6.8-rc1", "--starts", "0"], "starts: 0 is out of range 1 to 100"),
         (["--rates", "published:v6.8-rc1", "--predict", "v9"], "unknown design"),
         (["--rates", "published:v6.8-rc1", "--no-fit", "--fit", "step"], "fit and no-fit: give one of them"),
-        (["--predict", "v2"], "only with --rates"),
+        (["--predict", "v2"], "predict: only with --rates"),
+        (["--seed", "2"], "seed: only with --rates"),
+        (["--starts", "2"], "starts: only with a fit (--rates, without --no-fit)"),
+        (["--rates", "published:v6.8-rc1", "--no-fit", "--sends", "9"], "sends: only with a fit"),
+        (["--seeds", "2"], "seeds: only with --predict"),
+        (["--rates", "published:v6.8-rc1", "--full"], "full: only with --predict"),
+        (["--output", "mine.toml", "--json", "mine.toml"], "json and output: both are mine.toml"),
         (["--seconds", "3"], "seconds: only with --here"),
-        (["--grace-period-ms", "6,x"], "grace-period-ms: '6,x' is not a list of numbers"),
-        (["--grace-period-ms", "0"], "grace-period-ms: 0 is out of range"),
+        (["--grace-period-ms", "6"], "grace-period-ms: only with --predict"),
+        ([*PUBLISHED_V2, "--grace-period-ms", ","], "grace-period-ms: none given"),
+        ([*PUBLISHED_V2, "--grace-period-ms", "6,x"], "grace-period-ms: '6,x' is not a list of numbers"),
+        ([*PUBLISHED_V2, "--grace-period-ms", "0"], "grace-period-ms: 0 is out of range"),
         (["--c2c", "nowhere.csv"], "nowhere.csv: no such file"),
         (["--micro-bench", "."], ".: not a regular file"),
         (["--output", "mine.txt"], "output: 'mine.txt': the name of a profile ends in .toml"),

@@ -23,7 +23,9 @@ def test_version(vgic_command):
     assert vgic_command("--version").stdout == f"vgic {vgic.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["compare", "stress", "replay", "designs"])
+@pytest.mark.parametrize(
+    "command", ["compare", "stress", "replay", "designs", "machines", "predict", "scale", "calibrate"]
+)
 def test_each_command_has_a_help(vgic_command, command):
     for flag in ("-h", "--help"):
         done = vgic_command(command, flag)
@@ -95,7 +97,7 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
     assert file.designs == ["v6.8-rc1", "v6.10"]
     assert [w["name"] for w in file.workloads] == ["virtio-4cpu", "single stream", "cache full", "many LPIs"]
     for result in file.results:
-        assert len(result.samples) == 4
+        assert 4 <= len(result.samples) <= 8  # More than planned if the machine is busy.
         assert result.rate > 0
         assert result.ratio is not None
     assert file.floor["rate"] > 0
@@ -103,7 +105,7 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
 
 
 def test_compare_says_what_a_recording_shows(vgic_command, tmp_path):
-    """A design that does not give the guest what it took is status 1; a recording that shows nothing says so."""
+    """A design that does not give the guest what it took is status 1, and so is a recording that shows nothing."""
     bundled = Path(vgic.__file__).parent / "recordings" / "virtio-4cpu.log.xz"
     lines = lzma.decompress(bundled.read_bytes()).decode().splitlines(keepends=True)
     of_lpis = re.compile(r"(gicv3_icc_iar1_read .* value )0x[2-9a-f][0-9a-f]{3}$", re.MULTILINE)
@@ -114,12 +116,13 @@ def test_compare_says_what_a_recording_shows(vgic_command, tmp_path):
     (tmp_path / "silent.log").write_text("".join(told))
     compare = ("compare", "--quick", "--design", "v6.10", "--recording")
     done = vgic_command(*compare, "other.log")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert done.returncode == 1
+    assert re.search("^vgic: note: 1 acknowledges are of LPIs which no command in the log maps", done.stderr)
     assert "; not the same LPIs on each vCPU" in " ".join(done.stdout.split())
     assert "Wrote report.html and result.json." in done.stdout
     done = vgic_command(*compare, "silent.log")
-    assert (done.returncode, done.stderr) == (0, "")
-    text = "silent as recorded: the guest acknowledged no LPI, so there was nothing to check."
+    assert (done.returncode, done.stderr) == (1, "")
+    text = "silent as recorded: nothing to check: the guest acknowledged no LPI."
     assert text in " ".join(done.stdout.split())
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import vgic
 
-SMALL = ("scale", "--machine", "generic-arm64-16", "--cores", "1..8", "--sends", "400", "--designs", "v6.8-rc1")
+SMALL = ("scale", "--machine", "generic-arm64-16", "--cores", "1..8", "--sends", "400", "--design", "v6.8-rc1")
 
 
 def test_scale_prints_a_chart_a_table_and_fits(vgic_command, tmp_path):
@@ -36,9 +36,21 @@ def test_jobs_and_seeds_give_the_same_numbers(vgic_command):
     assert outputs[0] == outputs[1]
 
 
+def test_the_cores_follow_the_machine(vgic_command):
+    done = vgic_command("scale", "--machine", "generic-arm64-12", "--sends", "400", "--design", "v6.10", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    file = vgic.ResultFile.from_json(done.stdout)
+    assert file.method["cores"] == [2, 4, 8, 12]
+    rates = [point["rate"] for point in file.method["points"] if point["design"] == "v6.10"]
+    assert len(set(rates)) == 4
+    assert "Checked against no measured rate." in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--csv", "x", "--report", "x"), "csv and report: both are x"),
+        (("--sends", "500"), "sends: 500 are less than a round on 128 cores, 1024"),
         (("--cores", "1..128", "--machine", "graviton2"), "cores: 128 are asked for, but graviton2 has 64"),
         (("--cores", "5"), "cores: 5 is odd"),
         (("--cores", "a"), "cores: 'a' is not a number"),

@@ -3,7 +3,8 @@
 The log has the guest's register writes with their values and sizes, each command with its operands, and its place in
 the queue. The commands are encoded again, put where the guest had them, and started by the guest's write of
 GITS_CWRITER. What is not in the log is what the guest wrote to plain memory: the entries of the level 1 device table,
-and the configuration of its LPIs (enabled, priority 0xa0, as Linux does).
+and the configuration of its LPIs (enabled, priority 0xa0, as Linux does). (``redis-4cpu-movi`` does not have the places
+of the commands.)
 """
 
 import lzma
@@ -123,7 +124,7 @@ def _vcpu(affinity: int) -> int:
     return (affinity >> 8) * 16 + (affinity & 0xFF)
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("name", sorted(FILES.keys() - {"redis-4cpu-movi"}))
 def test_every_acknowledge_through_the_frames(design: str, name: str) -> None:
     told = recording(name)
     guest = Guest(design, told.vcpus)

@@ -47,12 +47,12 @@ def blocks(page: str, language: str) -> list[Block]:
 
 
 def commands(block: Block) -> list[tuple[str, list[str]]]:
-    """Commands of a console block, each with the output that is shown."""
+    """Commands of a console block, each with the output that is shown; ``...`` stands for lines that are not."""
     found: list[tuple[str, list[str]]] = []
     for line in block.text.replace("\\\n", " ").splitlines():
         if line.startswith("$ "):
             found.append((line.removeprefix("$ "), []))
-        elif line and found:
+        elif line and line.strip() != "..." and found:
             found[-1][1].append(line)
     return found
 

@@ -19,6 +19,11 @@ def test_a_prediction_is_what_its_command_prints(page, block):
     assert block == refresh["refreshed"](block), f"{page}: run .venv/bin/python docs/refresh_predictions.py"
 
 
+def test_the_picture_is_what_scale_draws():
+    drawn = refresh["PICTURE"].read_text(encoding="utf-8")
+    assert drawn == refresh["scale_picture"](), "run .venv/bin/python docs/refresh_predictions.py"
+
+
 def test_a_block_has_commands_with_their_output():
     block = "$ vgic predict -v 2 \\\n    -d 2\nfirst\n\nsecond\n$ vgic predict\nthird\n"
     page = f"Text\n{refresh['BEGIN']}\n```console\n{block}```\n{refresh['END']}\n"

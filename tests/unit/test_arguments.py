@@ -10,6 +10,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ def appended(line: int, time_us: int, device: int, event: int) -> None:
     vgic.Recording("x").append(line, time_us, "msi", device, event)
 
 
+@cache
+def proof() -> vgic.Proof:
+    return vgic.prove("send_vs_discard", "v6.7", vgic.ProofPlan(executions=2000))
+
+
+def inserted(place: int, line: int, time_us: int, device: int, event: int) -> None:
+    vgic.Recording("x").insert(place, line, time_us, "msi", device, event)
+
+
 #: Name -> what is called, and arguments that it takes.
 CALLS: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "ClosedWorkload": call(vgic.ClosedWorkload),
@@ -144,6 +154,10 @@ CALLS: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "Mesh.matrix": call(vgic.machine("altra-128").distance.matrix, cores=2),
     "Matrix.matrix": call(vgic.machine("generic-arm64").with_matrix([[0, 1], [1, 0]]).distance.matrix, cores=2),
     "Recording.append": call(appended, line=1, time_us=0, device=1, event=0),
+    "Recording.insert": call(inserted, place=0, line=1, time_us=0, device=1, event=0),
+    "Recording.time_at": call(RECORDING.time_at, place=0),
+    "Story.laid_out": call(proof().stories[0].laid_out),
+    "Proof.told": call(proof().told, story=proof().stories[0]),
     "predict": call(vgic.predict, workload=SHORT, machine="generic-arm64-2"),
     "run": call(vgic.run, workload=STRESS, poll=begun),
     "run_in_turn": call(vgic.run_in_turn, workload=STRESS, designs=["v7.1.8"], poll=begun),
@@ -329,6 +343,7 @@ MORE = {
     "CollectionEntry.encode": {"vcpu": True, "collection_id": True},
     "IttEntry.encode": {"next": True, "intid": True, "collection_id": True},
     "Recording.append": {"line": True, "time_us": True, "device": True, "event": True},
+    "Recording.insert": {"place": True, "line": True, "time_us": True, "device": True, "event": True},
     "Vm.signal_msi": {"device_id": True, "event_id": True},
     "Vm": {"its": True},
     "Point": {"seed": True},

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vgic.calibrate import predict_rows, read_rates
 from vgic.errors import MachineError
-from vgic.machines import PARAMETERS, Classes, Matrix, machine, machines, pair_statistics, read_matrix
+from vgic.machines import PARAMETERS, Check, Classes, Matrix, machine, machines, pair_statistics, read_matrix
 
 NAMES = {
     "altra-128": 128,
@@ -17,6 +18,7 @@ NAMES = {
     "kunpeng920": 64,
     "published-2024": 128,
 }
+FITTED = machine("published-2024")
 CORE_KEYS = {"cores", "matrix", "cluster", "socket", "within_cluster", "within_socket", "across", *PARAMETERS}
 
 #: What core-to-core-latency publishes: pairs, minimum, quartile, median, 95th percentile, maximum in ns.
@@ -40,11 +42,35 @@ def test_a_shipped_profile_is_complete_and_says_where_its_values_come_from(name)
     for value in [it.distance, *it.values.values()]:
         assert len(value.source) > 20
         assert "given" not in value.source
-        assert value.verified or value.source.startswith(
-            ("estimate: ", "reconstructed: ", "extrapolated: ", "fitted: ")
-        )
-        assert not (value.verified and value.source.startswith(("estimate", "fitted")))
+        begin = ("fitted: ",) if value.status == "fitted" else ("estimate: ", "reconstructed: ", "extrapolated: ")
+        assert value.status in ("published", "fitted", "estimate")
+        assert value.verified == (value.status == "published") == (not value.source.startswith(("fitted", *begin)))
+        assert value.verified or value.source.startswith(begin)
     assert it.unverified[0] == "distance"
+    assert sum(it.statuses.values()) == 41
+
+
+def test_a_machine_says_what_it_rests_on_and_what_it_was_checked_against():
+    assert machine("graviton2").trust == ("Its 41 values: 3 published, 38 estimates. Checked against no measured rate.")
+    fitted = machine("published-2024")
+    assert fitted.trust == (
+        "Its 41 values: 5 fitted to rates, 36 estimates. Checked against vgic_lpi_stress, cover letter of v2, "
+        "predicted over measured 0.72 (v2, 1/1/1), 0.95 (v2, 16/16/16), 1.39 (v2, 16/16/17), 0.88 (v2, 64/64/1)."
+    )
+    assert {name for name in NAMES if machine(name).checks} == {"published-2024"}
+    # A check is one of these values: with others it says nothing.
+    assert fitted.renamed("mine", "mine").checks == fitted.checks
+    assert fitted.with_values(step=1).checks == ()
+    assert fitted.with_matrix([[0, 1], [1, 0]]).checks == ()
+
+
+@pytest.mark.parametrize("row", ["1/1/1", "16/16/16", "64/64/1"])
+def test_a_shipped_check_is_what_is_predicted(row):
+    table = read_rates("published:v6.8-rc1")
+    [found] = predict_rows(table.without([one.name for one in table.rows if one.name != row]), FITTED, "v2")
+    [check] = [check for check in FITTED.checks if check.what == f"v2, {row}"]
+    assert check.measured == found.published
+    assert check.predicted == found.result.predicted.median
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,6 +134,15 @@ def test_a_profile_survives_being_written(name, tmp_path):
     assert machine(str(path)).to_core() == machine(name).to_core()
 
 
+def test_checks_survive_being_written(tmp_path):
+    made = machine("generic-arm64-4").with_checks([Check("v6.10, 2/2/4", 3e6, 2.9e6, "mine")])
+    made = made.with_checks([Check("v6.10, 2/2/4", 3e6, 2.8e6, "mine"), Check("v6.10, 1/1/1", 1e6, 1.5e6, "mine")])
+    path = tmp_path / "it.toml"
+    path.write_text(made.to_toml())
+    assert machine(path) == made
+    assert [round(check.ratio, 2) for check in machine(path).checks] == [0.93, 1.5]
+
+
 def test_the_first_cores():
     whole, some = machine("graviton2"), machine("graviton2").with_cores(5)
     assert some.matrix() == tuple(row[:5] for row in whole.matrix()[:5])
@@ -128,10 +163,12 @@ def test_values_can_be_changed():
     it = machine("graviton2").with_values(grace_period_max=20, step=1.25, atomics="llsc", hold=None)
     assert it.to_core()["grace_period_max"] == 20_000_000_000
     assert it.to_core()["step"] == 1250
-    assert (it.values["step"].source, it.values["step"].verified) == ("given", False)
+    assert (it.values["step"].source, it.values["step"].status, it.values["step"].verified) == ("given", "given", False)
     assert it.values["hold"] == machine("graviton2").values["hold"]
-    measured = it.with_values(step=2, source="measured here", verified=True)
+    measured = it.with_values(step=2, source="measured here", status="measured")
     assert (measured.values["step"].source, measured.values["step"].verified) == ("measured here", True)
+    with pytest.raises(MachineError, match="values: status: 'sure' is unknown"):
+        it.with_values(step=2, status="sure")
     assert "step" not in measured.unverified
     assert it.renamed("mine", "My machine").to_core() == it.to_core()
 
@@ -230,6 +267,7 @@ def test_a_profile_with_a_matrix_beside_it(profile, tmp_path):
     assert it.pair_statistics() == (3, 50, 50, 60, 70.5, 70.5)
 
 
+CHECK = 'base = "generic-arm64"\n[[checks]]\nwhat = "x"\nmeasured = 1\npredicted = 2.5\nsource = "y"'
 MATRIX = 'base = "generic-arm64"\n[distance]\nkind = "matrix"\n'
 MESH = 'base = "generic-arm64"\n[distance]\nkind = "mesh"\ncolumns = 2\nrows = 2\ncores_per_crosspoint = 2\n'
 TIMES = "same_crosspoint = { ns = 1 }\nbase = { ns = 2 }\nhop = { ns = 3 }\n"
@@ -247,7 +285,7 @@ def test_a_mesh(profile):
     ("text", "message"),
     [
         ("", "hit_load: missing, and no base"),
-        ("step = 1", "unknown key 'step': known: name, title, base, cores, distance, values"),
+        ("step = 1", "unknown key 'step': known: name, title, base, cores, distance, values, checks"),
         ('base = "gravitom2"', "base: unknown machine 'gravitom2': did you mean graviton2"),
         ('base = "nowhere.toml"', "nowhere.toml: no such file"),
         ("base = 3", "base: '3' is not the name of a machine"),
@@ -266,7 +304,12 @@ def test_a_mesh(profile):
         ('base = "generic-arm64"\n[values]\nstep = { us = -inf }', "step: -inf is negative"),
         ('base = "generic-arm64"\n[values]\nstep = { ms = "1" }', "step: '1' is not a number"),
         ('base = "generic-arm64"\n[values]\nstep = { s = 11 }', "step: 1.1e.10 ns is out of range"),
-        ('base = "generic-arm64"\n[values]\nstep = { ns = 1, verified = 1 }', "step: verified is true or false"),
+        ('base = "generic-arm64"\n[values]\nstep = { ns = 1, status = "sure" }', "step: status: 'sure' is unknown"),
+        ('base = "generic-arm64"\n[values]\nstep = { ns = 1, verified = true }', "step: unknown key 'verified'"),
+        ('base = "generic-arm64"\nchecks = 3', r"checks: write a \[\[checks\]\] for each"),
+        ('base = "generic-arm64"\n[[checks]]\nwhat = "x"', "checks, number 1: measured: missing"),
+        ('base = "generic-arm64"\n[[checks]]\nwaht = "x"', "checks, number 1: unknown key 'waht': did you mean what"),
+        (CHECK.replace("2.5", "0"), "checks, number 1: predicted: '0' is not a number above 0"),
         ('base = "generic-arm64"\n[values]\nstep = { ns = 1, source = " " }', "step: source: ' ' is not a text"),
         ('base = "generic-arm64"\n[values]\ngrace_period_min = { s = 1 }', "grace_period_min: 1000 ms is above"),
         ('base = "generic-arm64"\ndistance = 3', "distance: not a table"),

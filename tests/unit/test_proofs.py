@@ -6,7 +6,8 @@ import threading
 import pytest
 
 import vgic
-from vgic.history import DefectResult, Sign, defects, prove_history
+from vgic.defects import Sign, defects
+from vgic.history import DefectResult, prove_history
 from vgic.prove import Proof, ProofPlan, Story, check_scenarios, prove_all
 
 #: To its end; the seconds only guard against a search without one.
@@ -61,7 +62,7 @@ def test_a_violation_is_a_story_that_can_be_replayed():
     assert proof.verdict == f"VIOLATION: {story.what}"
     assert story.what.startswith("use after free")
     assert story.preemptions == 1
-    assert {line[2] for line in story.lines} >= {"operation", "step", "preempted", "broken"}
+    assert {line.kind for line in story.lines} >= {"operation", "step", "preempted", "broken"}
     assert str(story) == story.text
     assert set(story.text.splitlines()) - set(story.full_text.splitlines()) != set(story.text.splitlines())
     again = vgic.prove("send_vs_discard", "v6.7", schedule=story.schedule)
@@ -143,11 +144,27 @@ def proof_of(*stories):
     return Proof("mix", "v6.17", ProofPlan(), stories, 1, None, False, "found", 1, 0.1)
 
 
-USE = Story("no use", "use after free: vcpu0 reads x", "runs vCPU 0", 1, 0.1, 1, ("a",), (), 1, "-", "", "")
+USE = Story(
+    scenario="mix",
+    design="v6.17",
+    rule="no use",
+    what="use after free: vcpu0 reads x",
+    operation="runs vCPU 0",
+    execution=1,
+    found_seconds=0.1,
+    times=1,
+    threads=("a",),
+    before=(),
+    lines=(),
+    objects=(),
+    preemptions=1,
+    schedule="-",
+)
 
 
 def test_a_search_that_was_cut_short_shows_nothing():
-    defect = dataclasses.replace(defects()[0], found_in=("a",), absent_in=("b",), signs=(Sign(what="use after free*"),))
+    signs = (Sign(what="use after free*"),)
+    defect = dataclasses.replace(defects()[0], scenario="mix", found_in=("a",), absent_in=("b",), signs=signs)
     shown = proof_of(USE)
     other = proof_of(dataclasses.replace(USE, what="deadlock"))
     cut = proof_of()
@@ -181,12 +198,15 @@ def test_a_schedule_that_does_not_fit_is_refused():
 
 
 def test_signs_tell_one_defect_from_another():
-    story = Story("no use", "use after free: vcpu0 reads x", "runs vCPU 0", 1, 0.1, 1, ("a",), (), 1, "-", "", "")
-    assert Sign(what="use after free: *").matches(story)
-    assert Sign(rule="no use", operation="runs vCPU ?").matches(story)
-    assert not Sign(what="*deadlock*").matches(story)
-    defect = dataclasses.replace(defects()[0], signs=(Sign(what="double free*"), Sign(operation="runs *")))
-    assert defect.story_in(proof_of(story)) == story
+    assert Sign(what="use after free: *").matches(USE)
+    assert Sign(rule="no use", operation="runs vCPU ?").matches(USE)
+    assert not Sign(what="*deadlock*").matches(USE)
+    defect = dataclasses.replace(
+        defects()[0], scenario="mix", signs=(Sign(what="double free*"), Sign(operation="runs *"))
+    )
+    assert defect.story_in(proof_of(USE)) == USE
+    # In another scenario it may be a sign of another defect.
+    assert dataclasses.replace(defect, scenario="xarray").story_in(proof_of(USE)) is None
     assert defect.story_in(proof_of()) is None
 
 
@@ -200,7 +220,8 @@ def test_the_catalogue_names_what_exists():
         assert {*defect.found_in, *defect.absent_in} <= designs, defect.id
         assert defect.found_in, defect.id
         assert defect.signs, defect.id
-        assert all(dataclasses.astuple(sign) != ("", "", "") for sign in defect.signs), defect.id
+        assert all((sign.rule, sign.what, sign.operation) != ("", "", "") for sign in defect.signs), defect.id
+        assert all(set(sign.scenarios) <= names for sign in defect.signs), defect.id
 
 
 def test_a_defect_is_found_where_it_is_and_nowhere_else():

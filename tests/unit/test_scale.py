@@ -12,7 +12,7 @@ from vgic.errors import UnknownDesign, WorkloadError
 from vgic.predict import GICV4, PredictedWorkload
 from vgic.report.lines import Line, _apart, _ticks, line_chart
 from vgic.report.scale_page import render_scale
-from vgic.scale import cores_of, scale
+from vgic.scale import cores_of, every_doubling, scale
 from vgic.terminal_chart import terminal_chart
 
 
@@ -121,11 +121,36 @@ def test_wrong_cores_are_one_line(text):
         ({"cores": [32]}, "cores: 32 are asked for, but generic-arm64-16 has 16"),
         ({"seeds": []}, "seeds: none given"),
         ({"sends": 0}, "sends: 0 is out of range"),
+        ({"sends": 63, "cores": [2, 8]}, r"sends: 63 are less than a round on 8 cores, 64 \(4 devices, 16 events each"),
+        ({"sends": 64, "workload": PredictedWorkload(iterations=2)}, "sends: the workload has iterations"),
+        ({"cores": None, "machine": "generic-arm64-1"}, "cores: a vCPU and a sender need two, but generic-arm64-1 has"),
     ],
 )
 def test_what_cannot_be_is_one_line(arguments, message):
     with pytest.raises(WorkloadError, match=message):
         scale(["v6.10"], **{"cores": [2], "machine": "generic-arm64-16", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("generic-arm64-128", [2, 4, 8, 16, 32, 64, 128]),
+        ("graviton3", [2, 4, 8, 16, 32, 64]),
+        ("epyc-7r13", [2, 4, 8, 16, 32, 64, 128, 192]),
+        ("generic-arm64-7", [2, 4, 6]),
+        ("generic-arm64-2", [2]),
+    ],
+)
+def test_a_sweep_goes_from_two_cores_to_all_of_the_machine(machine, expected):
+    assert every_doubling(vgic.machine(machine)) == expected
+
+
+def test_no_point_delivers_more_than_it_accepts(result):
+    flood = scale(
+        ["v6.9", "v6.10"], [2, 8], machine="generic-arm64-16", sends=400, workload=PredictedWorkload(gap_us=0)
+    )
+    for point in [*result.points, *flood.points]:
+        assert point.delivered <= point.rate
 
 
 def test_an_unknown_design_is_refused_before_anything_runs():

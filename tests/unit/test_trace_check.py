@@ -20,17 +20,33 @@ def test_the_same_answers_are_a_whole_match():
     assert (answer.in_order, answer.same_multiset, answer.share_in_order, answer.mismatches) == (3, True, 1.0, [])
 
 
-def test_two_pending_lpis_in_the_other_order_are_a_tie():
+def test_a_difference_without_a_reason_is_none_that_explains_it():
     answer = check(recording(), [(0, 8192, 8193, 6), (0, 8193, 8192, 7)])
     assert answer.same_multiset
-    assert answer.reasons == {"tie": 2}
+    assert answer.reasons == {"unexplained": 2}
     assert answer.share_in_order == 0
+    assert not answer.holds
 
 
-def test_an_acknowledge_logged_just_before_its_msi_is_told_apart():
-    answer = check(recording(), [(0, 8192, 8192, 6), (0, 8193, 8193, 7), (0, 8194, 0, 8)])
-    assert answer.reasons == {"log order": 1}
-    assert answer.differences == {(0, 8194): -1}
+def test_reasons_of_the_replay_explain_a_difference():
+    answer = check(recording(), [(0, 8192, 8193, 6, "tie"), (0, 8193, 8193, 7, ""), (0, 8194, 0, 8, "log order")])
+    assert answer.reasons == {"tie": 1, "log order": 1}
+    assert (answer.in_order, answer.same_multiset, answer.holds) == (1, True, True)
+    assert str(answer) == "1 of 3 acknowledges as recorded (33.33%), 1 log order, 1 tie"
+
+
+def test_a_tie_with_what_the_recording_has_not_sent_is_none():
+    answer = check(recording(), [(0, 8192, 8194, 6, "tie"), (0, 8193, 8193, 7, ""), (0, 8194, 0, 8, "log order")])
+    assert answer.reasons == {"unexplained": 1, "log order": 1}
+    assert answer.same_multiset
+    assert not answer.holds
+    answer = check(recording(), [(0, 8192, 8192, 6, ""), (0, 8193, 8192, 7, "tie")])
+    assert answer.reasons == {"unexplained": 1}
+
+
+def test_what_the_replay_could_not_take_is_missing_on_its_vcpu():
+    answer = check(recording(), [(0, 8192, 0, 6, "missing"), (1, 8193, 9000, 7, "unexplained")])
+    assert answer.differences == {(0, 8192): -1, (1, 8193): -1}
     assert not answer.same_multiset
 
 
@@ -45,5 +61,24 @@ def test_an_lpi_on_another_vcpu_is_not_the_same_multiset():
     assert not check(recording(), [(0, 8192, 8193, 6), (1, 8193, 8192, 7)]).same_multiset
 
 
-def test_nothing_acknowledged_is_a_match():
-    assert check(recording(), []).share_in_order == 1.0
+def test_what_is_pending_at_the_end_was_sent_since_it_was_taken_or_is_invented():
+    answer = check(recording(), [(0, 8192, 8192, 6)], left=[(0, 8194), (1, 8193)])
+    assert answer.left == 1
+    assert answer.reasons == {"invented": 1}
+    assert answer.differences == {(1, 8193): 1}
+    assert not answer.holds
+    assert str(answer.mismatches[0]) == (
+        "at the end: vCPU 1 has INTID 0x2001 pending, which nothing has sent (invented)"
+    )
+
+
+def test_nothing_acknowledged_is_nothing_to_check():
+    answer = check(recording(), [])
+    assert answer.share_in_order is None
+    assert not answer.holds
+    assert str(answer) == "nothing to check: the recording has no acknowledge of an LPI"
+
+
+def test_almost_all_is_not_all():
+    rows = [(0, 8192, 8192, 6)] * 100_000 + [(0, 8192, 0, 6)]
+    assert "100000 of 100001 acknowledges as recorded (99.99%), 1 missing" in str(check(recording(), rows))

@@ -67,7 +67,7 @@ def test_xz_is_known_by_its_content_and_may_have_several_streams_and_padding(tmp
     data = lzma.compress(log_text[:half].encode()) + b"\0" * 8 + lzma.compress(log_text[half:].encode()) + b"\0" * 4
     recording = read(tmp_path, data, "guest.bin")
     assert [e[2:] for e in recording] == [e[2:] for e in read(tmp_path, log_text)]
-    assert recording.name == "guest"
+    assert recording.name == "guest.bin"
 
 
 def test_windows_line_ends_and_other_lines_do_no_harm(tmp_path, log_text):
@@ -86,17 +86,17 @@ def test_vcpus_are_numbered_from_their_affinity(tmp_path, log_text):
     assert list(read(tmp_path, text))[-1].operands == (18, 0x2001)
 
 
-def test_program_has_six_words_an_event(tmp_path, log_text):
-    recording = read(tmp_path, log_text)
+def test_program_has_seven_words_an_event(tmp_path, log_text):
+    recording = read(tmp_path, with_prefix(log_text, lambda n: f"7@1795368346.{2 * n:06}:"))
     program = recording.program()
-    assert (program.itemsize, len(program)) == (8, 6 * len(recording))
+    assert (program.itemsize, len(program)) == (8, 7 * len(recording))
     from vgic._core import OPS
 
     assert OPS.keys() == KINDS.keys()
-    rows = [tuple(program[n : n + 6]) for n in range(0, len(program), 6)]
-    assert rows[8] == (OPS["mapd"], 10, 8, 3, 1, 0)
-    assert rows[9] == (OPS["mapti"], 11, 8, 0, 0x2000, 0)
-    assert rows[13] == (OPS["acknowledge"], 17, 0, 0x2000, 0, 0)
+    rows = [tuple(program[n : n + 7]) for n in range(0, len(program), 7)]
+    assert rows[8] == (OPS["mapd"], 10, 18, 8, 3, 1, 0)
+    assert rows[9] == (OPS["mapti"], 11, 20, 8, 0, 0x2000, 0)
+    assert rows[13] == (OPS["acknowledge"], 17, 32, 0, 0x2000, 0, 0)
 
 
 def broken(log_text):

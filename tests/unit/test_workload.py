@@ -39,6 +39,8 @@ def test_defaults_are_those_of_the_kernels_test():
         ({"list_registers": 0}, "list-registers: 0 is out of range 1 to 16"),
         ({"list_registers": 17}, "list-registers: 17 is out of range 1 to 16"),
         ({"window": -1}, "window: -1 is out of range"),
+        ({"window": 4, "guest": "as-published"}, "window: the as-published guest takes nothing"),
+        ({"mode": "senders", "list_registers": 2}, "list-registers: not in senders mode, where no vCPU runs"),
     ],
 )
 def test_each_field_is_checked_in_one_line(fields, message):

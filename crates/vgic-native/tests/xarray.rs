@@ -421,7 +421,7 @@ fn concurrent(stayers: &[u32], goers: &[u32]) {
     // Until everybody has done some work, however busy the machine is.
     let start = Instant::now();
     let done = |count: &AtomicU64, least: u64| count.load(Ordering::Relaxed) >= least;
-    while !stop.load(Ordering::Relaxed) && !(done(&changes, 50_000) && done(&looks, 2_000) && done(&hits, 2_000)) {
+    while !(stop.load(Ordering::Relaxed) || done(&changes, 50_000) && done(&looks, 2_000) && done(&hits, 2_000)) {
         std::thread::sleep(Duration::from_millis(10));
         assert!(start.elapsed() < HANGS, "no end: {changes:?} changes, {looks:?} rounds of reading, {hits:?} hits");
     }

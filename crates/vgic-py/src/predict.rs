@@ -12,9 +12,9 @@ use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeMap;
 use vgic_lab::bench::Load;
 use vgic_lab::predict::{Closed, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
-use vgic_sim::Machine;
 use vgic_sim::machine::{Atomics, Distance, MAX_CORES, SpinLocks, WorkCosts};
 use vgic_sim::report::{FieldTally, ThreadKind};
+use vgic_sim::{Machine, Ps};
 
 const PS: f64 = 1e-12;
 
@@ -177,6 +177,17 @@ fn latency_dict<'py>(py: Python<'py>, latency: &Latency) -> PyResult<Bound<'py, 
     Ok(dict)
 }
 
+/// Sums over fields by kind of thread, those of nothing left out.
+fn sums<'a>(
+    fields: &'a [&FieldTally],
+    of: impl Fn(&FieldTally, usize) -> u64 + 'a,
+) -> impl Iterator<Item = (&'static str, u64)> + 'a {
+    let kinds = ThreadKind::ALL.iter().enumerate();
+    kinds
+        .map(move |(at, (_, name))| (*name, fields.iter().map(|field| of(field, at)).sum()))
+        .filter(|(_, sum)| *sum > 0)
+}
+
 /// Misses by kind of thread.
 fn by_kind<'py>(
     py: Python<'py>,
@@ -184,12 +195,18 @@ fn by_kind<'py>(
     of: impl Fn(&FieldTally, usize) -> u64,
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (at, (_, name)) in ThreadKind::ALL.iter().enumerate() {
-        let sum: u64 = fields.iter().map(|field| of(field, at)).sum();
-        if sum > 0 {
-            dict.set_item(name, sum)?;
-        }
-    }
+    sums(fields, of).try_for_each(|(name, sum)| dict.set_item(name, sum))?;
+    Ok(dict)
+}
+
+/// Seconds by kind of thread.
+fn times_by_kind<'py>(
+    py: Python<'py>,
+    fields: &[&FieldTally],
+    of: impl Fn(&FieldTally, usize) -> Ps,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    sums(fields, of).try_for_each(|(name, sum)| dict.set_item(name, sum as f64 * PS))?;
     Ok(dict)
 }
 
@@ -212,14 +229,8 @@ fn lines<'py>(py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyList>
         dict.set_item("line", line)?;
         dict.set_item("transfers", fields.iter().map(|field| field.misses()).sum::<u64>())?;
         dict.set_item("stall_seconds", stalled(&fields) as f64 * PS)?;
-        let stalls = PyDict::new(py);
-        for (at, (_, name)) in ThreadKind::ALL.iter().enumerate() {
-            let sum: u64 = fields.iter().map(|field| field.stalls[at]).sum();
-            if sum > 0 {
-                stalls.set_item(name, sum as f64 * PS)?;
-            }
-        }
-        dict.set_item("stalls", stalls)?;
+        dict.set_item("stalls", times_by_kind(py, &fields, |field, at| field.stalls[at])?)?;
+        dict.set_item("outside", times_by_kind(py, &fields, |field, at| field.outside[at])?)?;
         let names = PyList::empty(py);
         for field in &fields {
             let one = PyDict::new(py);

@@ -109,9 +109,11 @@ fn story_dict<'py>(py: Python<'py>, story: &Story) -> PyResult<Bound<'py, PyDict
             Kind::Preempted => "preempted",
             Kind::Broken => "broken",
         };
-        lines.append((line.step, line.thread, kind, &line.text, line.told))?;
+        lines.append((line.step, line.thread, kind, &line.text, line.told, line.function))?;
     }
     let dict = PyDict::new(py);
+    dict.set_item("scenario", &story.scenario)?;
+    dict.set_item("design", &story.design)?;
     dict.set_item("rule", story.rule.text())?;
     dict.set_item("what", &story.what)?;
     dict.set_item("operation", &story.operation)?;
@@ -119,11 +121,11 @@ fn story_dict<'py>(py: Python<'py>, story: &Story) -> PyResult<Bound<'py, PyDict
     dict.set_item("found_seconds", story.met.time.as_secs_f64())?;
     dict.set_item("times", story.met.times)?;
     dict.set_item("threads", &story.threads)?;
+    dict.set_item("before", &story.before)?;
     dict.set_item("lines", lines)?;
+    dict.set_item("objects", story.objects.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     dict.set_item("preemptions", story.preemptions)?;
     dict.set_item("schedule", &story.schedule)?;
-    dict.set_item("text", story.text(false))?;
-    dict.set_item("full_text", story.text(true))?;
     Ok(dict)
 }
 

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
 use vgic_lab::bench::Guest;
-use vgic_lab::replay::{How, OPS, Program, Replay};
+use vgic_lab::replay::{Acknowledge, How, OPS, Program, Reason, Replay};
 use vgic_lab::sample::{Length, Sample};
 use vgic_lab::stress::{Failure, Mode, Stress};
 
@@ -111,6 +111,16 @@ fn stress<'py>(
     sample_dict(py, design, mode, &sample)
 }
 
+fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Same => "",
+        Reason::Tie => "tie",
+        Reason::LogOrder => "log order",
+        Reason::Missing => "missing",
+        Reason::Unexplained => "unexplained",
+    }
+}
+
 #[pyfunction]
 #[pyo3(signature = (design, program, *, vcpus, mode = "recorded", loops = None, seconds = None, list_registers = Whole(4),
     allow_unsound = false, poll = None))]
@@ -140,8 +150,9 @@ fn replay<'py>(
     };
     let replayed = interruptible(py, poll, |poll| replay.run(design, allow_unsound, poll))?;
     let dict = sample_dict(py, design, mode, &replayed.sample)?;
-    let acknowledges: Vec<_> = replayed.acknowledges.iter().map(|a| (a.vcpu, a.recorded, a.answered, a.line)).collect();
-    dict.set_item("acknowledges", acknowledges)?;
+    let row = |a: &Acknowledge| (a.vcpu, a.recorded, a.answered, a.line, reason(a.reason));
+    dict.set_item("acknowledges", replayed.acknowledges.iter().map(row).collect::<Vec<_>>())?;
+    dict.set_item("left", replayed.left)?;
     let errors: Vec<_> =
         replayed.command_errors.iter().map(|(line, error)| (*line, errors::command_code(*error))).collect();
     dict.set_item("command_errors", errors)?;

@@ -2,6 +2,7 @@
 
 use crate::field::Field;
 use crate::machine::Ps;
+use crate::virtual_core::Core;
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,6 +128,8 @@ pub struct FieldTally {
     pub writes: [u64; ThreadKind::COUNT],
     /// How long they waited, by kind of thread.
     pub stalls: [Ps; ThreadKind::COUNT],
+    /// That without what threads waited while they wanted a lock, whose time goes to the lock.
+    pub outside: [Ps; ThreadKind::COUNT],
 }
 
 impl FieldTally {
@@ -213,11 +216,15 @@ impl Tally {
         self.accesses.get(field).map_or([0; 2], |counts| [counts[0].get(), counts[1].get()])
     }
 
-    pub(crate) fn miss(&mut self, field: &Field, by: ThreadKind, write: bool, stalled: Ps) {
+    pub(crate) fn miss(&mut self, field: &Field, core: &Core, write: bool, stalled: Ps) {
+        let by = core.kind as usize;
         let tally = &mut self.fields[field.kind as usize];
         let misses = if write { &mut tally.writes } else { &mut tally.reads };
-        misses[by as usize] += 1;
-        tally.stalls[by as usize] += stalled;
+        misses[by] += 1;
+        tally.stalls[by] += stalled;
+        if !core.wants_lock() {
+            tally.outside[by] += stalled;
+        }
     }
 
     pub(crate) fn took_lock(&mut self, number: u32, waited: Ps) {

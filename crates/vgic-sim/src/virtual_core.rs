@@ -139,6 +139,11 @@ impl Core {
         }
     }
 
+    /// Whether its time goes to a lock that it wants.
+    pub(crate) fn wants_lock(&self) -> bool {
+        self.waits_for.get() != NO_LOCK
+    }
+
     /// Does `f`, whose time goes to a lock.
     pub(crate) fn waiting_for<R>(&self, lock: u32, f: impl FnOnce() -> R) -> R {
         let before = self.waits_for.replace(lock);

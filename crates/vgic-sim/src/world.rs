@@ -358,7 +358,7 @@ impl World {
         let queued = core.queued.get().min(stalled);
         core.charge(Spending::Queueing, queued);
         core.charge(Spending::Transfers, stalled - queued);
-        self.tally.borrow_mut().miss(field, core.kind, want != Want::Read, stalled);
+        self.tally.borrow_mut().miss(field, core, want != Want::Read, stalled);
     }
 
     /// A store, which the core does not wait for while its store buffer has room.
@@ -378,7 +378,7 @@ impl World {
         core.stores.borrow_mut().push(field.line);
         core.storing.set(core.storing.get() + 1);
         self.wait_for_stores(core, room, NO_LINE);
-        self.tally.borrow_mut().miss(field, core.kind, true, core.clock.get() - now);
+        self.tally.borrow_mut().miss(field, core, true, core.clock.get() - now);
     }
 
     /// Asks for a line at the core's time; `detached`: the core goes on meanwhile.

@@ -326,10 +326,12 @@ fn the_same_seed_gives_the_same_run() {
 fn the_time_of_the_threads_adds_up() {
     let world = World::new(Machine { jitter: 300, ..Machine::flat(8) }, 1, BTreeSet::new(), 0);
     let shared = Rc::new(Sim::embed("a", |l| (l.spin("lock", 0), l.mutex("mutex", 0), l.cell("value", 0_u64))));
+    let word = Rc::new(Sim::embed("b", |l| l.u64("word", 0)));
     for core in 0..8 {
-        let shared = Rc::clone(&shared);
+        let (shared, word) = (Rc::clone(&shared), Rc::clone(&word));
         world.spawn(&format!("sender{core}"), move |ctx| {
             for round in 0..20 {
+                word.fetch_add(ctx, 1, Order::Relaxed);
                 shared.0.lock(ctx, false);
                 shared.2.set(ctx, shared.2.get(ctx) + 1);
                 shared.0.unlock(ctx);
@@ -348,6 +350,13 @@ fn the_time_of_the_threads_adds_up() {
     let sum: Ps = threads.spent.values().sum();
     assert_eq!((threads.count, sum), (8, 8 * 1_000_000_000 * NS), "{:?}", threads.spent);
     assert!(threads.spent["lock mutex"] > 0 && threads.spent["grace periods"] > 0);
+    // Where lines stalled a thread while it wanted no lock, that is time of lines; else it is the lock's.
+    let tally = world.tally();
+    let (outside, stalled) = tally.fields().iter().fold((0, 0), |(outside, stalled), field| {
+        (outside + field.outside.iter().sum::<Ps>(), stalled + field.stalled())
+    });
+    let lines = threads.spent["transfers"] + threads.spent["queueing"];
+    assert!(0 < outside && outside <= lines && lines < stalled, "{outside} of {lines}, in all {stalled}");
 }
 
 #[test]

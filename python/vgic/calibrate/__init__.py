@@ -3,7 +3,7 @@
 from vgic.calibrate.fit import Effort, Fit, FittedValue, Residual, fit_rates, residuals
 from vgic.calibrate.here import measure_here, with_here
 from vgic.calibrate.micro_bench import MicroBench, read_micro_bench, with_micro_bench
-from vgic.calibrate.parameters import MOST_FREE, Free, free_parameters
+from vgic.calibrate.parameters import MOST_FREE, Free, free_parameters, measured_parameters
 from vgic.calibrate.rates import PUBLISHED, RateRow, RatesError, RateTable, published_rate, read_rates
 from vgic.calibrate.validate import GRACE_PERIODS_MS, PredictedRow, predict_rows
 
@@ -24,6 +24,7 @@ __all__ = [
     "fit_rates",
     "free_parameters",
     "measure_here",
+    "measured_parameters",
     "predict_rows",
     "published_rate",
     "read_micro_bench",

@@ -31,7 +31,7 @@ def with_here(machine: Machine, measured: Mapping[str, Any], *, distances: bool 
     cpu = str(this_machine()["cpu"])
     source = f"measured here by vgic calibrate, on {cpu}"
     values = {name: float(measured[key]) for name, key in _KEYS.items()}
-    machine = machine.with_values(source=source, verified=True, **values)
+    machine = machine.with_values(source=source, status="measured", **values)
     matrix = measured["matrix_ns"]
     if distances and len(matrix) > 1:
         cpus = ", ".join(map(str, measured["cpus"]))

@@ -1,4 +1,7 @@
-"""What a fit may change of a machine: a few parameters, each a factor on the machine that it starts from."""
+"""What a fit may change of a machine: a few parameters, each a factor on the machine that it starts from.
+
+What a measurement stands for is not among them: it stays as it was measured.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +11,7 @@ from vgic.calibrate.rates import RatesError, RateTable
 from vgic.machines import PARAMETERS, Classes, Distance, Machine, Matrix, Value
 from vgic.machines.values import hint
 
-__all__ = ["MOST_FREE", "Free", "changed", "free_parameters", "scaled_distance"]
+__all__ = ["MOST_FREE", "Free", "changed", "free_parameters", "measured_parameters", "scaled_distance"]
 
 #: Most parameters that a fit may change: a table has about as many rows.
 MOST_FREE = 4
@@ -29,6 +32,12 @@ class Free:
     #: Smallest and largest factor.
     low: float
     high: float
+
+    def measured(self, machine: Machine) -> str:
+        """Where it comes from if a measurement says it; empty if none does."""
+        if not self.values:
+            return machine.distance.source if machine.distance.verified else ""
+        return next((value.source for name in self.values if (value := machine.values[name]).verified), "")
 
     def amount(self, machine: Machine, factor: float = 1.0) -> str:
         """What it is on a machine, in words; the distances as the median of all pairs."""
@@ -59,10 +68,16 @@ def _known(machine: Machine, entry: str) -> dict[str, Free]:
 
 
 def free_parameters(machine: Machine, table: RateTable, names: Sequence[str] = ()) -> tuple[Free, ...]:
-    """The parameters with these names; without names distance, entry, world switch and step."""
+    """The parameters with these names; without names distance, entry, world switch and step, as far as not measured.
+
+    Raises :class:`RatesError` if a name is unknown, or is one of what was measured.
+    """
     known = _known(machine, table.entry)
     if not names:
-        return tuple(known.values())
+        free = tuple(one for one in known.values() if not one.measured(machine))
+        if not free:
+            raise RatesError(f"{', '.join(known)}: all measured, so nothing is left to fit; name what may change")
+        return free
     others = {name: PARAMETERS[name] for name in PARAMETERS if PARAMETERS[name].unit == "ns"}
     chosen = []
     for name in dict.fromkeys(names):
@@ -74,16 +89,24 @@ def free_parameters(machine: Machine, table: RateTable, names: Sequence[str] = (
             chosen.append(Free(name, others[name].text, (name,), 1 / _RANGE, _RANGE))
         else:
             raise RatesError(f"unknown parameter {name[:40]!r}: {hint(name, [*known, *others])}")
+    for one in chosen:
+        if source := one.measured(machine):
+            raise RatesError(f"{one.name}: is measured ({source}), and a fit changes only what is not")
     if len(chosen) > MOST_FREE:
         raise RatesError(f"{len(chosen)} parameters are more than {MOST_FREE}: that many rates fix")
     return tuple(chosen)
+
+
+def measured_parameters(machine: Machine, table: RateTable) -> dict[str, str]:
+    """Those of distance, entry, world switch and step that a fit leaves alone as they were measured: name -> source."""
+    return {name: source for name, one in _known(machine, table.entry).items() if (source := one.measured(machine))}
 
 
 def scaled_distance(distance: Distance, factor: float, source: str) -> Distance:
     """Every distance times a factor."""
     if isinstance(distance, Matrix):
         cells = tuple(tuple(cell * factor for cell in row) for row in distance.cells)
-        return replace(distance, cells=cells, source=source, verified=False)
+        return replace(distance, cells=cells, source=source, status="fitted")
     if isinstance(distance, Classes):
         return replace(
             distance,
@@ -91,7 +114,7 @@ def scaled_distance(distance: Distance, factor: float, source: str) -> Distance:
             within_socket=distance.within_socket * factor,
             across=distance.across * factor,
             source=source,
-            verified=False,
+            status="fitted",
         )
     return replace(
         distance,
@@ -101,7 +124,7 @@ def scaled_distance(distance: Distance, factor: float, source: str) -> Distance:
         across=None if distance.across is None else distance.across * factor,
         sibling=None if distance.sibling is None else distance.sibling * factor,
         source=source,
-        verified=False,
+        status="fitted",
     )
 
 
@@ -113,7 +136,7 @@ def changed(machine: Machine, factors: Mapping[Free, float], source: Mapping[str
         text = (source or {}).get(free.name, "being fitted")
         for name in free.values:
             number = float(PARAMETERS[name].check(machine.number(name) * factor))
-            values[name] = Value(number, PARAMETERS[name].unit, text, False)
+            values[name] = Value(number, PARAMETERS[name].unit, text, "fitted")
         if not free.values:
             distance = scaled_distance(distance, factor, text)
-    return replace(machine, values=values, distance=distance)
+    return replace(machine, values=values, distance=distance, checks=())

@@ -13,17 +13,18 @@ import typer
 from typer.exceptions import TyperException
 
 from vgic import __version__
-from vgic.cli import calibrate, compare, designs, its, predict, prove, replay, scale, stress, torture
+from vgic.cli import calibrate, compare, designs, its, machines, predict, prove, replay, scale, stress, torture
+from vgic.cli.helping import Command, Group
 from vgic.errors import MeasurementError
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="vgic",
+    cls=Group,
     help="Run KVM/arm64's LPI routing and injection through the locking designs that the kernel has had: on real "
     "threads, under a model checker, and on simulated machines of many cores. See what each patch is worth.",
     context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -31,7 +32,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(f"vgic {__version__}")
@@ -40,15 +41,16 @@ def _root(
         typer.echo(context.get_help())
 
 
-app.command("compare")(compare.compare)
-app.command("stress")(stress.stress)
-app.command("predict")(predict.predict_designs)
-app.command("scale")(scale.scale)
-app.command("calibrate")(calibrate.calibrate)
-app.command("prove")(prove.prove_designs)
-app.command("torture")(torture.torture)
-app.command("replay")(replay.replay)
-app.command("designs")(designs.designs)
+app.command("compare", cls=Command)(compare.compare)
+app.command("stress", cls=Command)(stress.stress)
+app.command("predict", cls=Command)(predict.predict_designs)
+app.command("scale", cls=Command)(scale.scale)
+app.command("calibrate", cls=Command)(calibrate.calibrate)
+app.command("prove", cls=Command)(prove.prove_designs)
+app.command("torture", cls=Command)(torture.torture)
+app.command("replay", cls=Command)(replay.replay)
+app.command("designs", cls=Command)(designs.designs)
+app.command("machines", cls=Command)(machines.machines)
 app.add_typer(its.app, name="its")
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from vgic.calibrate import (
     fit_rates,
     free_parameters,
     measure_here,
+    measured_parameters,
     predict_rows,
     read_micro_bench,
     read_rates,
@@ -30,18 +32,18 @@ from vgic.calibrate import (
     with_micro_bench,
 )
 from vgic.cli.common import (
-    JsonOption,
-    check_json,
-    check_writable,
+    check_outputs,
     command_line,
     console,
+    only,
     progress,
     rate_text,
     warn,
     write_json,
     write_whole,
 )
-from vgic.machines import PARAMETERS, Machine, machine, read_matrix
+from vgic.cli.options import JsonOption
+from vgic.machines import PARAMETERS, Check, Machine, machine, read_matrix
 from vgic.predict import DEFAULT_MACHINE, check_predicted
 
 #: Sends of a row that waits for grace periods, unless --full is given.
@@ -92,20 +94,28 @@ def calibrate(
         str | None,
         typer.Option("--f-count", metavar="HOW", help="An ioctl's reference on the file: cas, add or none (cas)."),
     ] = None,
-    starts: Annotated[int, typer.Option(metavar="N", help="Searches from different starts.")] = Effort().starts,
-    sends: Annotated[int, typer.Option(metavar="N", help="Sends of a row while fitting, at most.")] = Effort().sends,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of starts and simulations; same seed, same result.")] = 1,
+    starts: Annotated[
+        int | None, typer.Option(metavar="N", help=f"Searches of a fit, from different starts ({Effort().starts}).")
+    ] = None,
+    sends: Annotated[
+        int | None, typer.Option(metavar="N", help=f"Sends of a row while fitting, at most ({Effort().sends}).")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="With --rates: of starts and simulations; same seed, same result (1)."),
+    ] = None,
     design: Annotated[
         list[str] | None,
         typer.Option("--predict", metavar="DESIGN", help="Then predict the rows with another design; repeatable."),
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="With --predict: seeds of each row.")] = 5,
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="With --predict: seeds of each row (5).")] = None,
     grace_period_ms: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="MS,...", help="With --predict: mean grace periods that rows which wait for them are run with."
+            metavar="MS,...",
+            help=f"With --predict: mean grace periods that rows which wait for them are run with ({_USUAL_MEANS}).",
         ),
-    ] = _USUAL_MEANS,
+    ] = None,
     full: Annotated[
         bool,
         typer.Option("--full", help=f"With --predict: waiting rows with all their sends, not at most {_CAP:,} (slow)."),
@@ -116,31 +126,38 @@ def calibrate(
 ) -> None:
     """Make a machine profile from measurements, and show how far predictions with it are off.
 
-    Measurements can be combined; rates are fitted last. Without any, the profile is shown as it is.
+    Measurements can be combined; rates are fitted last, and a fit changes only what was not measured. Without any
+    measurement the profile stays as it is ('vgic machines NAME' shows it).
     """
-    table = _rates(rates, without or [], f_count, bool(fit or no_fit or design))
-    if seconds is not None and not here:
-        raise ValueError("seconds: only with --here")
+    only("with --rates", rates is not None, fit=fit, no_fit=no_fit, without=without, f_count=f_count, predict=design)
+    only("with --rates", rates is not None, seed=seed)
+    only("with a fit (--rates, without --no-fit)", rates is not None and not no_fit, starts=starts, sends=sends)
+    only("with --predict", bool(design), seeds=seeds, grace_period_ms=grace_period_ms, full=full)
+    only("with --here", here, seconds=seconds)
     if no_fit and fit:
         raise ValueError("fit and no-fit: give one of them, not both")
-    means = _means(grace_period_ms)
-    effort = Effort(starts=starts, sends=sends, seed=seed)
+    table = None if rates is None else _rates(rates, without or [], f_count)
+    means = _means(_USUAL_MEANS if grace_period_ms is None else grace_period_ms)
+    first_seed = 1 if seed is None else seed
+    many = 5 if seeds is None else seeds
+    given = {name: value for name, value in (("starts", starts), ("sends", sends)) if value is not None}
+    effort = Effort(seed=first_seed, **given)
     designs = check_predicted(design or [])
-    check_json(json)
-    if output is not None:
-        if not output.endswith(".toml"):
-            raise ValueError(f"output: {output!r}: the name of a profile ends in .toml")
-        check_writable(Path(output))
+    if output is not None and not output.endswith(".toml"):
+        raise ValueError(f"output: {output!r}: the name of a profile ends in .toml")
+    check_outputs(json, output=output)
     out = console(json)
     target = machine(machine_name or (f"generic-arm64-{max(64, table.cores)}" if table else DEFAULT_MACHINE))
     if table is not None:
-        free_parameters(target, table, fit or ())  # Checks the names before anything takes long.
+        if not no_fit:
+            # Checks the names before anything takes long.
+            free_parameters(_with_files(target, c2c, micro_bench), table, fit or ())
         if c2c is None and not here:
             _check_cores(target, table)
     data: dict[str, Any] = {"tool": "vgic", "command": command_line(), "base": target.name}
     target = _measured(out, target, c2c, micro_bench, here, 2.0 if seconds is None else seconds, data)
     if table is not None:
-        target, others = _fitted(out, target, table, fit or [], no_fit, effort, data)
+        target, others, checks = _fitted(out, target, table, fit or [], no_fit, effort, data)
         data["predicted"] = []
         for one in designs:
             with progress("predicting") as update:
@@ -148,19 +165,24 @@ def calibrate(
                     table,
                     target,
                     one,
-                    seeds=seeds,
-                    seed=seed,
+                    seeds=many,
+                    seed=first_seed,
                     grace_periods_ms=means,
                     cap=None if full else _CAP,
                     others=others,
                     progress=update,
                 )
-            _show_predicted(out, one, rows, seeds, len(others))
+            _show_predicted(out, one, rows, many, len(others))
             data["predicted"] += [_predicted_dict(row) for row in rows]
+            checks += [
+                Check(f"{one}, {row.row.name}", row.published, row.result.predicted.median, table.title)
+                for row in rows
+                if row.published is not None and row.grace_period_ms is None
+            ]
+        target = target.with_checks(checks)
     if name is not None:
         target = target.renamed(name, target.title)
-    unverified = len(target.unverified)
-    out.print(f"{target.name}: {unverified} of its {len(PARAMETERS) + 1} values are not verified.", markup=False)
+    out.print(f"{target.name}. {target.trust}", markup=False, soft_wrap=True)
     if output is not None:
         write_whole(Path(output), target.to_toml())
         out.print(f"Wrote {output}.", soft_wrap=True, markup=False)
@@ -171,19 +193,26 @@ def calibrate(
         write_json(json, json_module.dumps(data, indent=1) + "\n")
 
 
-def _rates(rates: str | None, without: Sequence[str], f_count: str | None, uses: bool) -> RateTable | None:
-    if rates is None:
-        if uses or without or f_count is not None:
-            raise RatesError("fit, no-fit, without, f-count and predict: only with --rates")
-        return None
+def _rates(rates: str, without: Sequence[str], f_count: str | None) -> RateTable:
     table = read_rates(rates).without(without)
     if f_count is None:
         return table
-    from dataclasses import replace
-
+    if table.entry != "ioctl":
+        raise RatesError(f"f-count: only with rates of entry ioctl, not {table.entry}")
     table = replace(table, f_count=f_count)
     table.workload(table.rows[0], 1)  # Checks it.
     return table
+
+
+def _with_files(target: Machine, c2c: str | None, bench: str | None) -> Machine:
+    """The profile with what files say."""
+    if bench is not None:
+        target, _ = with_micro_bench(target, read_micro_bench(bench))
+    return target if c2c is None else _with_matrix(target, c2c)
+
+
+def _with_matrix(target: Machine, c2c: str) -> Machine:
+    return target.with_matrix(read_matrix(c2c), source=f"core-to-core matrix {Path(c2c).name}")
 
 
 def _check_cores(target: Machine, table: RateTable) -> None:
@@ -199,6 +228,8 @@ def _means(text: str) -> list[float]:
     for mean in means:
         if not (math.isfinite(mean) and 0 < mean <= 1000):
             raise ValueError(f"grace-period-ms: {mean:g} is out of range, above 0 to 1000")
+    if not means:
+        raise ValueError("grace-period-ms: none given")
     return means
 
 
@@ -218,6 +249,8 @@ def _measured(
             warn("vgic: note: one CPU can be used here, so there are no distances: they stay as they are")
         elif c2c is None:
             _show_distances(out, target)
+        else:
+            out.print(f"  distances: not those between these CPUs, but those of {c2c}", markup=False)
     if bench is not None:
         read = read_micro_bench(bench)
         before = target
@@ -233,7 +266,7 @@ def _measured(
         data["micro_bench"] = dict(read.means)
         target = target.renamed(f"{target.name}-calibrated", target.title)
     if c2c is not None:
-        target = target.with_matrix(read_matrix(c2c), source=f"core-to-core matrix {Path(c2c).name}")
+        target = _with_matrix(target, c2c)
         target = target.renamed(f"{target.name}-c2c", f"{target.title}; distances of {Path(c2c).name}")
         _show_distances(out, target)
     return target
@@ -260,8 +293,11 @@ def _fitted(
     no_fit: bool,
     effort: Effort,
     data: dict[str, Any],
-) -> tuple[Machine, tuple[Machine, ...]]:
-    """The profile after the fit, and those that the rates do not tell from it; prints what came of it."""
+) -> tuple[Machine, tuple[Machine, ...], list[Check]]:
+    """The profile after the fit, those that the rates do not tell from it, and which rates it was checked against.
+
+    Prints what came of it.
+    """
     _check_cores(target, table)
     out.print(
         f"Rates: {table.title}, {table.design}, entry {table.entry}, guest {table.guest}.", soft_wrap=True, markup=False
@@ -271,14 +307,20 @@ def _fitted(
             rows = residuals(table, target, effort, progress=update)
         _show_residuals(out, table, rows)
         data["residuals"] = [_residual_dict(row) for row in rows]
-        return target, ()
+        # What it was fitted to before is no check, and these may be the rates.
+        checks = [] if "fitted" in target.statuses else rows
+        return target, (), [_check(table, row) for row in checks]
     with progress("fitting") as update:
         found = fit_rates(table, target, free, effort=effort, progress=update)
     _show_fit(out, found)
     _show_residuals(out, table, found.residuals)
     data["fit"] = _fit_dict(found)
     data["residuals"] = [_residual_dict(row) for row in found.residuals]
-    return found.machine, found.others
+    return found.machine, found.others, []
+
+
+def _check(table: RateTable, row: Residual) -> Check:
+    return Check(f"{table.design}, {row.row.name}", row.row.rate, row.predicted.median, table.title)
 
 
 def _grid(*columns: str, title: str) -> Table:
@@ -309,6 +351,8 @@ def _show_fit(out: Console, found: Fit) -> None:
             "yes" if one.identified else "no",
         )
     _print_grid(out, grid)
+    for name, source in measured_parameters(found.base, found.table).items():
+        out.print(f"{name} stays as it was measured: {source}.", soft_wrap=True, markup=False)
     loose = [one for one in found.values if not one.identified]
     for one in loose:
         text = f"The rates do not fix {one.free.name} ({one.free.text}): with a factor of 1.5 either way the misfit of "

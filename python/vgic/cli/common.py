@@ -7,30 +7,29 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
-import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from vgic.results import Result, disturbed_samples
-
-DesignsOption = Annotated[
-    list[str] | None,
-    typer.Option("--design", metavar="NAME", help="A design, see 'vgic designs'; repeat it for several."),
-]
-JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
-]
-UnsoundOption = Annotated[
-    bool,
-    typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),
-]
+from vgic.results import Result, noise
+from vgic.trace import Recording
 
 
 def console(json_path: str | None = None) -> Console:
     """Where people read: standard output, or standard error if that carries JSON."""
     return Console(stderr=json_path == "-", highlight=False, emoji=False)
+
+
+def text_width(out: Console, otherwise: int) -> int:
+    """How wide a text may be: as the terminal is, or as ``COLUMNS`` says; ``otherwise`` where nobody says."""
+    return out.width if out.is_terminal or "COLUMNS" in os.environ else otherwise
+
+
+def indented(text: RenderableType, by: int) -> Padding:
+    """A text that keeps its indentation when it is wrapped."""
+    return Padding(text, (0, 0, 0, by), expand=False)
 
 
 def warn(message: str) -> None:
@@ -121,12 +120,47 @@ def check_json(json_path: str | None) -> None:
         check_writable(Path(json_path))
 
 
+def only(where: str, allowed: bool, **options: object) -> None:
+    """Raise ``ValueError`` if an option was given that has no effect here: it is ``only`` for somewhere else."""
+    for name, value in options.items():
+        if not allowed and value is not None and value is not False and value != []:
+            raise ValueError(f"{name.replace('_', '-')}: only {where}")
+
+
+def check_outputs(json: str | None, **others: str | Path | None) -> None:
+    """Raise an error if one of the files that a command will write cannot be written, or if two are the same.
+
+    ``others`` are by name of their option.
+    """
+    check_json(json)
+    files = {"json": json if json != "-" else None, **others}
+    taken: dict[Path, str] = {}
+    for option, name in files.items():
+        if name is None:
+            continue
+        path = Path(name)
+        check_writable(path)
+        other = taken.setdefault(path.resolve(), option)
+        if other != option and not _is_special(path):
+            raise ValueError(f"{other} and {option}: both are {path}")
+
+
 def write_json(json_path: str | None, text: str | Iterable[str]) -> None:
     """Write JSON where ``--json`` says."""
     if json_path == "-":
         sys.stdout.writelines([text] if isinstance(text, str) else text)
     elif json_path is not None:
         write_whole(Path(json_path), text)
+
+
+def recording_notes(recording: Recording) -> list[str]:
+    """What a reader of a replay has to know of its recording: resets, and what the log lacks."""
+    resets = recording.resets
+    lines = [f"line {line}: {sign}: the machine was reset, the replay starts anew" for line, sign in resets[:8]]
+    if len(resets) > 8:
+        lines.append(f"and {len(resets) - 8} more resets")
+    lines += [f"{count} commands were ignored: {kind}" for kind, count in sorted(recording.ignored.items())]
+    return lines + recording.notes
 
 
 def command_line() -> str:
@@ -170,16 +204,21 @@ def counts_text(result: Result) -> str:
 
 def notes(results: Sequence[Result]) -> list[str]:
     """What a reader of the rates has to know besides: grace periods waited for, doubtful samples."""
-    lines = []
-    disturbed, pinned = disturbed_samples(results)
-    if disturbed:
-        lines.append(
-            f"{disturbed} of {pinned} samples were taken while the machine was slower than at its best "
-            "(another tenant) and are set aside"
-        )
+    lines = noise(results)
     for result in results:
         if result.waited_for_grace_periods:
             lines.append(f"{result.workload}, {result.design}: {result.grace_period_text}")
         for flag, number in result.doubts.items():
             lines.append(f"{result.workload}, {result.design}: {flag} in {number} of {len(result.samples)} samples")
     return lines
+
+
+def show_results(out: Console, results: Sequence[Result], *, exits: bool = False) -> None:
+    """Print what is notable, then counts and rate of each design as the kernel's test does, with the vCPUs' exits."""
+    for line in notes(results):
+        warn(f"vgic: note: {line}")
+    for result in results:
+        ratio = f", {ratio_text(result.ratio)} {result.baseline}" if len(results) > 1 else ""
+        more = f", {result.counts['guest_exits']:.0f} vCPU exits" if exits else ""
+        out.print(f"{result.design} ({result.unit}{ratio}): {counts_text(result)}{more}", soft_wrap=True, markup=False)
+        out.print(f"Rate: {result.rate:.2f} LPIs/sec", soft_wrap=True, markup=False)

@@ -1,87 +1,134 @@
-"""``vgic designs``: the table of axes, and one design lock by lock."""
+"""``vgic designs``: the table of axes, one design lock by lock, and two beside each other."""
 
 import json as json_module
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from vgic.cli.common import JsonOption, check_json, console, write_json
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design
+from vgic.cli.common import check_json, console, indented, write_json
+from vgic.cli.design_difference import difference_row, show_difference
+from vgic.cli.links import linked
+from vgic.cli.options import JsonOption, completed, design_names
+from vgic.defects import Defect, defects_of, defects_row
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, axes, axis_label
 from vgic.designs import design as find
 from vgic.designs import designs as all_designs
+from vgic.difference import difference, step_text
 
-_AXES = ("lpi_store", "get", "put", "free", "cache", "cache_reference", "walk", "queue")
+#: Below this width a table of three columns is not worth reading.
+_NARROW = 80
 
 
 def designs(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this one, lock by lock.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Show this one, lock by lock; or these two beside each other.",
+            autocompletion=completed(design_names),
+        ),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
-    """List the designs: what each changes, what that fixes, its known defect and its reference.
+    """List the designs: what each changes, what that fixes, its known defects and its reference.
 
-    With NAME: that design, with every shared access of its hit path and what one delivered LPI costs.
+    With a NAME: that design, with its own defects and those that it
+    inherited, every shared access of its hit path, and what one delivered
+    LPI costs. With two: what is different, axis by axis, defect by defect
+    and step by step.
     """
     check_json(json)
-    chosen = [find(name)] if name is not None else all_designs()
+    if names is not None and len(names) > 2:
+        raise ValueError(f"at most two designs can be shown beside each other, not {len(names)}")
+    chosen = [find(name) for name in names] if names else all_designs()
     if json is not None:
-        rows = []
-        for row in chosen:
-            data: dict[str, Any] = asdict(row)
-            if name is not None:
-                data["hit_path"] = row.hit_path()
-                data["path_counts"] = row.path_counts(deliver=True)
-            rows.append(data)
-        write_json(json, json_module.dumps({"schema": 1, "designs": rows}, indent=1) + "\n")
+        write_json(json, json_module.dumps(_document(chosen, alone=bool(names)), indent=1) + "\n")
         if json == "-":
             return
     out = console()
-    if name is not None:
+    if not names:
+        _all(out, chosen)
+    elif len(chosen) == 1:
         _one(out, chosen[0])
     else:
-        _all(out, chosen)
+        show_difference(out, difference(chosen[0].name, chosen[1].name))
 
 
-def _label(axis: str) -> str:
-    return {"lpi_store": "LPI store"}.get(axis, axis.replace("_", " "))
+def _document(chosen: list[Design], *, alone: bool) -> dict[str, Any]:
+    """What ``--json`` writes."""
+    rows = []
+    for row in chosen:
+        data: dict[str, Any] = asdict(row) | {"axes": axes(row), "defects": defects_row(row.name)}
+        if alone:
+            data["hit_path"] = row.hit_path()
+            data["path_counts"] = row.path_counts(deliver=True)
+        rows.append(data)
+    document: dict[str, Any] = {"schema": 1, "designs": rows}
+    if alone and len(chosen) == 2:
+        document["difference"] = difference_row(difference(chosen[0].name, chosen[1].name))
+    return document
 
 
 def _all(out: Console, rows: list[Design]) -> None:
     """One block a design. A cell is left out where it is as in the design that it is based on."""
-    grid = Table(show_lines=True, title="Designs, in the order of their history", title_justify="left")
+    title = "Designs, in the order of their history"
+    if out.width < _NARROW:
+        out.print(title, style="italic")
+        for row in rows:
+            out.print()
+            out.print(_name(row, " "))
+            out.print(indented(Group(_axes(row), _texts(out, row)), 2))
+        return
+    grid = Table(show_lines=True, title=title, title_justify="left")
     grid.add_column("design", no_wrap=True)
     grid.add_column("axes that differ from the design it is based on", ratio=2)
-    grid.add_column("what changed, what it fixes, known defect, reference", ratio=3)
-    by_name = {row.name: row for row in rows}
+    grid.add_column("what changed, what it fixes, known defects, reference", ratio=3)
     for row in rows:
-        base = by_name.get(row.based_on)
-        axes = [
-            f"[dim]{_label(axis)}:[/dim] {escape(getattr(row, axis))}"
-            for axis in _AXES
-            if base is None or getattr(row, axis) != getattr(base, axis)
-        ]
-        texts = [escape(row.changed)]
-        if row.fixes:
-            texts.append(f"[green]fixes:[/green] {escape(row.fixes)}")
-        if row.defect:
-            texts.append(f"[red]{'unsound' if row.unsound else 'defect'}:[/red] {escape(row.defect)}")
-        texts.append(f"[dim]{escape(row.reference)}[/dim]")
-        mark = {BASELINE_DESIGN: "\n[dim]baseline[/dim]", DEFAULT_DESIGN: "\n[dim]default[/dim]"}.get(row.name, "")
-        base_text = f"\n[dim]on {row.based_on}[/dim]" if row.based_on else ""
-        grid.add_row(
-            f"[bold]{row.name}[/bold]{base_text}{mark}", "\n".join(axes) or "[dim]none[/dim]", "\n".join(texts)
-        )
+        grid.add_row(_name(row, "\n"), _axes(row), _texts(out, row))
     out.print(grid)
+
+
+def _name(row: Design, between: str) -> Text:
+    mark = {BASELINE_DESIGN: "baseline", DEFAULT_DESIGN: "default"}.get(row.name, "")
+    base = f"on {row.based_on}" if row.based_on else ""
+    return Text(between).join([Text(row.name, "bold"), *(Text(text, "dim") for text in (base, mark) if text)])
+
+
+def _axes(row: Design) -> Text:
+    base = axes(find(row.based_on)) if row.based_on else {}
+    changed = [
+        Text.assemble((f"{axis_label(axis)}: ", "dim"), way) for axis, way in axes(row).items() if base.get(axis) != way
+    ]
+    return Text("\n").join(changed) if changed else Text("none", "dim")
+
+
+def _texts(out: Console, row: Design) -> RenderableType:
+    texts = [linked(out, row.changed)]
+    if row.fixes:
+        texts.append(Text("fixes: ", "green") + linked(out, row.fixes))
+    if row.defect:
+        texts.append(Text("unsound: " if row.unsound else "defect: ", "red") + linked(out, row.defect))
+    own, inherited = defects_of(row.name)
+    for what, found in (("own", own), ("inherited", inherited)):
+        if found:
+            texts.append(Text(f"{what}: ", "red") + linked(out, ", ".join(_names(found))))
+    return Group(*texts, linked(out, row.reference, "dim"))
+
+
+def _names(found: list[Defect]) -> list[str]:
+    """Numbers of records and ids, each once."""
+    return list(dict.fromkeys(one.name for one in found))
 
 
 def _one(out: Console, row: Design) -> None:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
-    for label, text in (
+    for what, text in (
         ("based on", row.based_on or "nothing"),
         ("changed", row.changed),
         ("fixes", row.fixes or "nothing"),
@@ -91,21 +138,30 @@ def _one(out: Console, row: Design) -> None:
             "races with running vCPUs and commands (kept apart on real threads)" if row.control_races else "safe",
         ),
         ("reference", row.reference),
-        ("lock order", " > ".join(row.lock_order)),
-        *((_label(axis), getattr(row, axis)) for axis in _AXES),
+        *((axis_label(axis), way) for axis, way in axes(row).items()),
     ):
-        facts.add_row(label, escape(text))
-    out.print(f"[bold]{row.name}[/bold]")
+        facts.add_row(what, linked(out, text))
+    out.print(row.name, style="bold")
     out.print(facts)
+    own, inherited = defects_of(row.name)
+    _defects(out, "Own defects", own, row.name)
+    _defects(out, "Inherited defects", inherited, row.name)
     out.print("\nHit path: one MSI whose translation is cached, every shared access in order")
     for number, step in enumerate(row.hit_path(), start=1):
-        where = ": ".join(part for part in (step["object"], step["field"]) if part)
-        out.print(f"{number:4}  {'  ' * step['depth']}{step['kind']:<7} {where}", markup=False)
+        out.print(f"{number:4}  {step_text(step)}", markup=False)
     counts = row.path_counts(deliver=True)
     out.print("\nOne LPI sent, taken by the guest and retired")
-    for label, key in (("locks taken", "locks"), ("read-modify-writes", "rmws"), ("stores", "writes")):
+    for what, key in (("locks taken", "locks"), ("read-modify-writes", "rmws"), ("stores", "writes")):
         tally: dict[str, int] = counts[key]  # type: ignore[literal-required]
         text = ", ".join(f"{what} {count}" for what, count in sorted(tally.items(), key=lambda item: -item[1]))
-        out.print(f"  {label} ({sum(tally.values())}): {text or 'none'}", markup=False)
+        out.print(f"  {what} ({sum(tally.values())}): {text or 'none'}", markup=False)
     reads = counts["reads"]
     out.print(f"  loads: {sum(reads.values())}", markup=False)
+
+
+def _defects(out: Console, title: str, found: list[Defect], name: str) -> None:
+    """What each one is, since when there is one, and until when."""
+    out.print(f"\n{title}: {len(found) or 'none'}{' in the catalogue' if not found else ''}")
+    for one in found:
+        out.print(indented(linked(out, one.title, "bold") + linked(out, f"  {one.history(name)}"), 2))
+        out.print(indented(linked(out, f"{one.about}. {one.sources}".strip()), 4))

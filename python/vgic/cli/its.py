@@ -18,7 +18,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from vgic.cli.common import JsonOption, Update, check_json, progress, warn, write_json
+from vgic.cli.common import Update, check_json, progress, warn, write_json
+from vgic.cli.helping import Command, Group
+from vgic.cli.options import JsonOption
 from vgic.its.commands import COMMAND_SIZE, decode
 from vgic.its.saving import table_address, table_size
 from vgic.its.tables import ENTRY_SIZE, CollectionEntry, DeviceEntry, IttEntry, Level1Entry
@@ -38,7 +40,7 @@ _MOST_REMARKS = 10
 #: Seconds until a progress bar appears.
 _PATIENCE = 2.0
 
-app = typer.Typer(help="Read an ITS's commands and tables in a dump of guest memory.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Read an ITS's commands and tables in a dump of guest memory.", no_args_is_help=True)
 
 
 class Kind(StrEnum):
@@ -342,7 +344,7 @@ def _its() -> None:
     """Read an ITS's commands and tables in a dump of guest memory."""
 
 
-@app.command("decode")
+@app.command("decode", cls=Command)
 def decode_dump(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="Raw bytes of guest memory; - is standard input.")],
     kind: Annotated[

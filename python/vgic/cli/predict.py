@@ -1,6 +1,7 @@
 """``vgic predict``: designs on a machine that is not at hand, in virtual time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,15 +9,13 @@ import typer
 from rich.console import Console
 
 from vgic.cli.common import (
-    JsonOption,
-    UnsoundOption,
     Update,
-    check_json,
-    check_writable,
+    check_outputs,
     command_line,
     console,
     counts_text,
     notes,
+    only,
     progress,
     rate_text,
     ratio_text,
@@ -24,12 +23,20 @@ from vgic.cli.common import (
     write_json,
     write_whole,
 )
+from vgic.cli.options import (
+    GUEST_HELP,
+    JsonOption,
+    UnsoundOption,
+    completed,
+    design_names,
+    listed,
+    machine_names,
+    names_option,
+)
 from vgic.cli.predict_tables import comparison, explanation, time_text, what_if_table
-from vgic.errors import WorkloadError
+from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import Machine, machine
-from vgic.machines.values import PARAMETERS
 from vgic.predict import (
-    CHECKED,
     GICV4,
     PREDICTED_DESIGNS,
     ClosedWorkload,
@@ -74,19 +81,22 @@ def predict_designs(
     ] = None,
     design: Annotated[
         list[str] | None,
-        typer.Option(
-            "--design",
-            metavar="NAME",
-            help=f"A design or {GICV4}; repeat it for several ({', '.join(PREDICTED_DESIGNS)}).",
+        names_option(
+            "design", f"A design or {GICV4} ({', '.join(PREDICTED_DESIGNS)}).", lambda: [*design_names(), GICV4]
         ),
     ] = None,
     machine_name: Annotated[
         str | None,
-        typer.Option("--machine", metavar="NAME|FILE", help="A machine profile (generic-arm64-64, or more cores)."),
+        typer.Option(
+            "--machine",
+            metavar="NAME|FILE",
+            help="A machine profile (generic-arm64-64, or more cores).",
+            autocompletion=completed(machine_names),
+        ),
     ] = None,
     guest: Annotated[
         str | None,
-        typer.Option(metavar="GUEST", help="fixed or as-published, as in 'vgic stress' (fixed)."),
+        typer.Option(metavar="GUEST", help=f"{GUEST_HELP} (fixed)"),
     ] = None,
     entry: Annotated[
         str | None, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct (irqfd).")
@@ -147,37 +157,50 @@ def predict_designs(
     if trace is not None and closed:
         raise WorkloadError("trace: not with --closed")
     if f_count is not None and workload.entry != "ioctl":
-        raise WorkloadError(f"f-count: only with --entry ioctl, not {workload.entry}")
-    names = check_predicted(design or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
+        raise WorkloadError(f"f-count: only with entry ioctl, not {workload.entry}")
+    names = check_predicted(listed(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
+    only(
+        f"with a design, not with {GICV4} alone",
+        names != [GICV4],
+        entry=entry,
+        f_count=f_count,
+        mapped=mapped,
+        list_registers=list_registers,
+    )
     target = _machine(machine_name, workload)
     freed = _free(free or [], names, workload)
     single = isinstance(workload, PredictedWorkload) and workload.devices == 1
     many = (_SEEDS_OF_ONE if single else 1) if seeds is None else seeds
     if not 1 <= many <= 1000:
         raise ValueError(f"seeds: {many} is out of range 1 to 1000")
-    check_json(json)
-    for path in (trace, report):
-        if path is not None:
-            check_writable(Path(path))
+    check_outputs(json, trace=trace, report=report)
 
-    variants = [workload]
+    plain = None
     if isinstance(workload, PredictedWorkload) and workload.entry == "ioctl" and f_count is None:
-        from dataclasses import replace
-
-        variants.append(replace(workload, f_count="add"))
-    runs = [(variant, name, number) for variant in variants for name in names for number in range(seed, seed + many)]
+        plain = replace(workload, f_count="add")
+    pairs: list[tuple[Load, str]] = [(workload, name) for name in names]
+    # Direct injection has no ioctl.
+    pairs += [(plain, name) for name in names if plain is not None and name != GICV4]
+    runs = [(load, name, number) for load, name in pairs for number in range(seed, seed + many)]
     out = console(json)
-    with progress("predicting") as update:
-        done = _run_all(runs, target, freed, allow_unsound, update)
+    try:
+        with progress("predicting") as update:
+            done = _run_all(runs, target, freed, allow_unsound, update)
+    except Interrupted as stopped:
+        for name in names:
+            group = [found for point, found in stopped.finished if (point.workload, point.design) == (workload, name)]
+            if group:
+                _show(out, workload, prediction_result(group, free=freed.get(name, ())), None)
+        raise
     groups = {
-        (variant.name, name): [done[variant.name, name, number] for number in range(seed, seed + many)]
-        for variant, name, _ in runs
+        (load.name, name): [done[load.name, name, number] for number in range(seed, seed + many)]
+        for load, name in pairs
     }
     results = {
-        (variant, name): prediction_result(
-            group, groups[variant, names[0]] if len(names) > 1 else (), free=freed.get(name, ())
+        (load, name): prediction_result(
+            group, groups.get((load, names[0]), ()) if len(names) > 1 else (), free=freed.get(name, ())
         )
-        for (variant, name), group in groups.items()
+        for (load, name), group in groups.items()
     }
     shown = [results[workload.name, name] for name in names]
     remarks = _notes(workload, shown)
@@ -191,11 +214,13 @@ def predict_designs(
         warn(f"vgic: note: {line}")
     out.print(_about(target), soft_wrap=True, markup=False)
     for result in shown:
-        _show(out, workload, result, results.get((variants[-1].name, result.design)) if len(variants) > 1 else None)
+        _show(out, workload, result, None if plain is None else results.get((plain.name, result.design)))
     if len(names) > 1:
         out.print()
         delivers = any((result.prediction or {})["window"]["delivered"] for result in shown)
         out.print(comparison(shown, closed=closed, latency=delivers and not workload.masked))
+    if many > 1 and (explain or what_if or trace is not None):
+        out.print(f"\nWhat follows is of the first seed, {seed}.", markup=False)
     if explain:
         for name in names:
             out.print()
@@ -229,10 +254,7 @@ def _machine(name: str | None, workload: Load) -> Machine:
 
 
 def _about(target: Machine) -> str:
-    return (
-        f"{target.name}, {target.cores} cores: {len(target.unverified)} of its {len(PARAMETERS) + 1} values are not "
-        f"verified; {CHECKED}. All times are virtual."
-    )
+    return f"{target.name}, {target.cores} cores. {target.trust} All times are virtual."
 
 
 def _free(free: Sequence[str], names: Sequence[str], workload: Load) -> dict[str, tuple[str, ...]]:
@@ -256,19 +278,11 @@ def _run_all(
     update: Update,
 ) -> dict[tuple[str, str, int], Prediction]:
     """All runs, in this process or, if they are long, on all CPUs."""
-    from vgic.sweep import Point, predict_many
+    from vgic.sweep import Point, predict_in_turn, predict_many
 
     points = [Point(variant, name, target, seed, freed[name], allow_unsound) for variant, name, seed in runs]
-    if sum(point.cost for point in points) >= _MUCH:
-        done = predict_many(points, progress=update)
-    else:
-        done = []
-        for number, point in enumerate(points):
-
-            def share(part: float, number: int = number) -> None:
-                update((number + part) / len(points))
-
-            done.append(point.predict(share))
+    much = sum(point.cost for point in points) >= _MUCH
+    done = predict_many(points, progress=update) if much else predict_in_turn(points, update)
     return {(variant.name, name, seed): one for (variant, name, seed), one in zip(runs, done, strict=True)}
 
 
@@ -293,8 +307,8 @@ def _notes(workload: Load, results: Sequence[Result]) -> list[str]:
         keeping = [result.design for result in results if result.rate >= _KEEPS_UP * offered]
         if keeping:
             lines.append(
-                f"{', '.join(keeping)} {'keeps' if len(keeping) == 1 else 'keep'} up with the {rate_text(offered)} "
-                "LPIs/s that are sent: compare latencies, or send more (a shorter --gap, 0 for a flood)"
+                f"{', '.join(keeping)} {'keeps' if len(keeping) == 1 else 'keep'} up with {rate_text(offered)} LPIs/s, "
+                "the pace of the senders: compare latencies, or send more (a shorter --gap, 0 for a flood)"
             )
     return lines
 

@@ -2,17 +2,17 @@
 
 import json as json_module
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from vgic.cli.common import JsonOption, check_json, console, progress, write_json
+from vgic.cli.common import check_json, console, indented, progress, write_json
+from vgic.cli.options import DesignsOption, JsonOption, listed, names_option, scenario_names
+from vgic.cli.proofs import as_row, show_proofs, show_replay
 from vgic.cli.prove_history import Meter, prove_history
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import Interrupted
 from vgic.prove import Proof, ProofPlan, Search, check_scenarios, prove, prove_all, scenarios
 
 #: How long a search may take, unless told otherwise.
@@ -20,13 +20,9 @@ _SECONDS = 15.0
 
 
 def prove_designs(
-    design: Annotated[
-        list[str] | None,
-        typer.Option("--design", metavar="NAME", help="A design, see 'vgic designs'; repeat it for several."),
-    ] = None,
+    design: DesignsOption = None,
     scenario: Annotated[
-        list[str] | None,
-        typer.Option("--scenario", metavar="NAME", help="A scenario; repeat it for several. By default all."),
+        list[str] | None, names_option("scenario", "A scenario, see --list; by default all.", scenario_names)
     ] = None,
     search: Annotated[
         Search, typer.Option(help="Every schedule up to a bound, or schedules at random (two ways).")
@@ -43,7 +39,10 @@ def prove_designs(
     replay: Annotated[
         str | None, typer.Option(metavar="SCHEDULE", help="Replay one schedule of one scenario in one design.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Tell violations with every step.")] = False,
+    stories: Annotated[
+        bool, typer.Option("--stories", help="Tell every violation; of one scenario it is told anyway.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Tell every violation with every step.")] = False,
     history: Annotated[
         bool, typer.Option("--history", help="Find every defect of the catalogue again (up to 25 minutes).")
     ] = False,
@@ -54,8 +53,9 @@ def prove_designs(
 
     The engine runs unchanged, its threads taking turns in every order, or in
     many: use after free, deadlock, lost interrupts and more are looked for.
-    For each scenario it says what was explored, and for each violation the
-    shortest way found there, with the command that replays it.
+    Each scenario gets a line: what came of it, and whether a violation is
+    known, with the design that fixed it, or NEW. A story is the shortest way
+    found to a violation, step by step, with the command that replays it.
 
     Only what was searched to the end is called proved, and only up to the
     bound that is named. Weak memory is not explored here.
@@ -76,8 +76,8 @@ def prove_designs(
         if ProofPlan(search, preemptions, depth, seed, findings=findings) != ProofPlan():
             raise ValueError("--history has searches of its own: of what limits a search it takes only --seconds")
         return prove_history(json, full=full, seconds=seconds)
-    designs = check_names(design or [DEFAULT_DESIGN], allow_unsound=True)
-    names = check_scenarios(scenario)
+    designs = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=True)
+    names = check_scenarios(listed(scenario))
     plan = ProofPlan(
         search, preemptions, depth, seed, seconds=_SECONDS if seconds is None else seconds, findings=findings
     )
@@ -86,13 +86,22 @@ def prove_designs(
             raise ValueError("--replay needs one --scenario and one --design")
         proofs = [prove(names[0], designs[0], plan, schedule=replay)]
     else:
-        proofs = _search([(name, one, plan) for one in designs for name in names])
+        try:
+            proofs = _search([(name, one, plan) for one in designs for name in names])
+        except Interrupted as stopped:
+            if stopped.finished:
+                show_proofs(console(json), stopped.finished, stories=stories or full or len(names) == 1, full=full)
+            raise
     if json is not None:
         write_json(
             json, json_module.dumps({"schema": 1, "proofs": [as_row(proof) for proof in proofs]}, indent=1) + "\n"
         )
     if json != "-":
-        _show(proofs, full=full, replayed=replay is not None)
+        told = stories or full or len(names) == 1
+        if replay is not None:
+            show_replay(console(), proofs[0], full=full)
+        else:
+            show_proofs(console(), proofs, stories=told, full=full)
     return int(not all(proof.passed for proof in proofs))
 
 
@@ -101,50 +110,14 @@ def _list(json: str | None) -> None:
     if json is not None:
         write_json(json, json_module.dumps([asdict(entry) for entry in entries], indent=1) + "\n")
     if json != "-":
+        out = console()
         for entry in entries:
-            out = console()
-            out.print(f"[bold]{entry.name}[/]")
-            for text, style in ((entry.about, ""), (entry.bound, "dim")):
-                out.print(Padding(Text(text, style), (0, 0, 0, 2)))
+            out.print(entry.name, style="bold")
+            out.print(indented(Text(entry.about), 2))
+            out.print(indented(Text(entry.bound, "dim"), 2))
 
 
 def _search(pairs: list[tuple[str, str, ProofPlan]]) -> list[Proof]:
     with progress("prove") as update:
         meter = Meter(update)
         return prove_all(pairs, done=meter.done, stop=meter.runs)
-
-
-def _show(proofs: list[Proof], *, full: bool, replayed: bool) -> None:
-    out = console()
-    if not replayed:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for head in ("design", "scenario", "result", "explored"):
-            table.add_column(head, no_wrap=head in ("design", "scenario"))
-        for proof in proofs:
-            style = "" if proof.passed else "red"
-            result = proof.verdict if proof.passed else "VIOLATION"
-            table.add_row(proof.design, proof.scenario, result, proof.explored, style=style)
-        out.print(table)
-    for proof in proofs:
-        for story in proof.stories:
-            out.print(f"\n{escape(proof.told(story, full=full))}", soft_wrap=True)
-    if replayed and all(proof.passed for proof in proofs):
-        out.print("nothing is violated in this schedule")
-    elif not replayed:
-        out.print(f"\n{escape(summary(proofs))}", soft_wrap=True)
-
-
-def summary(proofs: list[Proof]) -> str:
-    """One line for all searches; what was cut short is counted as such."""
-    found = sum(not proof.passed for proof in proofs)
-    proved = sum(proof.passed and proof.complete for proof in proofs)
-    unfinished = len(proofs) - found - proved
-    parts = [f"{len(proofs)} searched", f"{found} with a violation", f"{proved} proved to their bound"]
-    if unfinished:
-        parts.append(f"{unfinished} not finished (nothing found; more with --seconds)")
-    return ", ".join(parts)
-
-
-def as_row(proof: Proof) -> dict[str, Any]:
-    """A proof as JSON."""
-    return asdict(proof) | {"verdict": proof.verdict, "explored": proof.explored}

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from vgic.cli.common import Update, console, progress, write_json
+from vgic.cli.links import linked
+from vgic.cli.proofs import as_row, story_width
+from vgic.errors import Interrupted
 from vgic.history import DefectResult
 from vgic.history import prove_history as search
 from vgic.prove import Proof
@@ -16,15 +20,20 @@ from vgic.prove import Proof
 
 def prove_history(json: str | None, *, full: bool, seconds: float | None) -> int:
     """Run the catalogue and print what was found; the exit status."""
-    with progress("history") as update:
-        meter = Meter(update)
-        results = search(seconds=seconds, done=meter.done, stop=meter.runs)
+    try:
+        with progress("history") as update:
+            meter = Meter(update)
+            results = search(seconds=seconds, done=meter.done, stop=meter.runs)
+    except Interrupted as stopped:
+        if stopped.finished:
+            _show(console(json), stopped.finished, full=full)
+        raise
     if json is not None:
         write_json(
             json, json_module.dumps({"schema": 1, "defects": [_row(result) for result in results]}, indent=1) + "\n"
         )
     if json != "-":
-        _show(results, full=full)
+        _show(console(), results, full=full)
     return int(not all(result.as_expected for result in results))
 
 
@@ -68,20 +77,20 @@ def absent_text(proof: Proof) -> str:
     return f"{proof.design} (all {proof.executions:,}, to {proof.exhausted})"
 
 
-def _show(results: list[DefectResult], *, full: bool) -> None:
-    out = console()
+def _show(out: Console, results: list[DefectResult], *, full: bool) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("defect", "scenario", "found in", "not found in", ""):
-        table.add_column(head, no_wrap=head in ("defect", "scenario"))
+    for head in ("defect", "scenario", "found in", "not found in", "fixed in", ""):
+        table.add_column(head, no_wrap=head in ("scenario", ""))
     for result in results:
         defect = result.defect
         found = "\n".join(found_text(result, proof) for proof in result.found)
         absent = "\n".join(absent_text(proof) for proof in result.absent)
         table.add_row(
-            defect.id,
+            linked(out, defect.title),
             defect.scenario,
             escape(found),
             escape(absent),
+            ", ".join(defect.fixed_in),
             result.verdict,
             style="" if result.as_expected else "red",
         )
@@ -90,8 +99,8 @@ def _show(results: list[DefectResult], *, full: bool) -> None:
         for result in results:
             for proof in result.found:
                 if story := result.defect.story_in(proof):
-                    out.print(f"\n[bold]{escape(result.defect.id)}[/]: {escape(result.defect.about)}\n")
-                    out.print(escape(proof.told(story)), soft_wrap=True)
+                    out.print(f"\n[bold]{escape(result.defect.title)}[/]: {escape(result.defect.about)}\n")
+                    out.print(proof.told(story, width=story_width(out)), soft_wrap=True, markup=False)
     seconds = sum(proof.seconds for result in results for proof in (*result.found, *result.absent))
     interleavings = sum(proof.executions for result in results for proof in (*result.found, *result.absent))
     out.print(
@@ -112,4 +121,10 @@ def verdict(results: Sequence[DefectResult]) -> str:
 
 
 def _row(result: DefectResult) -> dict[str, Any]:
-    return asdict(result) | {"as_expected": result.as_expected, "verdict": result.verdict}
+    return {
+        "defect": asdict(result.defect) | {"designs": result.defect.designs},
+        "found": [as_row(proof) for proof in result.found],
+        "absent": [as_row(proof) for proof in result.absent],
+        "as_expected": result.as_expected,
+        "verdict": result.verdict,
+    }

@@ -5,23 +5,12 @@ from typing import Annotated
 
 import typer
 
-from vgic.cli.common import (
-    DesignsOption,
-    JsonOption,
-    UnsoundOption,
-    check_json,
-    command_line,
-    console,
-    counts_text,
-    notes,
-    progress,
-    ratio_text,
-    warn,
-    write_json,
-)
+from vgic.cli.common import check_json, command_line, console, progress, recording_notes, show_results, warn, write_json
+from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import Interrupted
 from vgic.results import ResultFile
-from vgic.run import replay_recorded, run_in_turn
+from vgic.run import recorded_row, replay_recorded, run_in_turn
 from vgic.trace import read_recording
 from vgic.workload import ReplayWorkload
 
@@ -48,8 +37,11 @@ def replay(
     First as recorded: ITS commands, MSIs and acknowledges one after the other, each acknowledge answered by the engine
     and compared with the recording. Then flat out: commands keep their place, and between two of them every device
     sends at full speed. RECORDING is a log of QEMU with -trace 'gicv3_*', plain or .xz, or a name: virtio-4cpu.
+
+    Exit status 1: a design does not do what the guest saw, for another reason than a tie or the log's order, or the
+    recording has nothing to check.
     """
-    names = check_names(design or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
+    names = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
     check_json(json)
     read = read_recording(recording)
     workload = ReplayWorkload(recording=read, mode=mode, loops=max(loop, 1), list_registers=list_registers)
@@ -63,8 +55,8 @@ def replay(
         soft_wrap=True,
         markup=False,
     )
-    for kind, count in sorted(read.ignored.items()):
-        warn(f"vgic: note: {count} commands were ignored: {kind}")
+    for line in recording_notes(read):
+        warn(f"vgic: note: {line}")
     recorded = []
     for name in names:
         answer = replay_recorded(read, name, allow_unsound=allow_unsound)
@@ -72,29 +64,19 @@ def replay(
         if details:
             for mismatch in answer.mismatches:
                 out.print(f"  {mismatch}", soft_wrap=True, markup=False)
-        recorded.append(
-            {
-                "design": name,
-                "recording": read.name,
-                "acknowledges": answer.acknowledges,
-                "in_order": answer.in_order,
-                "same_multiset": answer.same_multiset,
-                "mismatches": answer.reasons,
-            }
-        )
+        recorded.append(recorded_row(read, name, answer))
     results = []
     if loop:
         cpus = len(os.sched_getaffinity(0))
         if mode == "live" and workload.threads > cpus:
             warn(f"WARNING: {workload.threads} threads on {cpus} CPUs: they take turns, so the rate says little")
-        with progress("replaying") as update:
-            results = run_in_turn(workload, names, allow_unsound=allow_unsound, poll=update)
-        for line in notes(results):
-            warn(f"vgic: note: {line}")
-        for result in results:
-            ratio = f", {ratio_text(result.ratio)} {result.baseline}" if len(names) > 1 else ""
-            out.print(f"{result.design} ({result.unit}{ratio}): {counts_text(result)}", soft_wrap=True, markup=False)
-            out.print(f"Rate: {result.rate:.2f} LPIs/sec", soft_wrap=True, markup=False)
+        try:
+            with progress("replaying") as update:
+                results = run_in_turn(workload, names, allow_unsound=allow_unsound, poll=update)
+        except Interrupted as stopped:
+            show_results(out, stopped.finished)
+            raise
+        show_results(out, results)
     if json is not None:
         file = ResultFile(
             command=command_line(),
@@ -104,3 +86,5 @@ def replay(
             recorded=recorded,
         )
         write_json(json, file.to_json())
+    if not all(row["holds"] for row in recorded):
+        raise typer.Exit(1)

@@ -1,27 +1,19 @@
 """``vgic scale``: sweeps over cores, in virtual time."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from vgic.cli.common import (
-    JsonOption,
-    UnsoundOption,
-    check_json,
-    check_writable,
-    command_line,
-    console,
-    progress,
-    rate_text,
-    write_json,
-    write_whole,
-)
-from vgic.errors import WorkloadError
+from vgic.cli.common import check_outputs, command_line, console, progress, rate_text, write_json, write_whole
+from vgic.cli.options import GUEST_HELP, DesignsOption, JsonOption, UnsoundOption, completed, listed, machine_names
+from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import machine as find_machine
 from vgic.predict import PredictedWorkload
 from vgic.scale import SCALED_DESIGNS, SCALED_MACHINE, USL_WARNING, ScalePoint, ScaleResult, cores_of
@@ -32,28 +24,29 @@ from vgic.text import time_text
 
 
 def scale(
-    design: Annotated[
-        list[str] | None,
+    design: DesignsOption = None,
+    cores: Annotated[
+        str | None,
         typer.Option(
-            "--design",
-            "--designs",
-            metavar="NAMES",
-            help="Designs, see 'vgic designs': several with commas, or repeat it.",
+            metavar="LIST", help="Numbers (2,4,6), FIRST..LAST (doubling), FIRST..LAST..STEP (2 to all of the machine)."
         ),
     ] = None,
-    cores: Annotated[
-        str, typer.Option(metavar="LIST", help="Numbers (1,2,6), FIRST..LAST (doubling), FIRST..LAST..STEP.")
-    ] = "1..128",
     machine: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The machine: a name, or the file of a profile.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="The machine: a name, or the file of a profile.",
+            autocompletion=completed(machine_names),
+        ),
     ] = SCALED_MACHINE,
-    entry: Annotated[str, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct.")] = "irqfd",
+    entry: Annotated[
+        str | None, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct (irqfd).")
+    ] = None,
     gap: Annotated[
-        float, typer.Option(metavar="US", help="Each sender sends once every so many us; 0 is as fast as it goes.")
-    ] = 5.0,
-    guest: Annotated[
-        str, typer.Option(metavar="GUEST", help="fixed: LPIs are spread and taken. as-published: masked, on vCPU 0.")
-    ] = "fixed",
+        float | None,
+        typer.Option(metavar="US", help="Each sender sends once every so many us; 0 is as fast as it goes (5)."),
+    ] = None,
+    guest: Annotated[str, typer.Option(metavar="GUEST", help=GUEST_HELP)] = "fixed",
     events: Annotated[int, typer.Option("-e", "--events", metavar="N", help="Events of each device.")] = 16,
     sends: Annotated[
         int | None, typer.Option(metavar="N", help="Sends in all at each point (default: about 20,000).")
@@ -78,32 +71,37 @@ def scale(
     numbers, however many processes or workers compute them.
     """
     target = find_machine(machine)
-    sizes = cores_of(cores)
-    workload = PredictedWorkload(events=events, guest=guest, entry=entry, gap_us=gap)
+    sizes = None if cores is None else cores_of(cores)
+    given: dict[str, Any] = {"entry": entry, "gap_us": gap}
+    workload = PredictedWorkload(events=events, guest=guest, **{k: v for k, v in given.items() if v is not None})
     if not 1 <= seeds <= 1000:
         raise WorkloadError(f"seeds: {seeds} is out of range 1 to 1000")
     if dask is not None and jobs is not None:
         raise WorkloadError("dask and jobs: give one of them, not both")
-    check_json(json)
-    for path in (csv, report):
-        if path is not None:
-            check_writable(Path(path))
+    check_outputs(json, csv=csv, report=report)
     executor = (
         dask_executor(dask) if dask is not None else local_executor(jobs) if jobs is not None else nullcontext(None)
     )
     with executor as pool, progress("predicting") as update:
-        result = sweep(
-            [name for names in design for name in names.split(",")] if design else SCALED_DESIGNS,
-            sizes,
-            machine=target,
-            workload=workload,
-            sends=sends,
-            seeds=range(seed, seed + seeds),
-            executor=pool,
-            allow_unsound=allow_unsound,
-            progress=update,
-            command=command_line(),
-        )
+        try:
+            result = sweep(
+                listed(design) or SCALED_DESIGNS,
+                sizes,
+                machine=target,
+                workload=workload,
+                sends=sends,
+                seeds=range(seed, seed + seeds),
+                executor=pool,
+                allow_unsound=allow_unsound,
+                progress=update,
+                command=command_line(),
+            )
+        except Interrupted as stopped:
+            out = console(json)
+            if stopped.finished:
+                out.print("Until it was interrupted; ideal is from the fewest cores that were finished:", markup=False)
+                out.print(table(stopped.finished))
+            raise
     _show(console(json), result)
     if csv is not None:
         write_whole(Path(csv), result.to_csv())
@@ -119,7 +117,7 @@ def _show(out: Console, result: ScaleResult) -> None:
     out.print("LPIs accepted a second of virtual time, by cores:", markup=False)
     lines = [(name, [(p.cores, p.rate) for p in result.of(name)]) for name in result.designs]
     out.print(terminal_chart(lines, width=width))
-    out.print(table(result))
+    out.print(table(result.points))
     if result.starved:
         out.print(
             "Where next to nothing is delivered, each send of a pending LPI makes a request to its vCPU, and a vCPU "
@@ -134,24 +132,23 @@ def _show(out: Console, result: ScaleResult) -> None:
         peak = "no peak so far" if result.peak(name) is None else f"peak at {result.peak(name):.0f} cores"
         text = f"  {name}: lambda {rate_text(fit.rate)}, sigma {fit.sigma:.3g}, kappa {fit.kappa:.3g}, "
         out.print(f"{text}R2 {fit.r2:.3f}, {peak}", markup=False, soft_wrap=True)
-    unverified = len(result.machine.unverified)
     out.print(USL_WARNING, markup=False)
     out.print(
-        f"Predicted for {result.machine.name}, of whose values {unverified} are estimates: trust the order of the "
-        "designs and the shape of a curve before a number.",
+        f"Predicted for {result.machine.name}. {result.machine.trust} Trust the order of the designs and the shape of "
+        "a curve before a number.",
         markup=False,
     )
 
 
-def table(result: ScaleResult) -> Table:
+def table(points: Sequence[ScalePoint]) -> Table:
     """A section a design, a row a number of cores."""
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     grid.add_column("design", no_wrap=True)
     for name in ("cores", "accepted", "ideal", "delivered", "stalled", "median", "p99"):
         grid.add_column(name, justify="right", no_wrap=True)
-    for name in result.designs:
+    for name, rows in groupby(points, lambda point: point.design):
         grid.add_section()
-        for number, point in enumerate(result.of(name)):
+        for number, point in enumerate(rows):
             grid.add_row(
                 name if number == 0 else "",
                 str(point.cores),

@@ -5,21 +5,10 @@ from typing import Annotated
 
 import typer
 
-from vgic.cli.common import (
-    DesignsOption,
-    JsonOption,
-    UnsoundOption,
-    check_json,
-    command_line,
-    console,
-    counts_text,
-    notes,
-    progress,
-    ratio_text,
-    warn,
-    write_json,
-)
+from vgic.cli.common import check_json, command_line, console, progress, show_results, warn, write_json
+from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.errors import Interrupted
 from vgic.results import ResultFile
 from vgic.run import run_in_turn
 from vgic.workload import StressWorkload
@@ -81,7 +70,7 @@ def stress(
         window=window,
         churn=churn,
     )
-    names = check_names(design or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
+    names = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
     if not 1 <= repeat <= 1_000_000:
         raise ValueError(f"repeat: {repeat} is out of range 1 to 1000000")
     check_json(json)
@@ -91,16 +80,14 @@ def stress(
             f"WARNING: {vcpus} vCPU and {devices} device threads on {cpus} CPUs: they take turns, so the rate says "
             "little about the design"
         )
-    with progress("sending") as update:
-        results = run_in_turn(workload, names, repeat, allow_unsound=allow_unsound, poll=update)
     out = console(json)
-    for line in notes(results):
-        warn(f"vgic: note: {line}")
-    for result in results:
-        ratio = f", {ratio_text(result.ratio)} {result.baseline}" if len(names) > 1 else ""
-        exits = f", {result.counts['guest_exits']:.0f} vCPU exits" if mode != "senders" else ""
-        out.print(f"{result.design} ({result.unit}{ratio}): {counts_text(result)}{exits}", soft_wrap=True, markup=False)
-        out.print(f"Rate: {result.rate:.2f} LPIs/sec", soft_wrap=True, markup=False)
+    try:
+        with progress("sending") as update:
+            results = run_in_turn(workload, names, repeat, allow_unsound=allow_unsound, poll=update)
+    except Interrupted as stopped:
+        show_results(out, stopped.finished, exits=mode != "senders")
+        raise
+    show_results(out, results, exits=mode != "senders")
     if json is not None:
         file = ResultFile(
             command=command_line(),

@@ -7,14 +7,18 @@ from typing import Annotated
 import typer
 
 from vgic import __version__, _core
-from vgic.cli.common import JsonOption, UnsoundOption, check_json, console, rate_text, write_json
+from vgic.cli.common import check_json, console, rate_text, write_json
+from vgic.cli.options import JsonOption, UnsoundOption, completed, design_names, listed, names_option, scenario_names
 from vgic.designs import DEFAULT_DESIGN
 from vgic.prove import check_scenarios
 from vgic.torture import TorturePeriod, TorturePlan, TortureResult, run_torture, scenarios_without_defect
 
 
 def torture(
-    design: Annotated[str, typer.Option(metavar="NAME", help="The design, see 'vgic designs'.")] = DEFAULT_DESIGN,
+    design: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The design, see 'vgic designs'.", autocompletion=completed(design_names)),
+    ] = DEFAULT_DESIGN,
     minutes: Annotated[float, typer.Option(metavar="M", help="How long the threads run.")] = 1.0,
     seed: Annotated[
         int | None, typer.Option(metavar="S", help="What all random numbers come from; by default a new one.")
@@ -36,11 +40,11 @@ def torture(
     ] = True,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(
-            "--scenario",
-            metavar="NAME",
-            help="Execute a scenario of 'vgic prove' over and over instead; repeat it for several. 'all' are those in "
-            "which the design has no known defect.",
+        names_option(
+            "scenario",
+            "Execute a scenario of 'vgic prove' over and over instead; 'all' are those in which the design has no "
+            "known defect.",
+            lambda: ["all", *scenario_names()],
         ),
     ] = None,
     strict: Annotated[
@@ -72,7 +76,7 @@ def torture(
         period=period,
         watchdog=watchdog,
         poison=poison,
-        scenarios=scenarios_without_defect(design) if scenario == ["all"] else _scenarios(scenario),
+        scenarios=scenarios_without_defect(design) if listed(scenario) == ["all"] else _scenarios(listed(scenario)),
         allow_unsound=allow_unsound,
         strict=strict,
     )
@@ -95,7 +99,7 @@ def torture(
     return 1 if result.failures else 130 if result.interrupted else 0
 
 
-def _scenarios(names: list[str] | None) -> tuple[str, ...]:
+def _scenarios(names: list[str]) -> tuple[str, ...]:
     return tuple(check_scenarios(names)) if names else ()
 
 
@@ -137,7 +141,8 @@ def _summary(result: TortureResult) -> list[str]:
     done += f"from queue to queue, {sum(period.migrated for period in result.periods)} migrations of the VM"
     if result.plan.scenarios:
         done = f"{executions} executions of {len(result.plan.scenarios)} scenarios"
-    lines = [f"{len(result.periods)} periods: {done}"]
+    many = len(result.periods)
+    lines = [f"{many} period{'s' * (many != 1)}: {done}"]
     lines += [f"known for it, {times} times: {what}" for what, times in result.known.items()]
     lines += [f"also: {text}" for text in result.failures[1:]]
     if result.failures:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from vgic.arguments import whole
 from vgic.errors import MachineError
-from vgic.machines.values import Parameter, hint, parse_value, quoted, text_of
+from vgic.machines.values import Parameter, Sourced, hint, parse_value, quoted, status_of, text_of
 
 __all__ = [
     "MAX_CORES",
@@ -63,7 +63,7 @@ def pair_statistics(rows: Sequence[Sequence[float]]) -> PairStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class Classes:
+class Classes(Sourced):
     """By place: cores of a cluster have numbers in a row, and so have the clusters of a socket."""
 
     kind: ClassVar[str] = "classes"
@@ -75,13 +75,19 @@ class Classes:
     within_socket: float
     across: float
     source: str
-    verified: bool
+    #: As that of a :class:`Value`.
+    status: str
 
     def __post_init__(self) -> None:
         """Check every field."""
         _check_fields(self)
         if self.socket % self.cluster:
             raise MachineError(f"distance: clusters of {self.cluster} cores do not divide a socket of {self.socket}")
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        return f"{self.within_cluster:.3g}, {self.within_socket:.3g}, {self.across:.3g} ns by place"
 
     @property
     def size(self) -> int | None:
@@ -102,7 +108,7 @@ class Classes:
 
 
 @dataclass(frozen=True, slots=True)
-class Mesh:
+class Mesh(Sourced):
     """Crosspoints in columns and rows, each with some cores; sockets (or dies) lie side by side.
 
     Cores have numbers crosspoint by crosspoint, row by row, socket by socket; second threads of the cores come after
@@ -120,7 +126,8 @@ class Mesh:
     base: float
     hop: float
     source: str
-    verified: bool
+    #: As that of a :class:`Value`.
+    status: str
     #: Sockets (or dies); between them it is ``across`` and ``hop`` for each hop.
     sockets: int = 1
     across: float | None = None
@@ -136,6 +143,11 @@ class Mesh:
         for name, count, value in (("across", self.sockets, self.across), ("sibling", self.threads, self.sibling)):
             if count > 1 and value is None:
                 raise MachineError(f"distance.{name}: missing")
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        return f"mesh, {self.base:.3g} ns + {self.hop:.3g} a hop"
 
     @property
     def size(self) -> int:
@@ -173,13 +185,19 @@ class Mesh:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(Sourced):
     """Measured: from each core (row) to each (column); 0 on the diagonal."""
 
     kind: ClassVar[str] = "matrix"
     cells: Rows
     source: str
-    verified: bool
+    #: As that of a :class:`Value`.
+    status: str
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        return f"matrix of {self.size}"
 
     @property
     def size(self) -> int:
@@ -209,7 +227,7 @@ def _parameter(key: str) -> Parameter:
 def _check_fields(distance: "Classes | Mesh") -> None:
     for field in fields(distance):
         value = getattr(distance, field.name)
-        if field.name not in ("source", "verified") and value is not None:
+        if field.name not in ("source", "status") and value is not None:
             object.__setattr__(distance, field.name, _parameter(field.name).check(value))
 
 
@@ -220,18 +238,16 @@ def parse_distance(data: object, folder: Path | None, source: str) -> Distance:
     kind = data.get("kind")
     if kind not in ("matrix", *_KINDS):
         raise MachineError(f"distance.kind: {str(kind)[:40]!r} is unknown (one of: matrix, {', '.join(_KINDS)})")
-    verified = data.get("verified", False)
-    if not isinstance(verified, bool):
-        raise MachineError(f"distance: verified is true or false, not {str(verified)[:40]!r}")
+    status = status_of(data, "distance")
     source = text_of(data, "source", source, "distance.")
     own = ["csv", "ns"] if kind == "matrix" else [field.name for field in fields(_KINDS[kind])]
-    known = list(dict.fromkeys(["kind", *own, "source", "verified"]))
+    known = list(dict.fromkeys(["kind", *own, "source", "status"]))
     for key in data:
         if key not in known:
             raise MachineError(f"distance: unknown key {key[:40]!r}: {hint(key, known)}")
     if kind == "matrix":
-        return Matrix(_matrix_of(data, folder), source, verified)
-    values: dict[str, Any] = {"source": source, "verified": verified}
+        return Matrix(_matrix_of(data, folder), source, status)
+    values: dict[str, Any] = {"source": source, "status": status}
     for field in fields(_KINDS[kind]):
         key = field.name
         if key in values:
@@ -262,11 +278,11 @@ def distance_toml(distance: Distance) -> list[str]:
         for field in fields(distance):
             value = getattr(distance, field.name)
             key = field.name
-            if key in ("source", "verified") or value is None:
+            if key in ("source", "status") or value is None:
                 continue
             lines.append(f"{key} = {value}" if key in _COUNTS else f"{key} = {{ ns = {value!r} }}")
     lines.append(f"source = {quoted(distance.source)}")
-    lines.append(f"verified = {'true' if distance.verified else 'false'}")
+    lines.append(f"status = {quoted(distance.status)}")
     return lines
 
 

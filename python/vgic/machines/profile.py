@@ -5,7 +5,7 @@ A profile may be based on another (``base = "generic-arm64"``) and then says onl
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vgic.errors import MachineError
+from vgic.machines.checks import Check, checks_text, checks_toml, parse_checks
 from vgic.machines.distance import (
     MAX_CORES,
     Classes,
@@ -25,13 +26,13 @@ from vgic.machines.distance import (
     parse_distance,
     read_text,
 )
-from vgic.machines.values import PARAMETERS, Parameter, Value, hint, parse_value, quoted, text_of
+from vgic.machines.values import PARAMETERS, STATUSES, Parameter, Value, hint, parse_value, quoted, status_of, text_of
 
-__all__ = ["MAX_CORES", "Machine", "machine", "machines"]
+__all__ = ["MAX_CORES", "Machine", "machine", "machines", "parameter_rows"]
 
 _SUFFIX = ".toml"
 _GENERIC = "generic-arm64"
-_KEYS = ("name", "title", "base", "cores", "distance", "values")
+_KEYS = ("name", "title", "base", "cores", "distance", "values", "checks")
 _CLASSES = ("cluster", "socket", "within_cluster", "within_socket", "across")
 _CORES = Parameter("cores", "count", "how many cores there are", low=1, high=MAX_CORES)
 #: How many profiles may be based on each other.
@@ -52,6 +53,8 @@ class Machine:
     distance: Distance
     #: Everything else, by name of the parameter (:data:`vgic.machines.PARAMETERS`), in its unit.
     values: Mapping[str, Value]
+    #: What predictions for it were compared with. They are those of its values: with other ones it has none.
+    checks: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what concerns more than one value."""
@@ -79,6 +82,19 @@ class Machine:
         names = ["distance"] if not self.distance.verified else []
         return (*names, *(name for name in PARAMETERS if not self.values[name].verified))
 
+    @property
+    def statuses(self) -> dict[str, int]:
+        """How many values rest on what (:data:`vgic.machines.STATUSES`), those with none left out."""
+        found = [self.distance.status, *(self.values[name].status for name in PARAMETERS)]
+        return {status: found.count(status) for status in STATUSES if status in found}
+
+    @property
+    def trust(self) -> str:
+        """What its values rest on, and what its predictions were checked against, in two sentences."""
+        kinds = ", ".join(f"{count} {STATUSES[status]}" for status, count in self.statuses.items())
+        checked = checks_text([check.to_dict() for check in self.checks])
+        return f"Its {len(PARAMETERS) + 1} values: {kinds}. {checked[0].upper()}{checked[1:]}."
+
     def matrix(self) -> tuple[tuple[float, ...], ...]:
         """Nanoseconds from each core to each."""
         return self.distance.matrix(self.cores)
@@ -100,14 +116,15 @@ class Machine:
                 return replace(self, cores=cores, distance=replace(self.distance, cells=self.distance.matrix(cores)))
         return replace(self, cores=cores)
 
-    def with_values(self, *, source: str = "given", verified: bool = False, **values: float | str | None) -> "Machine":
+    def with_values(self, *, source: str = "given", status: str = "given", **values: float | str | None) -> "Machine":
         """A copy with other values, each in the unit of its parameter (ns, but grace periods in ms); None is skipped.
 
         ``cluster``, ``socket``, ``within_cluster``, ``within_socket`` and ``across`` can be given where distances go
-        by classes.
+        by classes. ``status`` says what they rest on (:data:`vgic.machines.STATUSES`).
         """
         given = {name: value for name, value in values.items() if value is not None}
         text_of({"source": source}, "source", "")
+        status_of({"status": status}, "values")
         changed = dict(self.values)
         distance = self.distance
         places: dict[str, Any] = {}
@@ -118,20 +135,25 @@ class Machine:
             if name not in PARAMETERS:
                 raise MachineError(f"unknown value {name!r}: {hint(name, PARAMETERS)}")
             parameter = PARAMETERS[name]
-            changed[name] = Value(parameter.check(value), parameter.unit, source, verified)
+            changed[name] = Value(parameter.check(value), parameter.unit, source, status)
         if places:
             if not isinstance(distance, Classes):
                 raise MachineError(f"{next(iter(places))}: distances of {self.name} are a {distance.kind}, not classes")
-            distance = replace(distance, **places, source=source, verified=verified)
-        return replace(self, values=changed, distance=distance)
+            distance = replace(distance, **places, source=source, status=status)
+        return replace(self, values=changed, distance=distance, checks=())
 
     def with_matrix(
-        self, rows: Sequence[Sequence[float]], *, source: str = "given", verified: bool = True
+        self, rows: Sequence[Sequence[float]], *, source: str = "given", status: str = "measured"
     ) -> "Machine":
         """A copy with the distances (ns) of a matrix, as :func:`vgic.machines.read_matrix` reads it, and its cores."""
-        data = {"kind": "matrix", "ns": [list(row) for row in rows], "verified": verified}
+        data = {"kind": "matrix", "ns": [list(row) for row in rows], "status": status}
         distance = parse_distance(data, None, source)
-        return replace(self, cores=len(rows), distance=distance)
+        return replace(self, cores=len(rows), distance=distance, checks=())
+
+    def with_checks(self, checks: Iterable[Check]) -> "Machine":
+        """A copy with further checks; one of the same rate takes the place of the one before."""
+        found = {(check.what, check.source): check for check in (*self.checks, *checks)}
+        return replace(self, checks=tuple(found.values()))
 
     def renamed(self, name: str, title: str) -> "Machine":
         """A copy with another name and title."""
@@ -143,7 +165,29 @@ class Machine:
         lines = [f"name = {quoted(self.name)}", f"title = {quoted(self.title)}", f"cores = {self.cores}", ""]
         lines += [*distance_toml(self.distance), "", "[values]"]
         lines += [f"{name} = {self.values[name].toml()}" for name in PARAMETERS]
+        lines += checks_toml(self.checks)
         return "\n".join(lines) + "\n"
+
+
+def parameter_rows(machine: Machine) -> list[dict[str, Any]]:
+    """Every value of a machine, the distances first, as written into a result file and shown in tables.
+
+    Each row has ``name``, ``value`` (with its unit), ``text`` (what it is), ``status`` and ``source``.
+    """
+    distance = machine.distance
+    first = {
+        "name": "distance",
+        "value": distance.summary,
+        "text": "to fetch a line that another core has written",
+        "status": distance.status,
+        "source": distance.source,
+    }
+    rows = [
+        {"name": name, "value": str(value), "text": parameter.text, "status": value.status, "source": value.source}
+        for name, parameter in PARAMETERS.items()
+        for value in [machine.values[name]]
+    ]
+    return [first, *rows]
 
 
 def machines() -> dict[str, str]:
@@ -248,7 +292,8 @@ def _build(data: Mapping[str, Any], path: Path, depth: int) -> Machine:
     if isinstance(distance, Matrix) and cores != distance.size:
         raise MachineError(f"{cores} cores, but the matrix is that of {distance.size}")
     name = text_of(data, "name", path.name.removesuffix(_SUFFIX) or "machine")
-    return Machine(name, text_of(data, "title", name), cores, distance, values)
+    checks = parse_checks(data.get("checks", []))
+    return Machine(name, text_of(data, "title", name), cores, distance, values, checks)
 
 
 def _base(name: object, path: Path, depth: int) -> Machine:

@@ -12,8 +12,29 @@ from typing import Any
 
 from vgic.errors import MachineError
 
-__all__ = ["PARAMETERS", "TIMES", "Parameter", "Value", "hint", "parse_value", "text_of"]
+__all__ = [
+    "PARAMETERS",
+    "STATUSES",
+    "TIMES",
+    "Parameter",
+    "Sourced",
+    "Value",
+    "hint",
+    "parse_value",
+    "status_of",
+    "text_of",
+]
 
+#: What a value may rest on -> in words, for several.
+STATUSES = {
+    "measured": "measured",
+    "published": "published",
+    "fitted": "fitted to rates",
+    "estimate": "estimates",
+    "given": "given without a source",
+}
+#: Those that a measurement stands for: one's own, or a published one of the machine or of its kind of core.
+_VERIFIED = ("measured", "published")
 #: Nanoseconds that each unit of time has.
 TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 #: Longest time that is taken, in nanoseconds: 10 s.
@@ -122,8 +143,20 @@ _ALL = (
 PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _ALL}
 
 
+class Sourced:
+    """What says where it comes from."""
+
+    __slots__ = ()
+    status: str
+
+    @property
+    def verified(self) -> bool:
+        """Whether a published or own measurement says so, of this machine or of its kind of core."""
+        return self.status in _VERIFIED
+
+
 @dataclass(frozen=True, slots=True)
-class Value:
+class Value(Sourced):
     """A value, in the unit of its parameter, and where it comes from."""
 
     #: The number, or the choice.
@@ -132,8 +165,8 @@ class Value:
     unit: str
     #: Who says so, in words; ``given`` for what a caller has set.
     source: str
-    #: Whether a published or own measurement says so, of this machine or of its kind of core.
-    verified: bool
+    #: What it rests on (:data:`STATUSES`).
+    status: str
 
     def __str__(self) -> str:
         """The value with its unit, to read."""
@@ -144,8 +177,7 @@ class Value:
     def toml(self) -> str:
         """As an inline table."""
         value = quoted(self.value) if isinstance(self.value, str) else repr(self.value)
-        verified = "true" if self.verified else "false"
-        return f"{{ {self.unit} = {value}, source = {quoted(self.source)}, verified = {verified} }}"
+        return f"{{ {self.unit} = {value}, source = {quoted(self.source)}, status = {quoted(self.status)} }}"
 
 
 def quoted(text: str) -> str:
@@ -168,6 +200,14 @@ def text_of(data: Mapping[str, Any], key: str, default: str, where: str = "") ->
     return text
 
 
+def status_of(data: Mapping[str, Any], name: str, default: str = "given") -> str:
+    """What a value rests on, of its table."""
+    status = data.get("status", default)
+    if status not in STATUSES:
+        raise MachineError(f"{name}: status: {str(status)[:40]!r} is unknown (one of: {', '.join(STATUSES)})")
+    return str(status)
+
+
 def parse_value(parameter: Parameter, entry: object, source: str) -> Value:
     """A value from its table in a profile; ``source`` is taken if the table names none."""
     name = parameter.name
@@ -180,8 +220,8 @@ def parse_value(parameter: Parameter, entry: object, source: str) -> Value:
     if not isinstance(entry, Mapping):
         raise MachineError(f"{name}: write it with its unit, as {name} = {example}")
     for key in entry:
-        if key not in (*units, "source", "verified"):
-            raise MachineError(f"{name}: unknown key {key[:40]!r}: {hint(key, (*units, 'source', 'verified'))}")
+        if key not in (*units, "source", "status"):
+            raise MachineError(f"{name}: unknown key {key[:40]!r}: {hint(key, (*units, 'source', 'status'))}")
     found = [unit for unit in units if unit in entry]
     if len(found) != 1:
         raise MachineError(f"{name}: {'two units' if found else 'no value'}; write {name} = {example}")
@@ -189,10 +229,7 @@ def parse_value(parameter: Parameter, entry: object, source: str) -> Value:
     if parameter.unit in TIMES and found[0] != parameter.unit and isinstance(number, (int, float)):
         number = _converted(number, found[0], parameter.unit)
     value = parameter.check(number)
-    verified = entry.get("verified", False)
-    if not isinstance(verified, bool):
-        raise MachineError(f"{name}: verified is true or false, not {str(verified)[:40]!r}")
-    return Value(value, parameter.unit, text_of(entry, "source", source, f"{name}: "), verified)
+    return Value(value, parameter.unit, text_of(entry, "source", source, f"{name}: "), status_of(entry, name))
 
 
 def _converted(number: float | int, unit: str, into: str) -> float | int:

@@ -27,6 +27,8 @@ font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 _COLOURS = 8
 _TOP, _BOTTOM, _LEFT = 40, 44, 52
 _GAP = 15.5
+#: Pixels within which two points are one.
+_SAME = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _lines(
     """Ideals below, then lines with their points, then names."""
     below, above, ends = [], [], []
     colour = 0
-    for line in lines:
+    for number, line in enumerate(lines):
         name = "--bound" if line.bound else f"--l{colour % _COLOURS}"
         colour += not line.bound
         points = [point for point in line.points if share or point[1] > 0]
@@ -114,15 +116,20 @@ def _lines(
             below.append(f'<path class="i" stroke="var({name})" d="{_path(map(place, line.ideal), top)}"/>')
         spots = [place(point) for point in points]
         kind = "c d" if line.bound else "c"
-        above.append(f'<path class="{kind}" stroke="var({name})" d="{_path(spots)}"/>')
+        # What lies under others is drawn wider, so that it shows on both sides of them.
+        under = 3.2 * sum(_covers(spots, [place(point) for point in other.points]) for other in lines[number + 1 :])
+        wide = f' style="stroke-width:{2.4 + under:.1f}"' if under else ""
+        above.append(f'<path class="{kind}"{wide} stroke="var({name})" d="{_path(spots)}"/>')
         for (x, y), (size, value) in zip(spots, points, strict=True):
             shown = f"{value:.0%}" if share else text(value)
             above.append(
-                f'<circle class="p" fill="var({name})" cx="{x:.1f}" cy="{y:.1f}" r="{3.4 if line.bound else 4.2}">'
+                f'<circle class="p" fill="var({name})" cx="{x:.1f}" cy="{y:.1f}" '
+                f'r="{(3.4 if line.bound else 4.2) + under / 2:.1f}">'
                 f"<title>{escape(line.name)}, {size:g} cores: {escape(shown)}</title></circle>"
             )
         ends.append((spots[-1], line.name, name))
-    ends.sort(key=lambda end: end[0][1])
+    # Those that end at the same height keep their order.
+    ends.sort(key=lambda end: round(end[0][1] / _SAME))
     heights = _apart([end[0][1] for end in ends], top + 6)
     for ((x, y), label, name), at in zip(ends, heights, strict=True):
         above.append(
@@ -130,6 +137,12 @@ def _lines(
             f'<text class="n" style="fill:var({name})" x="{right + 6:.1f}" y="{at + 4:.1f}">{escape(label)}</text>'
         )
     return below + above
+
+
+def _covers(spots: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> bool:
+    """Whether the others hide most of a line."""
+    there = dict(others)
+    return sum(x in there and abs(there[x] - y) < _SAME for x, y in spots) > len(spots) / 2
 
 
 def _path(spots: "Sequence[tuple[float, float]] | map[tuple[float, float]]", top: float = -math.inf) -> str:

@@ -1,25 +1,33 @@
 """Filling in the page."""
 
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from vgic.designs import design
+from vgic.defects import defects_of
+from vgic.designs import axes, axis_label, design
 from vgic.errors import UnknownDesign
-from vgic.explain import lines, locks, spent
-from vgic.predict import CHECKED, GICV4, GICV4_TEXT
+from vgic.explain import lines, locks, parts, spent
+from vgic.links import html
+from vgic.predict import GICV4, GICV4_TEXT
+from vgic.report.stack import Stack, stacked_bars
 from vgic.report.svg import bar_chart
-from vgic.results import Result, ResultFile, disturbed_samples
+from vgic.results import Result, ResultFile, busy_text, noise
 from vgic.text import rate_text
 
 __all__ = ["render"]
+
+_SHARES = "share of their time in the window, of the first seed"
 
 
 def render(results: ResultFile) -> str:
     """The report of a comparison as one HTML page: chart, table, designs, method, how to repeat it."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["linked"] = html
+    environment.filters["label"] = axis_label
     environment.filters["rate"] = rate_text
     environment.filters["ratio"] = _ratio
     environment.filters["time"] = _time
@@ -30,6 +38,7 @@ def render(results: ResultFile) -> str:
     return environment.from_string(text).render(
         file=results,
         chart=Markup(bar_chart(results)),
+        slim_chart=Markup(bar_chart(results, width=_NARROW, columns=1)),
         baseline=results.designs[0] if results.designs else "",
         cells=cells,
         units={result.workload: result.unit for result in results.results},
@@ -37,12 +46,31 @@ def render(results: ResultFile) -> str:
         floor=_floor(results),
         waits=[r for r in results.results if r.waited_for_grace_periods],
         flagged=[r for r in results.results if r.doubts],
-        disturbed=disturbed_samples(results.results),
+        busy=busy_text(results.results),
+        noise=noise(results.results),
         predicted=bool(results.machine.get("predicted")),
         explained=[_explain(result) for result in results.results if result.prediction],
+        stacks=_stacks([result for result in results.results if result.prediction]),
         gicv4=GICV4_TEXT if GICV4 in results.designs else "",
-        checked=CHECKED,
     )
+
+
+#: Kinds of threads whose time is drawn, with a title.
+_STACKS = (("sender", "Where the senders' time went"), ("vcpu", "Where the vCPUs' time went"))
+#: Widths of the pictures, in pixels: for a page as wide as it gets, and for one on a telephone.
+_WIDE, _NARROW = 950, 372
+
+
+def _stacks(results: Sequence[Result]) -> list[tuple[Markup, Markup]]:
+    """Stacked bars of each kind of thread: wide and narrow."""
+    found = []
+    for kind, title in _STACKS:
+        stacks = [Stack(result.design, parts(result.prediction or {}, kind)) for result in results]
+        if any(stack.parts for stack in stacks):
+            both = (stacked_bars(stacks, title=title, subtitle=_SHARES, width=width) for width in (_WIDE, _NARROW))
+            wide, narrow = map(Markup, both)
+            found.append((wide, narrow))
+    return found
 
 
 def _explain(result: Result) -> dict[str, Any]:
@@ -69,7 +97,8 @@ def _describe(name: str) -> dict[str, Any]:
         row = design(name)
     except UnknownDesign:
         return {"name": name, "row": None}
-    return {"name": name, "row": row}
+    own, inherited = defects_of(name)
+    return {"name": name, "row": row, "axes": axes(row), "defects": {"own": own, "inherited": inherited}}
 
 
 def _floor(results: ResultFile) -> list[dict[str, Any]]:

@@ -6,13 +6,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from vgic import _core
-from vgic.machines import PARAMETERS
+from vgic.machines import parameter_rows
 from vgic.predict import GICV4, GICV4_TEXT
 from vgic.report.lines import Line, line_chart
 from vgic.scale import USL_WARNING, ScaleResult
 from vgic.text import rate_text, time_text
 
-__all__ = ["render_scale"]
+__all__ = ["rates_chart", "render_scale"]
 
 
 def render_scale(result: ScaleResult) -> str:
@@ -23,20 +23,22 @@ def render_scale(result: ScaleResult) -> str:
     text = (resources.files("vgic.report") / "scale.html.j2").read_text(encoding="utf-8")
     return environment.from_string(text).render(
         result=result,
-        rates=Markup(_rates(result)),
+        rates=Markup(rates_chart(result)),
+        slim_rates=Markup(rates_chart(result, width=448, height=400)),
         delivered=Markup(_delivered(result)),
         stalled=Markup(_stalled(result)),
         fits=result.fits,
         usl_warning=USL_WARNING,
         gicv4=GICV4,
         gicv4_text=GICV4_TEXT,
-        unverified=set(result.machine.unverified),
-        parameters=PARAMETERS,
+        parameters=parameter_rows(result.machine),
         version=_core.VERSION,
     )
 
 
-def _rates(result: ScaleResult) -> str:
+def rates_chart(result: ScaleResult, *, width: int = 920, height: int = 460) -> str:
+    """LPIs accepted a second against cores, a line a design: an ``<svg>`` element, and as a file a picture."""
+    wide = width > 600
     lines = [
         Line(
             name,
@@ -49,7 +51,11 @@ def _rates(result: ScaleResult) -> str:
     return line_chart(
         lines,
         title="LPIs accepted a second",
-        subtitle="virtual time; dotted: as many times more as there are cores; dashed: GICv4, direct injection",
+        subtitle="virtual time; dotted: "
+        + ("as many times more as there are cores; " if wide else "ideal; ")
+        + f"dashed: GICv4{', direct injection' if wide else ''}",
+        width=width,
+        height=height,
         text=rate_text,
     )
 

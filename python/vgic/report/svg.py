@@ -1,6 +1,7 @@
 """The chart of a comparison, as SVG that needs nothing else: a panel a workload, a bar a design.
 
-A bar is the ratio to the baseline, its whisker the quartiles over the rounds, and the number beside it the ratio. Each
+A bar is the ratio to the baseline, its whisker the quartiles over the rounds, and the number beside it the ratio. It is
+grey if 1 lies within the quartiles: such a design cannot be told from the baseline. Each
 panel has its own scale, since one workload's ratios are near 1 and another's near 100: linear from 0, or logarithmic
 (and then from 1, to the left for slower) if its ratios span more than a factor of ten. Colours follow the reader's
 light or dark scheme.
@@ -9,6 +10,7 @@ light or dark scheme.
 import math
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 
 from vgic.results import Result, ResultFile
 
@@ -26,7 +28,6 @@ font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 .vg .b0{fill:var(--base)}.vg .b1{fill:var(--bar)}.vg .b2{fill:var(--slow)}
 """
 _ROW = 24
-_HEAD = 44
 _FOOT = 30
 _GAP = 36
 
@@ -41,15 +42,17 @@ def bar_chart(results: ResultFile, *, width: int = 920, columns: int = 2) -> str
             panels.append((workload, bars))
     columns = max(1, min(columns, len(panels)))
     panel_width = (width - _GAP * (columns - 1)) / columns
-    panel_height = _HEAD + _ROW * len(designs) + _FOOT
+    heads = [_Head(w["name"], w["flags"] + (", log scale" if _is_log(bars) else ""), panel_width) for w, bars in panels]
+    head_height = max((head.height for head in heads), default=0.0)
+    panel_height = head_height + _ROW * len(designs) + _FOOT
     rows = math.ceil(len(panels) / columns)
     height = rows * panel_height + max(rows - 1, 0) * 12
     gutter = max((len(design) for design in designs), default=8) * 7.6 + 10
     parts = []
-    for number, (workload, bars) in enumerate(panels):
+    for number, (_, bars) in enumerate(panels):
         x = (number % columns) * (panel_width + _GAP)
         y = (number // columns) * (panel_height + 12)
-        body = _panel(workload["name"], workload["flags"], bars, gutter, panel_width)
+        body = heads[number].text + _panel(bars, gutter, panel_width, head_height)
         parts.append(f'<g transform="translate({x:.1f} {y:.1f})">{body}</g>')
     label = f"Ratio to {designs[0]} by workload and design" if designs else "No results"
     return (
@@ -58,10 +61,27 @@ def bar_chart(results: ResultFile, *, width: int = 920, columns: int = 2) -> str
     )
 
 
-def _panel(title: str, flags: str, bars: Sequence[Result], gutter: float, width: float) -> str:
-    values = [v for bar in bars for v in (bar.ratio, bar.ratio_low, bar.ratio_high) if v is not None and v > 0]
+class _Head:
+    """Name and flags of a workload, in as many lines as they need."""
+
+    def __init__(self, title: str, flags: str, width: float) -> None:
+        names = wrap(title, max(8, int(width / 8.2)))
+        more = [line for line in wrap(flags, max(8, int(width / 6.2))) if flags != title]
+        tops = [14 + 16 * number for number in range(len(names) + len(more))]
+        kinds = ["t"] * len(names) + ["s"] * len(more)
+        lines = zip(kinds, tops, [*names, *more], strict=True)
+        self.text = "".join(f'<text class="{kind}" x="0" y="{y}">{escape(line)}</text>' for kind, y, line in lines)
+        self.height = 14 + tops[-1]
+
+
+def _is_log(bars: Sequence[Result]) -> bool:
     ratios = [bar.ratio for bar in bars if bar.ratio]
-    logarithmic = bool(ratios) and max(ratios) / min(ratios) > 10
+    return bool(ratios) and max(ratios) / min(ratios) > 10
+
+
+def _panel(bars: Sequence[Result], gutter: float, width: float, head: float) -> str:
+    values = [v for bar in bars for v in (bar.ratio, bar.ratio_low, bar.ratio_high) if v is not None and v > 0]
+    logarithmic = _is_log(bars)
     left, right = gutter, width - 58
     low, high = (min([*values, 1.0]), max([*values, 1.0])) if values else (0.0, 1.0)
     if logarithmic:
@@ -84,23 +104,19 @@ def _panel(title: str, flags: str, bars: Sequence[Result], gutter: float, width:
             return left + value / top * (right - left)
 
         start = left
-    bottom = _HEAD + _ROW * len(bars)
-    scale = ", log scale" if logarithmic else ""
-    out = [
-        f'<text class="t" x="0" y="14">{escape(title)}</text>',
-        f'<text class="s" x="0" y="30">{escape(flags)}{scale}</text>',
-    ]
+    bottom = head + _ROW * len(bars)
+    out = []
     for tick in ticks:
         x = place(tick)
-        out.append(f'<line class="g" x1="{x:.1f}" y1="{_HEAD - 4}" x2="{x:.1f}" y2="{bottom}"/>')
-        out.append(f'<text class="s m" x="{x:.1f}" y="{bottom + 15}">{tick:g}\N{MULTIPLICATION SIGN}</text>')
-    out.append(f'<line class="r" x1="{place(1):.1f}" y1="{_HEAD - 4}" x2="{place(1):.1f}" y2="{bottom}"/>')
+        out.append(f'<line class="g" x1="{x:.1f}" y1="{head - 4:.0f}" x2="{x:.1f}" y2="{bottom:.0f}"/>')
+        out.append(f'<text class="s m" x="{x:.1f}" y="{bottom + 15:.0f}">{tick:g}\N{MULTIPLICATION SIGN}</text>')
+    out.append(f'<line class="r" x1="{place(1):.1f}" y1="{head - 4:.0f}" x2="{place(1):.1f}" y2="{bottom:.0f}"/>')
     for number, bar in enumerate(bars):
         if bar.ratio is None or bar.ratio_low is None or bar.ratio_high is None:
             continue
-        y = _HEAD + number * _ROW
+        y = head + number * _ROW
         end = place(bar.ratio)
-        kind = 0 if bar.design == bar.baseline else 1 if bar.ratio >= 1 else 2
+        kind = _kind(bar)
         out.append(f'<text class="e" x="{left - 8:.1f}" y="{y + 15}">{escape(bar.design)}</text>')
         out.append(
             f'<rect class="b{kind}" x="{min(start, end):.1f}" y="{y + 3}" rx="2" height="{_ROW - 7}" '
@@ -108,7 +124,7 @@ def _panel(title: str, flags: str, bars: Sequence[Result], gutter: float, width:
             f"{escape(bar.baseline or '')}, quartiles {bar.ratio_low:.3g} to {bar.ratio_high:.3g}</title></rect>"
         )
         edge = end
-        if kind:
+        if bar.design != bar.baseline:
             a, b, middle = place(bar.ratio_low), place(bar.ratio_high), y + 3 + (_ROW - 7) / 2
             if b - a >= 1:
                 out.append(
@@ -117,6 +133,16 @@ def _panel(title: str, flags: str, bars: Sequence[Result], gutter: float, width:
             edge = max(end, b)
         out.append(f'<text class="v" x="{max(edge, start) + 6:.1f}" y="{y + 15}">{_short(bar.ratio)}</text>')
     return "".join(out)
+
+
+def _kind(bar: Result) -> int:
+    """0: the baseline, or what cannot be told from it, as 1 lies within the quartiles; 1: faster; 2: slower."""
+    assert bar.ratio is not None
+    assert bar.ratio_low is not None
+    assert bar.ratio_high is not None
+    if bar.design == bar.baseline or bar.ratio_low <= 1 <= bar.ratio_high:
+        return 0
+    return 1 if bar.ratio > 1 else 2
 
 
 def _short(ratio: float) -> str:

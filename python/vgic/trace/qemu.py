@@ -1,35 +1,38 @@
 """Reader of QEMU's trace log (``-trace 'gicv3_*' -D file``), plain or compressed with xz.
 
-A line is a prefix, the name of an event and its message (QEMU, ``hw/intc/trace-events``). Prefixes: none;
-``pid@seconds.microseconds:``; an ISO-8601 time, alone or before that. What is used:
+How a line may be spelled, by QEMU and by what collected it: :mod:`vgic.trace.spelling`. What is used:
 
 - ``gicv3_its_cmd_*``: the guest's ITS commands. SYNC and INVALL are logged without operands: SYNC needs none, and an
   INVALL is taken to be for the collection of the last MAPC, since guests issue it right after (Linux,
   ``its_cpu_init_collection``). MAPD's ``Size`` is the command's field, one less than the number of EventID bits
-  (Arm GICv3, 5.3.11).
+  (Arm GICv3, 5.3.11). QEMU 7.0 logs INV and INVALL alike, without operands; older ones have no events of the ITS.
+- ``gicv3_its_process_command``: which command it is, to tell these two apart, and to know what else is missing.
 - ``gicv3_its_translation_write``: a device's MSI; ``data`` is the EventID and ``requester_id`` the DeviceID.
-- ``gicv3_its_write`` at offset 0: GITS_CTLR. (The translation frame has its own event.)
-- ``gicv3_redist_write`` at offset 0: GICR_CTLR, with EnableLPIs in bit 0.
-- ``gicv3_icc_iar1_read`` and ``gicv3_icc_eoir_write`` with an INTID of an LPI (8192 to 65535).
-
-The redistributor and the CPU interface name a vCPU by its affinity; the virt machine has 16 a cluster.
+- ``gicv3_its_write``, ``gicv3_redist_write``: the registers of :mod:`vgic.trace.registers`.
+- ``gicv3_redist_read`` of GICR_TYPER: which vCPU has which affinity, see :mod:`vgic.trace.topology`.
+- ``gicv3_icc_iar1_read``, ``gicv3_icc_nmiar1_read`` and ``gicv3_icc_eoir_write`` with an LPI (INTID 8192 to 65535).
 
 The emulator's threads write the log, so lines of different threads that lie within microseconds of each other may
 stand in the wrong order; nothing is sorted here, since nothing in the file says which ones.
+
+What a log lacks is said in ``Recording.notes``, a sentence each, with what that makes of a replay.
 """
 
 import hashlib
 import lzma
 import re
+from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from vgic.errors import RecordingError
 from vgic.trace.recording import Recording
+from vgic.trace.registers import Registers
+from vgic.trace.spelling import Lines, Spelled
+from vgic.trace.topology import Topology
 
-__all__ = ["MAX_BYTES", "MAX_LINE", "read_qemu"]
+__all__ = ["MAX_BYTES", "MAX_LINE", "read_qemu", "recording_name"]
 
 #: Text that a file may hold, decompressed: 2 GiB.
 MAX_BYTES = 2 << 30
@@ -39,13 +42,17 @@ _CHUNK = 1 << 18
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _XZ_MEMORY = 256 << 20  # xz -9 needs 65 MiB to decompress
 
-_LINE = re.compile(
-    rb"(?:(?P<iso>\d{4}-\d\d-\d\dT[0-9:.,+\-Z]*?):?\s+)?"
-    rb"(?:\d+@(?P<sec>\d{1,11})\.(?P<usec>\d{6}):)?"
-    rb"(?P<name>gicv3_\w+) (?P<message>.*)",
-    re.DOTALL,
-)
-_PAIR = re.compile(r"\b([A-Za-z_][A-Za-z_0-9]*) (0x[0-9a-fA-F]{1,16}|\d{1,20})(?=\s|$)")
+#: First bytes of files that hold traces in another form: what they are, and what to do.
+_OTHERS = {
+    b"\xff" * 8 + bytes.fromhex("b429a40acb77b1f2"): "a trace of QEMU's back end simple: print it with simpletrace.py",
+    b"\x17\x08\x44tracing": "a trace of trace-cmd: print it with trace-cmd report",
+    b"LPKSHHRH": "a file of systemd's journal: print it with journalctl",
+    b"PERFILE2": "a recording of perf: print it with perf script",
+    bytes.fromhex("c11ffcc1"): "a stream of LTTng, which is not read: trace with QEMU's back end log",
+    b"\xff\xfe": "text in UTF-16: convert it to UTF-8",
+    b"\xfe\xff": "text in UTF-16: convert it to UTF-8",
+}
+
 #: kind -> names in the message, in the order of the kind's operands.
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "mapd": ("DeviceID", "Size", "V"),
@@ -61,31 +68,63 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "invall": (),
     "sync": (),
 }
-_USED = frozenset(
-    {b"gicv3_its_translation_write", b"gicv3_its_write", b"gicv3_redist_write", b"gicv3_icc_iar1_read"}
-    | {b"gicv3_icc_eoir_write"}
-)
+#: Numbers of the commands (Arm GICv3, 5.3).
+_OPCODES = {
+    0x01: "movi",
+    0x03: "int",
+    0x04: "clear",
+    0x05: "sync",
+    0x08: "mapd",
+    0x09: "mapc",
+    0x0A: "mapti",
+    0x0B: "mapi",
+    0x0C: "inv",
+    0x0D: "invall",
+    0x0E: "movall",
+    0x0F: "discard",
+}
+#: Commands that change nothing for a guest whose LPIs are all enabled, as those of a replay are.
+_HARMLESS = frozenset({"inv", "invall", "sync"})
+_OPCODE = re.compile(r"(?:at offset \w+: |\bcmd=)(0x[0-9a-f]{1,2})(?!\w)")
+_COMMAND = "gicv3_its_cmd_"
+_MAY_BE_EVENT = re.compile(rb'gicv3| pid=|"MESSAGE"\s*:\s*\[')
+#: What collectors write in the place of lines that they do not have.
+_LOST = {
+    re.compile(rb"Suppressed \d+ messages from "): "journald has suppressed messages, by its RateLimitBurst",
+    re.compile(rb"\[[\d.]{1,9}[KMG]?B? blob data\]"): "journalctl has left out messages, without --all",
+    re.compile(rb"message repeated \d+ times"): "a syslog daemon has folded repeated messages",
+    re.compile(rb" lost \d+ messages from pid"): "rsyslog has lost messages, by its rate limit",
+    re.compile(rb"^dropped -?\d+\.\d{3} pid="): "QEMU's back end simple has dropped events",
+}
+#: Commands of GICv4, which the engine does not have.
+_GICV4 = frozenset({"vinv", "vinvall", "vmapi", "vmapp", "vmapti", "vmovi", "vmovp", "vsgi", "vsync"})
+_SUFFIXES = ((".xz", ".gz", ".bz2", ".zst"), (".log", ".txt"))
+
+
+def recording_name(path: Path) -> str:
+    """What to call a recording: the file's name without ``.xz`` (``.gz``, ``.bz2``, ``.zst``), ``.log`` or ``.txt``."""
+    name = path.name
+    for suffixes in _SUFFIXES:
+        suffix = next((suffix for suffix in suffixes if name.endswith(suffix)), "")
+        name = name.removesuffix(suffix) or name
+    return name
 
 
 def read_qemu(path: str | Path, *, name: str | None = None) -> Recording:
-    """Read a recording. ``name`` is what to call it; by default the file's name without suffixes.
+    """Read a recording. ``name`` is what to call it; by default :func:`recording_name`.
 
     Raises :class:`vgic.RecordingError` if the file is not a QEMU trace log with ITS events, is cut short, or is larger
     than :data:`MAX_BYTES` of text, and ``OSError`` if it cannot be read.
     """
     path = Path(path)
-    recording = Recording(name or path.name.split(".")[0] or path.name, source=str(path))
+    recording = Recording(name or recording_name(path), source=str(path))
     digest = hashlib.sha256()
     reader = _Reader(recording)
     with path.open("rb") as file:
         for number, (line, whole) in enumerate(_lines(_text(file, path, digest), path), start=1):
             reader.line(number, line, whole)
-    if reader.lines == 0:
-        raise RecordingError(f"{path}: the file is empty")
-    if reader.its_lines == 0:
-        raise RecordingError(f"{path}: no gicv3_its line: not a QEMU trace log of an ITS (-trace 'gicv3_*')")
+    reader.finish()
     recording.sha256 = digest.hexdigest()
-    recording.vcpus = max(recording.vcpus, 1)
     return recording
 
 
@@ -135,7 +174,11 @@ def _lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[bytes, bool]]:
     """Lines without their ends, and whether each had one."""
     rest = b""
     number = 0
+    first = True
     for piece in pieces:
+        if first and (what := next((what for start, what in _OTHERS.items() if piece.startswith(start)), None)):
+            raise RecordingError(f"{path}: {what}")
+        first = False
         if b"\0" in piece:
             raise RecordingError(f"{path}: binary data, not a QEMU trace log")
         *lines, rest = (rest + piece).split(b"\n")
@@ -157,74 +200,103 @@ class _Reader:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.lines = 0
-        self.its_lines = 0
+        self.spelling = Lines()
+        self.topology = Topology(recording.source)
+        self.registers = Registers(recording, self.topology.place)
+        #: Lines with an event; those of the ITS among them; lines that name one and are not understood, and the first.
+        self.events = self.its_events = self.unread = self.first_unread = 0
         self.collection: int | None = None  # of the last MAPC
-        self.its_on: bool | None = None
-        self.iso = (b"", 0)
+        self.opcode: str | None = None  # of the last gicv3_its_process_command
+        self.processed: Counter[str] = Counter()
+        self.commands: Counter[str] = Counter()
+        self.bare: Counter[str] = Counter()  # commands without operands, as logged
+        self.unmapped = self.first_unmapped = 0
+        self.lost: Counter[str] = Counter()
 
     def line(self, number: int, line: bytes, whole: bool) -> None:
         self.lines += 1
-        if b"gicv3_" not in line:
+        if _MAY_BE_EVENT.search(line) is None:
+            self.loss(line)
             return
-        match = _LINE.match(line.strip())
-        if match is None:
+        spelled = self.spelling.read(line)
+        if spelled is None:
+            self.loss(line)
+            if b"gicv3_" in line:
+                self.unread += 1
+                self.first_unread = self.first_unread or number
             return
-        event = match["name"]
-        if event.startswith(b"gicv3_its_"):
-            self.its_lines += 1
-        if not (event in _USED or event.startswith(b"gicv3_its_cmd_")):
-            return
-        message = match["message"].decode("ascii", "replace")
-        time_us = self.time(match)
+        self.events += 1
+        self.its_events += spelled.event.startswith("gicv3_its_")
         try:
-            self.event(number, time_us, event.decode(), message, dict(_PAIR.findall(message)))
+            self.event(number, spelled)
         except (KeyError, ValueError) as error:
             if isinstance(error, RecordingError):
                 raise
-            source = self.recording.source
             missing = f"without {error.args[0]}" if isinstance(error, KeyError) else "not understood"
             cut = "" if whole else "truncated: "
-            raise RecordingError(f"{source}: {cut}line {number}: {event.decode()} {missing}") from None
+            source = self.recording.source
+            raise RecordingError(f"{source}: {cut}line {number}: {spelled.event} {missing}") from None
 
-    def time(self, match: re.Match[bytes]) -> int:
-        if match["sec"] is not None:
-            return int(match["sec"]) * 1_000_000 + int(match["usec"])
-        text = match["iso"]
-        if text is None:
-            return 0
-        if text != self.iso[0]:
-            try:
-                moment = datetime.fromisoformat(text.decode().replace(",", "."))
-            except ValueError:
-                return self.iso[1]
-            self.iso = (text, round(moment.timestamp() * 1e6))
-        return self.iso[1]
+    def loss(self, line: bytes) -> None:
+        for pattern, what in _LOST.items():
+            if pattern.search(line):
+                self.lost[what] += 1
 
-    def event(self, line: int, time_us: int, event: str, message: str, values: dict[str, str]) -> None:
+    def event(self, line: int, spelled: Spelled) -> None:
+        time_us, values = spelled.time_us, spelled.values
         append = self.recording.append
-        match event:
+        match spelled.event:
             case "gicv3_its_translation_write":
-                append(line, time_us, "msi", _number(values, "requester_id"), _number(values, "data"))
-            case "gicv3_icc_iar1_read" | "gicv3_icc_eoir_write":
+                device, event = _number(values, "requester_id"), _number(values, "data")
+                append(line, time_us, "msi", device, event)
+            case "gicv3_icc_iar1_read" | "gicv3_icc_nmiar1_read" | "gicv3_icc_eoir_write":
                 intid = _number(values, "value")
-                if 8192 <= intid < 65536:
-                    kind = "acknowledge" if event == "gicv3_icc_iar1_read" else "eoi"
-                    append(line, time_us, kind, _vcpu(_number(values, "cpu")), intid)
+                if not 8192 <= intid < 65536:
+                    return
+                affinity = _number(values, "cpu")
+                vcpu = self.topology.place(affinity)
+                if spelled.event == "gicv3_icc_eoir_write":
+                    append(line, time_us, "eoi", vcpu, intid)
+                    return
+                self.registers.acknowledge(time_us, affinity)
+                if not self.topology.acknowledge(affinity, intid):
+                    self.unmapped += 1
+                    self.first_unmapped = self.first_unmapped or line
+                append(line, time_us, "acknowledge", vcpu, intid)
             case "gicv3_redist_write":
-                if _number(values, "offset") == 0:
-                    vcpu = _vcpu(_number(values, "redistributor"))
-                    append(line, time_us, "lpis_enabled", vcpu, _number(values, "data") & 1)
+                affinity = _number(values, "redistributor", "cpu")
+                offset, data, size = _number(values, "offset"), _number(values, "data"), int(values.get("size", "8"), 0)
+                self.registers.redistributor_write(line, time_us, affinity, offset, size, data)
+            case "gicv3_redist_read":
+                if _number(values, "offset") == 8:  # GICR_TYPER
+                    affinity = _number(values, "redistributor", "cpu")
+                    self.topology.typer(affinity, _number(values, "data") >> 8 & 0xFFFF)
             case "gicv3_its_write":
-                if _number(values, "offset") == 0:
-                    append(line, time_us, "its_enabled", _number(values, "data") & 1)
-            case _:
-                self.command(line, time_us, event.removeprefix("gicv3_its_cmd_"), values)
+                offset, data, size = _number(values, "offset"), _number(values, "data"), int(values.get("size", "8"), 0)
+                self.registers.its_write(line, time_us, offset, size, data)
+            case "gicv3_its_process_command":
+                found = _OPCODE.search(spelled.message)
+                self.opcode = _OPCODES.get(int(found[1], 0)) if found else None
+                if self.opcode is not None:
+                    self.processed[self.opcode] += 1
+            case event if event.startswith(_COMMAND):
+                self.command(line, time_us, event.removeprefix(_COMMAND), values)
 
     def command(self, line: int, time_us: int, kind: str, values: dict[str, str]) -> None:
+        opcode, self.opcode = self.opcode, None
+        if kind == "inv" and not values and opcode == "invall":  # QEMU 7.0
+            kind = opcode
         names = _COMMANDS.get(kind)
         if names is None:
-            self.recording.ignored[kind] += 1
+            self.recording.ignored[kind if kind in _GICV4 else "unknown"] += 1
             return
+        self.commands[kind] += 1
+        if names and not any(name in values for name in names):
+            self.bare[kind] += 1
+            return
+        # The back end simple calls MAPD's field "size".
+        if "size" in values:
+            values.setdefault("Size", values["size"])
         operands = [_number(values, name) for name in names]
         if kind == "mapd":
             operands[1] += 1
@@ -235,13 +307,53 @@ class _Reader:
                 self.recording.ignored["invall before any mapc"] += 1
                 return
             operands = [self.collection]
+        self.registers.command(time_us, kind, tuple(operands))
+        self.topology.command(kind, tuple(operands))
         self.recording.append(line, time_us, kind, *operands)
 
+    def finish(self) -> None:
+        """Say what the log lacks, number the vCPUs."""
+        recording = self.recording
+        if self.lines == 0:
+            raise RecordingError(f"{recording.source}: the file is empty")
+        if not self.its_events:
+            raise RecordingError(f"{recording.source}: {self.no_its()}")
+        self.say_what_is_missing()
+        recording.number_vcpus(self.topology.numbers())
+        recording.vcpus = max(recording.vcpus, 1)
 
-def _number(values: dict[str, str], name: str) -> int:
+    def no_its(self) -> str:
+        if self.unread and not self.events:
+            return (
+                f"line {self.first_unread}: an event of the GIC in a form that is not read (what is read: the text of "
+                "QEMU's trace back ends log, syslog and ftrace, and that of simpletrace.py)"
+            )
+        text = "no gicv3_its line: not a QEMU trace log of an ITS (-trace 'gicv3_*')"
+        return f"{text}; QEMU before 7.0 does not log what its ITS does" if self.events else text
+
+    def say_what_is_missing(self) -> None:
+        notes = self.recording.notes
+        missing = Counter(self.bare)
+        missing.update(self.processed - self.commands)
+        for harmless, makes in (
+            (True, "they are left out, which changes no acknowledge"),
+            (False, "what they did is not replayed, so acknowledges will differ"),
+        ):
+            few = [f"{n} {name.upper()}" for name, n in sorted(missing.items()) if (name in _HARMLESS) == harmless]
+            if few:
+                notes.append(f"the log does not have the operands of these commands: {', '.join(few)}; {makes}")
+        if self.unmapped:
+            notes.append(
+                f"{self.unmapped} acknowledges are of LPIs which no command in the log maps, or whose collection none "
+                f"maps (first: line {self.first_unmapped}): the log starts late or lacks commands, so they will differ"
+            )
+        if assumed := list(dict.fromkeys(self.registers.assumed)):
+            more = f" and {len(assumed) - 4} more" if len(assumed) > 4 else ""
+            notes.append(f"taken to be on from the start, as no line turns it on: {', '.join(assumed[:4])}{more}")
+        for what, n in self.lost.items():
+            notes.append(f"{what} ({n} times): the log is not whole, so acknowledges may differ")
+
+
+def _number(values: dict[str, str], *names: str) -> int:
+    name = next((name for name in names if name in values), names[0])
     return int(values[name], 0)
-
-
-def _vcpu(affinity: int) -> int:
-    """Number of the vCPU with an affinity (Aff3.Aff2.Aff1.Aff0, a byte each)."""
-    return (affinity >> 8) * 16 + (affinity & 0xFF)

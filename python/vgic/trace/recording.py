@@ -5,7 +5,7 @@ Kept as columns (one machine word a field), so that millions of events fit; the 
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from vgic.arguments import integer
@@ -32,14 +32,19 @@ KINDS: dict[str, tuple[str, ...]] = {
     "eoi": ("vcpu", "intid"),
     "lpis_enabled": ("vcpu", "on"),
     "its_enabled": ("on",),
+    "reset": (),
+    "its_tables": ("devices", "collections"),
+    "pending_table": ("vcpu",),
 }
 _NAMES = tuple(KINDS)
 _CODES = {name: code for code, name in enumerate(_NAMES)}
 _COMMANDS = frozenset(_NAMES[: _NAMES.index("msi")])
+#: Codes of the events whose first operand is the vCPU that did it.
+_BY_VCPU = frozenset(code for name, code in _CODES.items() if KINDS[name][:1] == ("vcpu",))
 
 #: Characters of a number that are shown.
 _MOST_DIGITS = 40
-#: Events that a recording may hold: 45 bytes each, so at most some 360 MB.
+#: Events that a recording may hold: 33 bytes each, so at most some 264 MB.
 MAX_EVENTS = 8_000_000
 #: Virtual CPUs that a VM may have (KVM: VGIC_V3_MAX_CPUS).
 MAX_VCPUS = 512
@@ -48,7 +53,7 @@ MAX_VCPUS = 512
 class Event(NamedTuple):
     """One event of a recording."""
 
-    #: Line of the file, from 1.
+    #: Line of the file, from 1; 0 for what is taken to have been before the first line.
     line: int
     #: Microseconds since the first event; 0 throughout if the file has no times.
     time_us: int
@@ -67,7 +72,7 @@ class Recording:
 
     def __init__(self, name: str, *, source: str = "", sha256: str = "") -> None:
         """Make an empty recording; readers fill it with :meth:`append`."""
-        #: File name without its suffixes.
+        #: File name without ``.xz``, ``.log`` and ``.txt``.
         self.name = name
         #: Where it was read from.
         self.source = source
@@ -75,6 +80,10 @@ class Recording:
         self.sha256 = sha256
         #: Lines that held a command which the engine has no word for (GICv4 and unknown ones), by name.
         self.ignored: Counter[str] = Counter()
+        #: What the log lacks, a sentence each: see :func:`vgic.trace.read_qemu`.
+        self.notes: list[str] = []
+        #: Resets of the machine: line, and the sign by which it was recognised.
+        self.resets: list[tuple[int, str]] = []
         #: Events by kind.
         self.counts: Counter[str] = Counter()
         #: DeviceIDs that sent, with their number of MSIs.
@@ -97,9 +106,15 @@ class Recording:
 
     def append(self, line: int, time_us: int, kind: str, *operands: int) -> None:
         """Add one event. Raises ``RecordingError`` for a number out of range, or one event too many."""
+        self.insert(len(self._kind), line, time_us, kind, *operands)
+
+    def insert(self, place: int, line: int, time_us: int, kind: str, *operands: int) -> None:
+        """As :meth:`append`, before the event with index ``place``, from 0 to their number."""
         if len(self._kind) >= MAX_EVENTS:
             raise RecordingError(f"{self.source or self.name}: more than {MAX_EVENTS:,} events")
         # A look at most: recordings have millions of these.
+        if type(place) is not int or not 0 <= place <= len(self._kind):
+            place = integer("place", place, 0, len(self._kind), error=RecordingError)
         if type(line) is not int or not 0 <= line < 2**64:
             integer("line", line, 0, 2**64 - 1, error=RecordingError)
         if type(time_us) is not int or not -(2**63) <= time_us < 2**63:
@@ -115,13 +130,32 @@ class Recording:
             if limit == MAX_VCPUS and value >= self.vcpus:
                 self.vcpus = value + 1
         for n, column in enumerate(self._operands):
-            column.append(operands[n] if n < len(operands) else 0)
-        self._kind.append(_CODES[kind])
-        self._line.append(line)
-        self._time.append(time_us)
+            column.insert(place, operands[n] if n < len(operands) else 0)
+        self._kind.insert(place, _CODES[kind])
+        self._line.insert(place, line)
+        self._time.insert(place, time_us)
         self.counts[kind] += 1
         if kind == "msi":
             self.devices[operands[0]] += 1
+
+    def time_at(self, place: int) -> int | None:
+        """The time in us of the event with index ``place``, at least 0, as the log has it, if there is one."""
+        place = integer("place", place, 0)
+        return self._time[place] if place < len(self._time) else None
+
+    def number_vcpus(self, numbers: Sequence[int]) -> None:
+        """Give the vCPUs that did something other numbers: ``numbers[old]``. Targets of commands keep theirs."""
+        first, second = self._operands[:2]
+        self.vcpus = 0
+        for place, code in enumerate(self._kind):
+            kind = _NAMES[code]
+            if code in _BY_VCPU:
+                first[place] = numbers[first[place]]
+                self.vcpus = max(self.vcpus, first[place] + 1)
+            elif kind == "mapc":
+                self.vcpus = max(self.vcpus, second[place] + 1)
+            elif kind == "movall":
+                self.vcpus = max(self.vcpus, first[place] + 1, second[place] + 1)
 
     def __iter__(self) -> Iterator[Event]:
         start = self._time[0] if self._time else 0
@@ -150,13 +184,18 @@ class Recording:
         return (max(self._time) - min(self._time)) / 1e6 if self._time else 0.0
 
     def program(self) -> "array[int]":
-        """The events as the core replays them: rows of 6 unsigned 64-bit integers (kind, line, a, b, c, d)."""
+        """The events as the core replays them: rows of 7 unsigned 64-bit integers (kind, line, time, a, b, c, d).
+
+        The time is in microseconds since the earliest event.
+        """
         from vgic._core import OPS
 
         numbers = array("Q", (OPS[name] for name in _NAMES))
-        flat = array("Q", bytes(8 * 6 * len(self._kind)))
-        flat[0::6] = array("Q", (numbers[code] for code in self._kind))
-        flat[1::6] = self._line
+        earliest = min(self._time, default=0)
+        flat = array("Q", bytes(8 * 7 * len(self._kind)))
+        flat[0::7] = array("Q", (numbers[code] for code in self._kind))
+        flat[1::7] = self._line
+        flat[2::7] = array("Q", (time - earliest for time in self._time))
         for n, column in enumerate(self._operands):
-            flat[2 + n :: 6] = array("Q", column)
+            flat[3 + n :: 7] = array("Q", column)
         return flat

@@ -1,8 +1,9 @@
 //! [`Story`]: a violation, told.
 //!
-//! One column a thread, one line a step, in the kernel's words. Told is what has to do with the objects of the violation,
-//! and what surrounds a change of threads; the rest is counted, or told in full if wanted.
+//! One line a step, in the kernel's words. Told is what has to do with the objects of the violation, and what surrounds a
+//! change of threads; the rest is counted, or told in full if wanted. How it is laid out for readers is Python's part.
 
+mod function;
 mod schedule;
 mod tell;
 mod words;
@@ -11,7 +12,7 @@ use crate::explore::run::Ended;
 use crate::platform::field::Object;
 use crate::platform::world::MAIN;
 use crate::violation::{Rule, Violation};
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct StoryLine {
     pub thread: usize,
     /// What kind of line it is.
     pub kind: Kind,
+    /// The kernel's function that it is in; empty if that is not known.
+    pub function: &'static str,
     /// What happens.
     pub text: String,
     /// Whether it belongs to the short story.
@@ -105,6 +108,16 @@ pub struct Story {
 /// Columns of the text.
 const WIDTH: usize = 118;
 
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: allocated by {} at step {}, ", self.name, self.made.0, self.made.1)?;
+        match &self.freed {
+            Some((who, step)) => write!(f, "freed by {who} at step {step}"),
+            None => f.write_str("not freed"),
+        }
+    }
+}
+
 impl Story {
     pub(crate) fn new(scenario: &str, design: &str, seed: u64, ended: &Ended, violation: &Violation, met: Met) -> Self {
         let threads = ended.world.names();
@@ -138,99 +151,43 @@ impl Story {
         }
     }
 
-    /// Whether a thread's lines stand across the columns: those of the first one, which sets up and cleans up, and of RCU,
-    /// which are few.
-    fn is_aside(&self, thread: usize) -> bool {
-        thread == MAIN || self.threads[thread] == "rcu"
-    }
-
-    /// The story as text; with every step if `full`.
+    /// The story line by line, as who works on the engine reads it; with every step if `full`.
     pub fn text(&self, full: bool) -> String {
-        let mut out = String::new();
-        let shown: Vec<_> = self.lines.iter().filter(|line| full || line.told).collect();
-        let mut columns: Vec<_> =
-            shown.iter().map(|line| line.thread).filter(|thread| !self.is_aside(*thread)).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let _ = writeln!(out, "{}\n", wrap(&self.what, WIDTH).join("\n"));
+        let mut lines = vec![self.what.clone(), format!("{} in {}", self.scenario, self.design)];
         if !self.before.is_empty() {
-            let before = format!("Before: {}.", self.before.join("; "));
-            let _ = writeln!(out, "{}\n", wrap(&before, WIDTH).join("\n"));
+            lines.push(format!("before: {}", self.before.join("; ")));
         }
-        let width = ((WIDTH - 6) / columns.len().max(1)).clamp(20, 56) - 2;
-        let heads: Vec<_> = columns.iter().map(|thread| self.threads[*thread].as_str()).collect();
-        if !columns.is_empty() {
-            row(&mut out, " step", &heads, width);
-            let _ = writeln!(out, "------{}", format!("+{}", "-".repeat(width + 1)).repeat(columns.len()));
-        }
-        for line in &shown {
-            let text = match line.kind {
-                Kind::Operation => line.text.clone(),
-                Kind::Broken => format!("==> {}", line.text),
-                Kind::Preempted => format!("--- {}", line.text),
-                Kind::Step | Kind::Waits => format!("  {}", line.text),
+        for line in self.lines.iter().filter(|line| full || line.told) {
+            let StoryLine { step, thread, function, text, .. } = line;
+            let mark = match line.kind {
+                Kind::Operation => "",
+                Kind::Broken => "==> ",
+                Kind::Preempted => "--- ",
+                Kind::Step | Kind::Waits => "  ",
             };
-            let aside = self.is_aside(line.thread);
-            let (text, width) = match aside {
-                true => (format!("{}: {}", self.threads[line.thread], text.trim_start()), WIDTH - 8),
-                false => (text, width),
-            };
-            for (at, piece) in wrap(&text, width).iter().enumerate() {
-                let step = if at == 0 { line.step.to_string() } else { String::new() };
-                if aside {
-                    row(&mut out, &step, &[piece], 0);
-                } else {
-                    let cells: Vec<_> = columns.iter().map(|id| if *id == line.thread { piece } else { "" }).collect();
-                    row(&mut out, &step, &cells, width);
-                }
-            }
+            lines.push(format!("{step} {}: {mark}{text} [{function}]", self.threads[*thread]));
         }
-        out.push('\n');
-        for life in &self.objects {
-            let freed = match &life.freed {
-                Some((who, step)) => format!("freed by {who} at step {step}"),
-                None => "not freed".to_owned(),
-            };
-            let _ = writeln!(out, "  {}: allocated by {} at step {}, {freed}", life.name, life.made.0, life.made.1);
+        lines.extend(self.objects.iter().map(ToString::to_string));
+        lines.push(format!("broken: {}", self.rule.text()));
+        let mut out = String::new();
+        for line in lines.iter().flat_map(|line| wrap(line, WIDTH)) {
+            let _ = writeln!(out, "{line}");
         }
-        let rule = format!("  broken: {}", self.rule.text());
-        let _ = writeln!(out, "{}", wrap(&rule, WIDTH).join("\n"));
-        let left_out = self.lines.len() - shown.len();
-        let plural = if self.preemptions == 1 { "" } else { "s" };
-        let _ = writeln!(out, "  {} preemption{plural}; {left_out} more steps are not shown", self.preemptions);
         out
     }
 }
 
-/// One row of the table.
-fn row(out: &mut String, step: &str, cells: &[&str], width: usize) {
-    let cells: String = cells.iter().map(|cell| format!("| {cell:<width$}")).collect();
-    let _ = writeln!(out, "{}", format!("{step:>5} {cells}").trim_end());
-}
-
 /// Breaks a text into lines of at most `width`.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let indent = text.len() - text.trim_start().len();
-    let more = if width > 60 { indent } else { indent + 4 };
-    let mut lines = Vec::new();
-    let mut line = " ".repeat(indent);
-    for mut word in text.split_whitespace() {
-        loop {
-            let space = if line.trim().is_empty() { "" } else { " " };
-            let room = width.saturating_sub(line.len() + space.len());
-            if word.len() <= room {
-                line = line + space + word;
-                break;
-            }
-            // A word that fits no line is broken, behind a bracket or a dot if there is one.
-            if word.len() > width - more && room > width / 2 {
-                let at = word[..room].rfind(['(', '.', ',']).map_or(room, |at| at + 1);
-                line = line + space + &word[..at];
-                word = &word[at..];
-            }
-            lines.push(core::mem::replace(&mut line, " ".repeat(more)));
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one");
+        if line.len() + 1 + word.len() <= width {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        } else {
+            lines.push(format!("        {word}"));
         }
     }
-    lines.push(line);
     lines
 }

@@ -1,5 +1,6 @@
 //! Which lines of a log are told.
 
+use super::function::functions;
 use super::words::Words;
 use super::{Kind, StoryLine};
 use crate::explore::run::Ended;
@@ -15,9 +16,10 @@ pub(super) fn lines(ended: &Ended, violation: &Violation) -> Vec<StoryLine> {
     let objects = ended.world.objects.borrow();
     let names = ended.world.names();
     let rcu = names.iter().position(|name| name == "rcu");
+    let functions = functions(&ended.log, names.len());
     let mut words = Words::new(&objects, names, &ended.log);
     let focus = Focus::new(violation, &ended.log, &objects);
-    let line = |line: &Line| {
+    let line = |(line, function): (&Line, &'static str)| {
         let kind = match line.did {
             Did::Note(_) => Kind::Operation,
             Did::Wait(_) => Kind::Waits,
@@ -27,9 +29,9 @@ pub(super) fn lines(ended: &Ended, violation: &Violation) -> Vec<StoryLine> {
         };
         let aside = line.thread == MAIN || Some(line.thread) == rcu;
         let told = focus.tells(&line.did, aside) && !words.is_inside(line);
-        StoryLine { step: line.step, thread: line.thread, kind, text: words.of(line), told }
+        StoryLine { step: line.step, thread: line.thread, kind, function, text: words.of(line), told }
     };
-    let mut lines: Vec<_> = ended.log.iter().map(line).collect();
+    let mut lines: Vec<_> = ended.log.iter().zip(functions).map(line).collect();
     tell_neighbours(&ended.log, &mut lines);
     tell_spans(&ended.log, &mut lines, violation);
     leave_out(&ended.log, &mut lines, violation);

@@ -88,6 +88,9 @@ pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
     fn is_empty(&self, ctx: &P::Ctx) -> bool;
     /// Keeps what is queued from going away; `first` unless another vCPU's is held already.
     fn hold<'a>(&'a self, ctx: &'a P::Ctx, first: bool) -> Self::Held<'a>;
+    /// Moves a queued LPI before the others, so that among those of its priority it is the first to get a list register.
+    /// The kernel has no such step: it is for a replay, which follows the choice that a guest was given.
+    fn put_first(&self, ctx: &P::Ctx, intid: u32);
     /// Calls `f` with each LPI in the queue, which is held, or used by nobody else.
     fn for_each(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>));
     /// The vCPU that an LPI should go to; a look without a lock.

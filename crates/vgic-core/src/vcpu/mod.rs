@@ -77,6 +77,11 @@ impl<P: Platform, Q: Queue<P>> Vcpu<P, Q> {
         })
     }
 
+    /// Moves a queued LPI before the others: see [`Queue::put_first`].
+    pub fn put_first(&self, ctx: &P::Ctx, intid: u32) {
+        self.queue.put_first(ctx, intid);
+    }
+
     /// `GICR_CTLR.EnableLPIs`; false also while LPIs are being disabled.
     #[inline(always)]
     pub fn lpis_enabled(&self, ctx: &P::Ctx) -> bool {

@@ -22,6 +22,8 @@ pub enum Tie {
     Register,
     /// The one with the lowest INTID, as QEMU's physical CPU interface does.
     Intid,
+    /// A given one, if it is among them: what a recorded guest took.
+    Given(u32),
 }
 
 /// The right to run a vCPU: one thread at a time holds it.
@@ -140,7 +142,14 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
     fn highest(&self, tie: Tie) -> Option<(usize, u64)> {
         let (ctx, vcpu) = (self.ctx, self.vcpu);
         let used = vcpu.used_list_registers.get(ctx) as usize;
-        let rank = |lr: u64| (lr_priority(lr), if tie == Tie::Intid { lr_intid(lr) } else { 0 });
+        let rank = |lr: u64| {
+            let among_equals = match tie {
+                Tie::Register => 0,
+                Tie::Intid => lr_intid(lr),
+                Tie::Given(intid) => u32::from(lr_intid(lr) != intid),
+            };
+            (lr_priority(lr), among_equals)
+        };
         let mut best: Option<(usize, u64)> = None;
         for (index, register) in vcpu.list_registers[..used].iter().enumerate() {
             let lr = register.get(ctx);

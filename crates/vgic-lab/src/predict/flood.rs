@@ -1,4 +1,8 @@
 //! [`Flood`]: the load of `vgic_lpi_stress`: every device sends every event, over and over.
+//!
+//! Without a gap all begin with their first event, released by a barrier while the clock runs, as there. With one, a
+//! device is somewhere in its round and its gap when the window begins: if all began alike they would visit one vCPU
+//! after the other together, and it takes a thousand sends until that has blurred.
 
 use super::entry::{Door, Entry};
 use super::outcome::Outcome;
@@ -87,32 +91,33 @@ impl Flood {
     }
 
     /// A sender: all its rounds. `send` sends an event with its INTID, and says whether it was taken. True for the last
-    /// one, with which measuring has ended.
+    /// one.
     pub(super) fn send_all(&self, ctx: &SimCtx, run: &Run, device: u32, send: impl Fn(u32, u32) -> bool) -> bool {
         let Flood { load, warmup, gap, .. } = *self;
         let mut pace = Pace::new(ctx, gap);
+        let mut first = pace.first(ctx, load.events);
         for round in 0..self.rounds() {
             if round == warmup {
-                run.warmed_up(ctx);
+                run.warmed_up(ctx, gap > 0, load.guest == Guest::Fixed);
                 pace = Pace::new(ctx, gap);
+                first = pace.first(ctx, load.events);
             }
-            for event in 0..load.events {
+            for turn in 0..load.events {
+                let event = (first + turn) % load.events;
                 pace.wait(ctx);
                 let begin = ctx.now();
                 let intid = load.intid(device, event);
                 let number = run.sending(ctx, intid);
                 let taken = send(event, intid);
                 ctx.trace("send", format_args!("LPI {intid}"), begin, Some(number));
-                if round >= warmup {
-                    run.accepted.set(run.accepted.get() + u64::from(taken));
-                }
+                run.sent(intid, taken);
             }
             run.step();
             if run.stop.get() {
                 break;
             }
         }
-        run.sender_done(ctx)
+        run.sender_done(ctx, gap > 0)
     }
 }
 
@@ -187,6 +192,11 @@ impl Pace {
         // Senders do not march in step.
         let next = if gap == 0 { 0 } else { ctx.now() + ctx.random(gap) };
         Pace { gap, next }
+    }
+
+    /// The event that a round begins with.
+    fn first(&self, ctx: &SimCtx, events: u32) -> u32 {
+        if self.gap == 0 { 0 } else { ctx.random(u64::from(events)) as u32 }
     }
 
     fn wait(&mut self, ctx: &SimCtx) {

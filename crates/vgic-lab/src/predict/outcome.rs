@@ -4,7 +4,7 @@ use vgic_core::Event;
 use vgic_sim::report::{Tally, Threads};
 use vgic_sim::{Ps, TraceEvent};
 
-/// From a send to its delivery, over the sends that made an LPI pending in the measured time.
+/// From a send to its delivery, over the LPIs that are delivered in the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
     /// How many were measured.
@@ -26,30 +26,30 @@ impl Latency {
     }
 }
 
-/// What a prediction gives. The measured time is from the end of the warm-up to the end of the last sender.
+/// What a prediction gives. What is of the window, and when it begins and ends, is said in `run.rs` and by the loads.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Events of the whole run, warm-up and end included.
     pub counts: [u64; Event::COUNT],
     /// LPIs that are pending at the end.
     pub pending: u64,
-    /// Events of the measured time.
+    /// Events of the window.
     pub measured: [u64; Event::COUNT],
-    /// Sends that were taken in the measured time.
+    /// Sends of the window that were accepted.
     pub accepted: u64,
-    /// Requests that were answered in the measured time, in a closed loop.
+    /// Requests that were answered in the window, in a closed loop.
     pub requests: u64,
-    /// The measured time.
+    /// How long the window is.
     pub elapsed: Ps,
     /// Shared accesses that were simulated.
     pub accesses: u64,
     /// From send to delivery.
     pub latency: Latency,
-    /// From a request to its answer, in a closed loop.
+    /// From a request of the window to its answer, in a closed loop.
     pub response: Latency,
-    /// Where the measured time went.
+    /// Where the window's time went.
     pub threads: Vec<Threads>,
-    /// Fields and locks in the measured time.
+    /// Fields and locks in the window.
     pub tally: Tally,
     /// Events of the picture.
     pub trace: Vec<TraceEvent>,

@@ -1,4 +1,9 @@
 //! [`Run`]: what the threads of a prediction share, in the host's memory: it costs no virtual time.
+//!
+//! It also says what is measured: the *window*, from its begin to its end in virtual time, after a warm-up. A send is of
+//! the window if it begins in it, and so is what comes of it until the end: accepted, coalesced, dropped, delivered. So
+//! whatever the load, no more is accepted than sent, no more delivered than accepted, and a latency is never that of a
+//! send of the warm-up.
 
 use super::Setting;
 use super::outcome::{Latency, Outcome};
@@ -19,49 +24,76 @@ const MOST_LATENCIES: usize = 1 << 20;
 pub(super) struct Run {
     /// Who has come to the end of the warm-up and waits for the others.
     waiting: RefCell<Vec<u32>>,
+    /// The last of them, while it waits until nothing is pending.
+    draining: Cell<Option<u32>>,
     senders: u32,
     senders_left: Cell<u32>,
     /// Everybody goes home.
     pub(super) stop: Cell<bool>,
     pub(super) measuring: Cell<bool>,
-    pub(super) accepted: Cell<u64>,
+    accepted: Cell<u64>,
+    delivered: Cell<u64>,
     pub(super) requests: Cell<u64>,
     /// Steps done, of `steps`, for the progress bar.
     done: Cell<u64>,
     steps: u64,
     before: RefCell<Option<Box<[u64; Event::COUNT]>>>,
     measured: RefCell<Measured>,
-    /// When each LPI that is pending was sent, and the number of that send.
-    sent: RefCell<Vec<(Ps, u64)>>,
+    lpis: RefCell<Vec<Lpi>>,
     sends: Cell<u64>,
+    /// Number of the first send of the window.
+    first: Cell<u64>,
     latencies: RefCell<Vec<Ps>>,
     pub(super) responses: RefCell<Vec<Ps>>,
+}
+
+/// An LPI. Each has one sender, which sends one after the other.
+#[derive(Clone, Copy, Default)]
+struct Lpi {
+    /// The first send since it was last taken: when it began, and its number.
+    first: Option<(Ps, u64)>,
+    /// Its last send.
+    last: (Ps, u64),
+    /// That one is counted as accepted: its sender is back, or a vCPU has taken it before.
+    accepted: bool,
+    /// Whether its sender has been back once; `None` if it was never sent.
+    was_sent: Option<bool>,
 }
 
 #[derive(Default)]
 struct Measured {
     counts: [u64; Event::COUNT],
+    accepted: u64,
     elapsed: Ps,
     threads: Vec<Threads>,
     tally: Tally,
+}
+
+/// LPIs that are pending, of the counts of a moment at which no send is under way.
+fn pending(counts: &[u64; Event::COUNT]) -> u64 {
+    let count = |event: Event| counts[event as usize];
+    count(Event::Sent) - count(Event::Coalesced) - count(Event::Dropped) - count(Event::Delivered)
 }
 
 impl Run {
     pub(super) fn new(senders: u32, steps: u64) -> Rc<Self> {
         Rc::new(Run {
             waiting: RefCell::default(),
+            draining: Cell::new(None),
             senders,
             senders_left: Cell::new(senders),
             stop: Cell::new(false),
             measuring: Cell::new(false),
             accepted: Cell::new(0),
+            delivered: Cell::new(0),
             requests: Cell::new(0),
             done: Cell::new(0),
             steps,
             before: RefCell::default(),
             measured: RefCell::default(),
-            sent: RefCell::default(),
+            lpis: RefCell::default(),
             sends: Cell::new(0),
+            first: Cell::new(0),
             latencies: RefCell::default(),
             responses: RefCell::default(),
         })
@@ -72,85 +104,147 @@ impl Run {
         self.done.set(self.done.get() + 1);
     }
 
-    /// The warm-up is over for this sender; it goes on with the last one, from whose time on is measured.
-    pub(super) fn warmed_up(&self, ctx: &SimCtx) {
+    /// The warm-up is over for this sender. The window begins with the last one: without a pace at once, and the last one
+    /// wakes the others one by one, as a barrier does. With a pace it begins when the guest has taken what is pending by
+    /// then, if it takes any (`takes`): senders that were late after the cold start caught up in a burst, and a pace has no
+    /// bursts.
+    pub(super) fn warmed_up(&self, ctx: &SimCtx, paced: bool, takes: bool) {
         ctx.in_order();
         if self.waiting.borrow().len() as u32 + 1 < self.senders {
             self.waiting.borrow_mut().push(ctx.number());
             return ctx.block("for the others to warm up", Spending::Idle);
         }
+        while paced && takes && !self.stop.get() && pending(&ctx.world().events()) > 0 {
+            self.draining.set(Some(ctx.number()));
+            ctx.block("for the guest to take what the warm-up left", Spending::Idle);
+        }
+        self.draining.set(None);
         self.begin(ctx);
-        // The last one wakes them one by one, as a barrier does.
+        let costs = ctx.costs();
         for core in self.waiting.borrow_mut().drain(..) {
-            ctx.work(ctx.costs().wake);
-            ctx.wake(core, ctx.now() + ctx.costs().wake_latency);
+            if !paced {
+                ctx.work(costs.wake);
+            }
+            ctx.wake(core, ctx.now() + if paced { 0 } else { costs.wake_latency });
         }
     }
 
-    /// Measuring begins.
+    /// The window begins.
     pub(super) fn begin(&self, ctx: &SimCtx) {
         ctx.measure();
         *self.before.borrow_mut() = Some(Box::new(ctx.world().events()));
         self.latencies.borrow_mut().clear();
         self.responses.borrow_mut().clear();
         self.accepted.set(0);
+        self.delivered.set(0);
         self.requests.set(0);
+        self.first.set(self.sends.get());
         self.measuring.set(true);
     }
 
-    /// This sender has ended; true for the last one, with which measuring ends.
-    pub(super) fn sender_done(&self, ctx: &SimCtx) -> bool {
+    /// This sender has ended; true for the last one, with which the run ends, and the window with it. With a pace the
+    /// window ends with the first one: from then on less is sent than was asked for.
+    pub(super) fn sender_done(&self, ctx: &SimCtx, paced: bool) -> bool {
         ctx.in_order();
         self.senders_left.set(self.senders_left.get() - 1);
         let last = self.senders_left.get() == 0;
-        if last {
+        if last || paced {
             self.end(ctx);
+        }
+        if last {
+            self.stop.set(true);
         }
         last
     }
 
-    /// Measuring ends.
+    /// The window ends, unless it has ended before.
     pub(super) fn end(&self, ctx: &SimCtx) {
+        if !self.measuring.replace(false) {
+            return;
+        }
         let world = ctx.world();
         let now = ctx.now();
         let mut counts = world.events();
         if let Some(before) = self.before.borrow().as_deref() {
             counts.iter_mut().zip(before).for_each(|(count, before)| *count -= before);
         }
-        let elapsed = now - world.measured_from();
-        *self.measured.borrow_mut() = Measured { counts, elapsed, threads: world.measured(now), tally: world.tally() };
-        self.measuring.set(false);
-        self.stop.set(true);
+        counts[Event::Sent as usize] = self.sends.get() - self.first.get();
+        counts[Event::Delivered as usize] = self.delivered.get();
+        let (accepted, elapsed) = (self.accepted.get(), now - world.measured_from());
+        let (threads, tally) = (world.measured(now), world.tally());
+        *self.measured.borrow_mut() = Measured { counts, accepted, elapsed, threads, tally };
     }
 
-    /// An LPI is about to be sent; the number of the send.
+    /// Whether a send is of the window.
+    fn is_measured(&self, number: u64) -> bool {
+        self.measuring.get() && number >= self.first.get()
+    }
+
+    /// An LPI is about to be sent; the number of the send that it is one with: one that finds it pending is one with the
+    /// first.
     pub(super) fn sending(&self, ctx: &SimCtx, intid: u32) -> u64 {
         let at = (intid - FIRST_LPI) as usize;
-        let mut sent = self.sent.borrow_mut();
-        if sent.len() <= at {
-            sent.resize(at + 1, (Ps::MAX, 0));
+        let mut lpis = self.lpis.borrow_mut();
+        if lpis.len() <= at {
+            lpis.resize(at + 1, Lpi::default());
         }
         let number = self.sends.get();
         self.sends.set(number + 1);
-        // A send that finds it pending is one with the first.
-        if sent[at].0 == Ps::MAX {
-            sent[at] = (ctx.now(), number);
+        let lpi = &mut lpis[at];
+        lpi.last = (ctx.now(), number);
+        lpi.accepted = false;
+        lpi.was_sent.get_or_insert(false);
+        lpi.first.get_or_insert(lpi.last).1
+    }
+
+    /// The sender is back; `accepted`: the LPI was routed.
+    pub(super) fn sent(&self, intid: u32, accepted: bool) {
+        let mut lpis = self.lpis.borrow_mut();
+        let lpi = &mut lpis[(intid - FIRST_LPI) as usize];
+        lpi.was_sent = Some(true);
+        if accepted {
+            self.accept(lpi);
         }
-        sent[at].1
+    }
+
+    /// Whether the LPI of that number, from 0 on, has been sent and its sender was back.
+    pub(super) fn was_sent(&self, number: u32) -> bool {
+        self.lpis.borrow().get(number as usize).is_some_and(|lpi| lpi.was_sent == Some(true))
+    }
+
+    /// Whether a sender is about to send an LPI for the first time.
+    pub(super) fn sends_first(&self) -> bool {
+        self.lpis.borrow().iter().any(|lpi| lpi.was_sent == Some(false))
+    }
+
+    /// Counts the last send of an LPI as accepted, unless it is counted already.
+    fn accept(&self, lpi: &mut Lpi) {
+        if !lpi.accepted && self.is_measured(lpi.last.1) {
+            lpi.accepted = true;
+            self.accepted.set(self.accepted.get() + 1);
+        }
     }
 
     /// A vCPU has taken an LPI; the number of the send that made it pending.
     pub(super) fn taken(&self, ctx: &SimCtx, intid: u32) -> u64 {
-        let Some(first) =
-            self.sent.borrow_mut().get_mut((intid - FIRST_LPI) as usize).map(|at| (*at, at.0 = Ps::MAX).0)
-        else {
-            return 0;
-        };
-        let mut latencies = self.latencies.borrow_mut();
-        if self.measuring.get() && first.0 != Ps::MAX && latencies.len() < MOST_LATENCIES {
-            latencies.push(ctx.now().saturating_sub(first.0));
+        let mut lpis = self.lpis.borrow_mut();
+        let Some(lpi) = lpis.get_mut((intid - FIRST_LPI) as usize) else { return 0 };
+        // One that was taken while its next send was under way has no other than that one.
+        let (begin, number) = lpi.first.take().unwrap_or(lpi.last);
+        if self.is_measured(number) {
+            if number == lpi.last.1 {
+                self.accept(lpi);
+            }
+            self.delivered.set(self.delivered.get() + 1);
+            let mut latencies = self.latencies.borrow_mut();
+            if latencies.len() < MOST_LATENCIES {
+                latencies.push(ctx.now().saturating_sub(begin));
+            }
         }
-        first.1
+        if let Some(core) = self.draining.get().filter(|_| pending(&ctx.world().events()) == 0) {
+            ctx.wake(core, ctx.now());
+        }
+        number
     }
 
     /// Runs the world to its end, and takes the VM apart, which is part of what the threads share.
@@ -212,7 +306,7 @@ impl Run {
             counts: world.events(),
             pending,
             measured: measured.counts,
-            accepted: self.accepted.get(),
+            accepted: measured.accepted,
             requests: self.requests.get(),
             elapsed: measured.elapsed,
             accesses: world.accesses(),

@@ -151,6 +151,14 @@ impl<P: Platform> Queue<P> for ApListQueue<P> {
         if first { Spin::lock_irqsave(&self.ap_list_lock, ctx) } else { Spin::lock_nested(&self.ap_list_lock, ctx) }
     }
 
+    fn put_first(&self, ctx: &P::Ctx, intid: u32) {
+        let _lock = Spin::<P>::lock_irqsave(&self.ap_list_lock, ctx);
+        let found = self.ap_list.iter(ctx).find(|irq| irq.intid.get(ctx) == intid);
+        if let Some(irq) = found {
+            self.ap_list.move_head(ctx, irq);
+        }
+    }
+
     fn for_each(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>)) {
         self.ap_list.iter(ctx).for_each(f);
     }

@@ -1,0 +1,69 @@
+"""Options that several sub-commands have, so that they are alike, and what a shell completes in them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from vgic.designs import designs
+from vgic.machines import machines
+from vgic.prove import scenarios
+
+
+def names_option(name: str, what: str, known: Callable[[], Iterable[str]]) -> Any:
+    """An option that takes several names: with commas, or repeated. ``listed`` makes a list of what was given.
+
+    ``known`` gives the names that a shell completes.
+    """
+    return typer.Option(
+        f"--{name}",
+        metavar="NAME,...",
+        help=f"{what} Several with commas, or repeat it.",
+        autocompletion=completed(known),
+    )
+
+
+def completed(known: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell is told of names, the last of which, behind commas, is incomplete."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in known() if name.startswith(last)]
+
+    return complete
+
+
+def design_names() -> list[str]:
+    """For shells."""
+    return [row.name for row in designs()]
+
+
+def scenario_names() -> list[str]:
+    """For shells."""
+    return [one.name for one in scenarios()]
+
+
+def machine_names() -> list[str]:
+    """For shells."""
+    return list(machines())
+
+
+def listed(given: Sequence[str] | None) -> list[str]:
+    """The names that an option was given, in order, each once."""
+    names = (name.strip() for text in given or () for name in text.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+DesignsOption = Annotated[list[str] | None, names_option("design", "A design, see 'vgic designs'.", design_names)]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
+]
+#: What the two guests of a prediction are.
+GUEST_HELP = (
+    "fixed: LPIs are spread and taken. as-published: they stay masked on vCPU 0; each is an ioctl and there is no gap, "
+    "unless --entry or --gap is given."
+)
+UnsoundOption = Annotated[
+    bool,
+    typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),
+]

@@ -1,0 +1,69 @@
+"""``vgic machines``: the list, one machine value by value, and both as JSON."""
+
+import json
+
+import pytest
+
+from vgic.machines import PARAMETERS, machine, machines
+
+
+def test_machines_lists_every_one(vgic_command):
+    done = vgic_command("machines")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    for name in machines():
+        assert name in done.stdout
+    for text in ("192 cores, mesh", "3 published", "38 estimated", "5 fitted", "4 rates", "nothing"):
+        assert text in done.stdout
+
+
+def test_machines_as_json(vgic_command, tmp_path):
+    data = json.loads(vgic_command("machines", "--json", "-").stdout)
+    assert [row["name"] for row in data["machines"]] == list(machines())
+    for row in data["machines"]:
+        assert sum(row["statuses"].values()) == len(PARAMETERS) + 1
+        assert "values" not in row
+    assert [round(check["ratio"], 2) for check in data["machines"][-1]["checks"]] == [0.72, 0.95, 1.39, 0.88]
+    assert vgic_command("machines", "graviton2", "--json", "x.json").stdout.startswith("graviton2\n")
+    [row] = json.loads((tmp_path / "x.json").read_text())["machines"]
+    assert [value["name"] for value in row["values"]] == ["distance", *PARAMETERS]
+
+
+@pytest.mark.parametrize("name", ["published-2024", "graviton2", "generic-arm64-1", "generic-arm64-1024"])
+def test_machines_shows_one_value_by_value(vgic_command, name):
+    done = vgic_command("machines", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    # A cell that is too narrow breaks its text, so that only words are looked for.
+    words = set(done.stdout.split())
+    for key, value in machine(name).values.items():
+        assert key in words
+        assert set(str(value).split()) <= words
+        assert value.source.split()[0] in words
+    assert ("Checked against no measured rate." in done.stdout) == (name != "published-2024")
+
+
+def test_machines_shows_the_profile_in_a_file(vgic_command, tmp_path):
+    value = 'step = { ns = 1.5, source = "my clock", status = "measured" }'
+    (tmp_path / "mine.toml").write_text(f'base = "graviton3"\ntitle = "My [server]"\n[values]\n{value}\n')
+    done = vgic_command("machines", "mine.toml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "My [server]" in done.stdout
+    assert "1 measured, 40 estimated" in done.stdout
+    assert "my clock" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cray"], "unknown machine 'cray'"),
+        (["no.toml"], "no.toml: no such file"),
+        (["--json", "no/x"], "no/x: cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line(vgic_command, arguments, message):
+    done = vgic_command("machines", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("vgic: error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr

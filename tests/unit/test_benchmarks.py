@@ -1,0 +1,53 @@
+"""A bar that is met on one machine and missed on another: what BENCHMARKS.md says of it comes from data."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from vgic.stats import Spread
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY, TEXT, CPU = "senders-patch-15", "`patch-15` to `v6.8-rc1`, `-e 1`", "AMD EPYC"
+
+
+@pytest.fixture
+def document(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benches")
+    from figures import document
+
+    return document
+
+
+def test_a_bar_that_depends_on_the_machine_says_so_with_its_values(document):
+    bar = document.Bar(KEY, TEXT, Spread(1.03, 1.03, 1.06), least=1.35)
+    assert (bar.met, bar.depends, bar.verdict) == (False, True, "depends on the machine")
+    said = bar.dependence(CPU)
+    assert said.startswith("depends on the machine: 1.03 \N{MULTIPLICATION SIGN} on AMD EPYC (here), 1.28 ")
+    for cpu, value in bar.elsewhere:
+        assert f"{value} \N{MULTIPLICATION SIGN} on {cpu}" in said
+    assert said.endswith("; at least 1.35 \N{MULTIPLICATION SIGN} was asked for")
+    # Also where it is met.
+    assert document.Bar(KEY, TEXT, Spread(1.4, 1.4, 1.4), least=1.35).depends
+    assert bar.to_dict()["depends"] is True
+
+
+def test_a_bar_that_is_missed_or_met_on_all_machines_does_not_depend(document):
+    assert document.Bar(KEY, TEXT, Spread(1.0, 1.0, 1.0), least=2).verdict == "**MISSED**"
+    assert document.Bar(KEY, TEXT, Spread(2.0, 2.0, 2.0), least=1).verdict == "met"
+    assert document.Bar("another", TEXT, Spread(1.0, 1.0, 1.0), least=2).verdict == "**MISSED**"
+
+
+def test_the_document_has_what_the_data_says(document):
+    text = (ROOT / "BENCHMARKS.md").read_text(encoding="utf-8")
+    assert f"| CPU | {CPU}, " in text
+    bar = document.Bar(KEY, TEXT, Spread(1.03, 1.03, 1.06), least=1.35)
+    assert text.count(f"| {TEXT} | {bar.limit} | {bar.value} | {bar.verdict} |") == 2
+    assert f"- {TEXT} {bar.dependence(CPU)}.\n" in text
+    remarks = tomllib.loads((ROOT / "benches" / "remarks.toml").read_text(encoding="utf-8"))
+    depends, missed = text.index("### What depends on the machine"), text.index("### Why bars were missed")
+    assert depends < text.index(remarks[KEY].strip()) < missed
+    rows = text[: text.index("### What depends")]
+    assert "## 22 of 26 bars met, 1 depends on the machine\n" in text
+    verdicts = [line.rsplit("|", 2)[1].strip() for line in rows.splitlines() if line.count("|") == 6]
+    assert (verdicts.count("met"), verdicts.count("depends on the machine"), verdicts.count("**MISSED**")) == (22, 1, 3)
