@@ -15,7 +15,8 @@ from pathlib import Path
 from link_references import linked
 
 from vgic.defects import Defect, defects_of
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, axes, axis_label, designs
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, axes, design, designs
+from vgic.difference import changed_axes
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -290,16 +291,35 @@ def design_table() -> Iterator[str]:
             ("known defect", row.defect + (" (**unsound**: needs `--allow-unsound`)" if row.unsound else "")),
             ("reference", row.reference),
             *((f"{kind} defects", _defects(found)) for kind, found in zip(KINDS, defects_of(row.name), strict=True)),
-            *((axis_label(axis), way) for axis, way in axes(row).items() if axis != "lock_order"),
+            *((axis, f"`{way}`" if way else "-") for axis, (_, way) in _changed(row).items()),
             ("lock order", " > ".join(f"`{lock}`" for lock in row.lock_order)),
         ]
         yield "| | |\n|---|---|"
         yield "\n".join(f"| {name} | {text} |" for name, text in rows if text) + "\n"
 
 
+def _changed(row: Design) -> dict[str, tuple[str, str]]:
+    """The axes that are others than in the design that it is based on; all of the first."""
+    return (
+        changed_axes(design(row.based_on), row) if row.based_on else {axis: ("", way) for axis, way in row.axes.items()}
+    )
+
+
+def axes_table() -> Iterator[str]:
+    """Every axis and its ways."""
+    yield "\n## Axes\n"
+    yield "A design is one way on each axis. `vgic designs --axes` prints the same.\n"
+    yield "| axis | way | what it does | first in |\n|---|---|---|---|"
+    for one in axes():
+        yield f"| **{one.name}** | | {one.about} | |"
+        for way, about in one.ways.items():
+            first = one.since(way)
+            yield f"| | `{way}` | {about} | {f'`{first.name}`' if first else 'composed ones only'} |"
+
+
 def pages() -> dict[str, str]:
     """File name -> text."""
-    found = {"cli": "\n".join(command_line()), "design-table": "\n".join(design_table())}
+    found = {"cli": "\n".join(command_line()), "design-table": "\n".join([*design_table(), *axes_table()])}
     for page, modules in MODULES.items():
         title = f"# {page}\n"
         found[page] = "\n".join([title, *(part for module in modules for part in describe(module))])

@@ -6,8 +6,9 @@
 """
 
 from vgic._core import VERSION as __version__
+from vgic.bisect import Bisection, bisect
 from vgic.defects import Defect, defects, defects_of
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, design, designs
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Axis, Design, axes, design, designs
 from vgic.errors import (
     CommandError,
     ConservationError,
@@ -27,7 +28,7 @@ from vgic.machines import Machine, machine, machines
 from vgic.measure import Effort
 from vgic.memory import GuestMemory
 from vgic.predict import GICV4, ClosedWorkload, PredictedWorkload, Prediction, predict
-from vgic.prove import Proof, ProofPlan, Scenario, prove, scenarios
+from vgic.prove import Proof, ProofPlan, Scenario, ScenarioFile, prove, read_scenario, scenarios
 from vgic.redist import RedistributorFrame
 from vgic.registers import GICR, GITS
 from vgic.results import Result, ResultFile, Sample
@@ -49,6 +50,8 @@ __all__ = [
     "GICR",
     "GICV4",
     "GITS",
+    "Axis",
+    "Bisection",
     "Check",
     "ClosedWorkload",
     "CommandError",
@@ -82,6 +85,7 @@ __all__ = [
     "ScalePoint",
     "ScaleResult",
     "Scenario",
+    "ScenarioFile",
     "Story",
     "StressWorkload",
     "TableError",
@@ -96,6 +100,8 @@ __all__ = [
     "Workload",
     "WorkloadError",
     "__version__",
+    "axes",
+    "bisect",
     "check",
     "compare",
     "dask_executor",
@@ -113,6 +119,7 @@ __all__ = [
     "prove",
     "prove_history",
     "read_recording",
+    "read_scenario",
     "recordings",
     "replay_recorded",
     "run",

@@ -34,15 +34,7 @@ class DesignRow(TypedDict):
     reference: str
     unsound: bool
     control_races: bool
-    lpi_store: str
-    get: str
-    put: str
-    free: str
-    cache: str
-    cache_reference: str
-    walk: str
-    queue: str
-    lock_order: list[str]
+    axes: dict[str, str]  # axis -> way
 
 @type_check_only
 class PathStep(TypedDict):
@@ -63,6 +55,9 @@ class PathCounts(TypedDict):
     reads: dict[str, int]  # loads by "object.field"
 
 def designs() -> list[DesignRow]: ...
+def compose(name: str) -> DesignRow: ...
+def axes() -> list[tuple[str, str, list[tuple[str, str]]]]: ...
+def lock_order(design: str) -> list[str]: ...
 def hit_path(design: str) -> list[PathStep]: ...
 def path_counts(design: str, *, deliver: bool, mapped: int = ...) -> PathCounts: ...
 
@@ -505,6 +500,7 @@ def predict_closed(
 ) -> Prediction: ...
 
 #: (name, what meets what, bound) of each scenario of the model checker
+def scenario_words() -> list[str]: ...
 def scenarios() -> list[tuple[str, str, str]]: ...
 def prove(
     scenario: str,
@@ -517,6 +513,7 @@ def prove(
     executions: int | None,
     seconds: float,
     schedule: str | None,
+    script: str | None,
     findings: int,
     stop: Callable[[], bool],
 ) -> ProofReport: ...

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
+from vgic import _core
 from vgic.designs import design, designs
 from vgic.story import Story
 
@@ -114,7 +115,7 @@ class Defect:
     def fixed_after(self, name: str) -> str:
         """The first design after the one called ``name`` that has mended it; empty if none has."""
         order = [row.name for row in designs()]
-        later = order[order.index(name) :]
+        later = order[order.index(design(name).shipped) :]
         return next((fix for fix in later if fix in self.fixed_in), "")
 
     def history(self, name: str) -> str:
@@ -140,7 +141,10 @@ class Defect:
     def shows_in(self, story: Story) -> bool:
         """Whether a story has a sign of it."""
         own = (self.scenario,)
-        return any(story.scenario in (sign.scenarios or own) and sign.matches(story) for sign in self.signs)
+        # A scenario of the user's own may show any of them.
+        shipped = story.scenario in _shipped()
+        signs = (one for one in self.signs if not shipped or story.scenario in (one.scenarios or own))
+        return any(sign.matches(story) for sign in signs)
 
     def story_in(self, proof: "Proof") -> Story | None:
         """The first story of a search that shows this defect, if one does."""
@@ -152,6 +156,11 @@ def defects() -> tuple[Defect, ...]:
     """The catalogue, in the order of the designs."""
     raw = tomllib.loads(files("vgic").joinpath("defects.toml").read_text(encoding="utf-8"))
     return tuple(_defect(entry) for entry in raw["defect"])
+
+
+@cache
+def _shipped() -> frozenset[str]:
+    return frozenset(name for name, _, _ in _core.scenarios())
 
 
 def _defect(entry: dict[str, Any]) -> Defect:

@@ -1,14 +1,16 @@
-"""The designs: each one a row of the table of axes, selectable by name.
+"""The designs: each one a value, a way on every axis. Shipped ones have names; anyone composes more.
 
-A design is composed at compile time in the Rust core; this module describes it. Names follow the kernel releases
-(``v6.8-rc1``) and the posted patches (``patch-01`` to ``patch-15``, each with all before it).
+Names follow the kernel releases (``v6.8-rc1``) and the posted patches (``patch-01`` to ``patch-15``, each with all
+before it). A composed design is a shipped one with other ways on some axes: ``v6.10+drain=put-erased``, or
+``design("v6.10").with_(drain="put-erased")``. The checker, the counting platform, predictions and replays take it; what
+is measured has to be compiled for, so it must be a shipped one.
 """
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from vgic import _core
 from vgic.errors import UnknownDesign, UnsoundDesign
@@ -16,7 +18,7 @@ from vgic.errors import UnknownDesign, UnsoundDesign
 if TYPE_CHECKING:
     from vgic._core import PathCounts, PathStep
 
-__all__ = ["BASELINE_DESIGN", "DEFAULT_DESIGN", "Design", "axes", "axis_label", "check_names", "design", "designs"]
+__all__ = ["BASELINE_DESIGN", "DEFAULT_DESIGN", "Axis", "Design", "axes", "check_names", "design", "designs"]
 
 #: The design that a :class:`vgic.Vm` has unless another is named.
 DEFAULT_DESIGN: str = _core.DEFAULT_DESIGN
@@ -48,24 +50,33 @@ class Design:
     #: Whether switching LPIs or an ITS off may use freed memory beside a running vCPU or a command; on real threads
     #: these are kept apart unless the caller insists.
     control_races: bool
-    #: Axis: where the mapped LPIs are kept.
-    lpi_store: str
-    #: Axis: how a lookup takes its reference.
-    get: str
-    #: Axis: how a reference is dropped.
-    put: str
-    #: Axis: how the memory of an LPI is freed.
-    free: str
-    #: Axis: the translation cache.
-    cache: str
-    #: Axis: how a cache hit holds its LPI.
-    cache_reference: str
-    #: Axis: how INVALL, MOVALL and the like visit all LPIs.
-    walk: str
-    #: Axis: the queue of a vCPU.
-    queue: str
-    #: Locks, outermost first.
-    lock_order: tuple[str, ...]
+    #: What it does on each axis, by the names that :func:`axes` tells; an axis of another kind of cache is not there.
+    axes: dict[str, str] = field(hash=False)
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether it is a shipped design with other ways on some axes."""
+        return "+" in self.name
+
+    @property
+    def shipped(self) -> str:
+        """The shipped design that it is, or is composed of."""
+        return self.name.split("+", 1)[0]
+
+    @property
+    def lock_order(self) -> tuple[str, ...]:
+        """Locks, outermost first, as the engine nests them in a guest's whole life on the counting platform."""
+        return _lock_order(self.name)
+
+    def with_(self, **ways: str) -> "Design":
+        """The same design with other ways on some axes, such as ``drain="put-erased"``.
+
+        ``_`` in the name of an axis stands for ``-``.
+        Raises ``ValueError`` for an axis or way that does not exist, and for what makes no sense together.
+        """
+        changes = dict(part.split("=", 1) for part in self.name.split("+")[1:])
+        changes |= {axis.replace("_", "-"): way for axis, way in ways.items()}
+        return design("+".join([self.shipped, *(f"{axis}={way}" for axis, way in changes.items())]))
 
     def hit_path(self) -> "list[PathStep]":
         """Every shared access of one cache hit, in order, as the engine makes it on the counting platform."""
@@ -80,28 +91,39 @@ class Design:
         return _core.path_counts(self.name, deliver=deliver, mapped=mapped)
 
 
-#: The fields of a :class:`Design` that are axes.
-_AXES = ("lpi_store", "get", "put", "free", "cache", "cache_reference", "walk", "queue")
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One thing that designs do differently."""
+
+    name: str
+    #: What it is, in a sentence.
+    about: str
+    #: Each way in which it is done, with a sentence.
+    ways: dict[str, str] = field(hash=False)
+
+    def since(self, way: str) -> Design | None:
+        """The first design in the history that does it in this way; None if only composed ones do."""
+        return next((row for row in designs() if row.axes.get(self.name) == way), None)
 
 
-def axes(design: Design) -> dict[str, str]:
-    """What a design does on each axis, in words: axis -> way. The axes are the same for every design."""
-    return {axis: getattr(design, axis) for axis in _AXES} | {"lock_order": " > ".join(design.lock_order)}
+@cache
+def _axes() -> tuple[Axis, ...]:
+    return tuple(Axis(name, about, dict(ways)) for name, about, ways in _core.axes())
 
 
-def axis_label(axis: str) -> str:
-    """An axis as people read it."""
-    return axis.replace("_", " ").replace("lpi", "LPI")
+def axes() -> list[Axis]:
+    """Every axis, in the order in which a design is told."""
+    return list(_axes())
+
+
+@cache
+def _lock_order(name: str) -> tuple[str, ...]:
+    return tuple(_core.lock_order(name))
 
 
 @cache
 def _table() -> dict[str, Design]:
-    rows = {}
-    for row in _core.designs():
-        fields: dict[str, Any] = dict(row)
-        fields["lock_order"] = tuple(row["lock_order"])
-        rows[row["name"]] = Design(**fields)
-    return rows
+    return {row["name"]: Design(**row) for row in _core.designs()}
 
 
 def designs() -> list[Design]:
@@ -110,15 +132,19 @@ def designs() -> list[Design]:
 
 
 def design(name: str) -> Design:
-    """Return the design called ``name``.
+    """Return the design called ``name``, a shipped or a composed one.
 
-    Raises :class:`vgic.UnknownDesign` (a ``ValueError``) with close matches if there is none.
+    Raises :class:`vgic.UnknownDesign` (a ``ValueError``) with close matches if there is none, and ``ValueError`` if its
+    axes make no sense.
     """
     return _find(name)
 
 
 def _find(name: str, also: tuple[str, ...] = ()) -> Design:
     table = _table()
+    base, plus, _ = str(name).partition("+")
+    if plus and base in table:
+        return _composed(str(name))
     try:
         return table[name]
     except (KeyError, TypeError):
@@ -130,10 +156,18 @@ def _find(name: str, also: tuple[str, ...] = ()) -> Design:
     raise UnknownDesign(f"unknown design {str(name)!r}: {hint}") from None
 
 
-def check_names(names: Iterable[str], *, allow_unsound: bool = False, also: tuple[str, ...] = ()) -> list[str]:
+@lru_cache(maxsize=256)
+def _composed(name: str) -> Design:
+    return Design(**_core.compose(name))
+
+
+def check_names(
+    names: Iterable[str], *, allow_unsound: bool = False, also: tuple[str, ...] = (), measured: bool = False
+) -> list[str]:
     """Return ``names`` without repeats, in order, if each can run on real threads, or is one of ``also``.
 
-    Raises :class:`vgic.UnknownDesign` or, unless ``allow_unsound``, :class:`vgic.UnsoundDesign`.
+    ``measured``: they are to be measured, so each must be a shipped design, for which the engine is compiled. Raises
+    :class:`vgic.UnknownDesign`, ``ValueError`` or, unless ``allow_unsound``, :class:`vgic.UnsoundDesign`.
     """
     checked = []
     for name in dict.fromkeys(names):
@@ -141,9 +175,13 @@ def check_names(names: Iterable[str], *, allow_unsound: bool = False, also: tupl
             checked.append(name)
             continue
         row = _find(name, also)
-        if row.unsound and not allow_unsound:
-            raise UnsoundDesign(
-                f"design {name} is unsound ({row.defect.rstrip('.')}): it runs on real threads only with allow-unsound"
+        if measured and row.is_composed:
+            raise ValueError(
+                f"design {name} is composed, and what is measured must be compiled: only prove, predict, replay as "
+                "recorded and designs take it"
             )
+        if row.unsound and not allow_unsound:
+            why = f" ({row.defect.rstrip('.')})" if row.defect else ""
+            raise UnsoundDesign(f"design {name} is unsound{why}: it runs on real threads only with allow-unsound")
         checked.append(name)
     return checked

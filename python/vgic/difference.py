@@ -6,12 +6,12 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal
 
 from vgic.defects import Defect, defects
-from vgic.designs import axes, design
+from vgic.designs import Design, axes, design
 
 if TYPE_CHECKING:
     from vgic._core import PathStep
 
-__all__ = ["Difference", "Step", "difference", "step_text"]
+__all__ = ["Difference", "Step", "changed_axes", "difference", "step_text"]
 
 #: Counts of :meth:`vgic.Design.path_counts`.
 _COUNTS = ("locks", "rmws", "writes", "reads")
@@ -31,7 +31,8 @@ class Difference:
 
     first: str
     second: str
-    #: Axis -> what the first does, and the second. Only axes on which they differ.
+    #: Axis -> the way of the first, and of the second; empty for a cache or queue that has not this axis. Only axes on
+    #: which they differ.
     axes: dict[str, tuple[str, str]]
     #: Defects that only one of them has.
     defects_of_first: tuple[Defect, ...]
@@ -46,7 +47,6 @@ class Difference:
 def difference(first: str, second: str) -> Difference:
     """Compare the designs called ``first`` and ``second``. Raises :class:`vgic.UnknownDesign`."""
     a, b = design(first), design(second)
-    ways_a, ways_b = axes(a), axes(b)
     counts_a, counts_b = a.path_counts(deliver=True), b.path_counts(deliver=True)
     counts: dict[str, dict[str, tuple[int, int]]] = {}
     for kind in _COUNTS:
@@ -56,12 +56,18 @@ def difference(first: str, second: str) -> Difference:
     return Difference(
         first,
         second,
-        {axis: (ways_a[axis], ways_b[axis]) for axis in ways_a if ways_a[axis] != ways_b[axis]},
+        changed_axes(a, b),
         tuple(one for one in defects() if one.is_of(first) and not one.is_of(second)),
         tuple(one for one in defects() if one.is_of(second) and not one.is_of(first)),
         tuple(_steps(a.hit_path(), b.hit_path())),
         counts,
     )
+
+
+def changed_axes(first: Design, second: Design) -> dict[str, tuple[str, str]]:
+    """The axes on which two designs differ, with the ways of both; empty for a kind that has not this axis."""
+    ways = {one.name: (first.axes.get(one.name, ""), second.axes.get(one.name, "")) for one in axes()}
+    return {axis: (a, b) for axis, (a, b) in ways.items() if a != b}
 
 
 def _steps(first: "list[PathStep]", second: "list[PathStep]") -> Iterator[Step]:

@@ -11,9 +11,10 @@ scenarios, more preemptions and weak memory are not covered by that; docs/explai
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from os import cpu_count
+from pathlib import Path
 from shlex import quote
 from threading import Event
 from typing import Any, Literal, get_args
@@ -29,13 +30,19 @@ __all__ = [
     "Proof",
     "ProofPlan",
     "Scenario",
+    "ScenarioFile",
     "Search",
     "Story",
     "check_scenarios",
     "prove",
     "prove_all",
+    "read_scenario",
+    "scenario_words",
     "scenarios",
 ]
+
+#: Of a scenario file.
+_MOST_BYTES = 1 << 16
 
 #: Which schedules are tried: every one with at most so many preemptions, the fewest first; at random; or by random
 #: priorities that change at a few places (PCT).
@@ -107,6 +114,8 @@ class Proof:
     #: Steps of the longest execution.
     longest: int
     seconds: float
+    #: The file of the scenario, if it is not a shipped one.
+    path: str = ""
 
     @property
     def passed(self) -> bool:
@@ -136,7 +145,8 @@ class Proof:
 
     def command(self, story: Story) -> str:
         """The command that replays a story of this search."""
-        names = f"--scenario {quote(self.scenario)} --design {quote(self.design)} --seed {self.plan.seed}"
+        which = f"--scenario-file {quote(self.path)}" if self.path else f"--scenario {quote(self.scenario)}"
+        names = f"{which} --design {quote(self.design)} --seed {self.plan.seed}"
         return f"vgic prove {names} --replay {quote(story.schedule)}"
 
     def told(self, story: Story, *, full: bool = False, width: int = WIDTH) -> str:
@@ -153,6 +163,35 @@ def scenarios() -> list[Scenario]:
     return [Scenario(*entry) for entry in sorted(_core.scenarios())]
 
 
+@dataclass(frozen=True, slots=True)
+class ScenarioFile:
+    """A scenario that somebody has written down; docs/guide/prove.md says how. It is checked when it is searched."""
+
+    #: The file's name without its suffix.
+    name: str
+    text: str = field(repr=False)
+    #: Where it was read from.
+    path: str = ""
+
+
+def read_scenario(path: str | Path) -> ScenarioFile:
+    """Read a scenario file, at most 64 KiB of UTF-8. Raises ``OSError`` or ``ValueError``."""
+    with Path(path).open("rb") as file:
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise ValueError(f"{path}: a scenario has at most {_MOST_BYTES} bytes")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: a scenario is text in UTF-8") from None
+    return ScenarioFile(Path(path).stem, text, str(path))
+
+
+def scenario_words() -> list[str]:
+    """How each operation of a scenario file is written."""
+    return _core.scenario_words()
+
+
 def check_scenarios(names: Sequence[str] | None) -> list[str]:
     """``names`` if all of them are scenarios, or every scenario if there are none. Raises ``ValueError``."""
     known = [scenario.name for scenario in scenarios()]
@@ -165,24 +204,29 @@ def check_scenarios(names: Sequence[str] | None) -> list[str]:
 
 
 def prove(
-    scenario: str,
+    scenario: str | ScenarioFile,
     design: str = DEFAULT_DESIGN,
     plan: ProofPlan | None = None,
     *,
     schedule: str | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Proof:
-    """Search the schedules of one scenario in one design, unsound designs too; releases the GIL.
+    """Search the schedules of one scenario in one design, a composed or unsound one too; releases the GIL.
 
+    ``scenario`` is the name of a shipped one, or what :func:`read_scenario` has read.
     ``schedule`` replays that of a :class:`Story`, found with the same seed, instead. ``stop`` is asked often; true
     ends the search early, which is then not complete. Raises ``ValueError`` for an unknown name or a schedule that
     cannot be read.
     """
-    (scenario,) = check_scenarios([scenario])
+    script = None
+    if isinstance(scenario, ScenarioFile):
+        name, script = scenario.name, scenario.text
+    else:
+        (name,) = check_scenarios([scenario])
     (design,) = check_names([design], allow_unsound=True)
     plan = plan or ProofPlan()
     raw = _core.prove(
-        scenario,
+        name,
         design,
         search=plan.search,
         preemptions=plan.preemptions,
@@ -192,11 +236,12 @@ def prove(
         seconds=plan.seconds,
         findings=plan.findings,
         schedule=schedule,
+        script=script,
         stop=stop,
     )
     stories = tuple(_story(story) for story in raw["stories"])
     return Proof(
-        scenario,
+        name,
         design,
         plan,
         stories,
@@ -206,6 +251,7 @@ def prove(
         raw["ended"],
         raw["longest"],
         raw["seconds"],
+        scenario.path if isinstance(scenario, ScenarioFile) else "",
     )
 
 
@@ -219,7 +265,7 @@ OnProof = Callable[[int, int, Proof], object]
 
 
 def prove_all(
-    pairs: Sequence[tuple[str, str, ProofPlan]],
+    pairs: Sequence[tuple[str | ScenarioFile, str, ProofPlan]],
     *,
     done: OnProof | None = None,
     stop: Callable[[], bool] = lambda: False,

@@ -180,7 +180,7 @@ def compare(
     each design. ``progress`` is called with the share done and a text. Ctrl-C comes out as :class:`vgic.Interrupted`
     with the results until then, or with none if a design had not had its turn.
     """
-    names = check_names(designs, allow_unsound=allow_unsound)
+    names = check_names(designs, allow_unsound=allow_unsound, measured=True)
     if not names:
         raise ValueError("designs: none given")
     chosen = list(default_workloads() if workloads is None else workloads)

@@ -6,37 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeSet;
 use vgic_core::Design;
-use vgic_core::designs::{
-    AXES, Axis, CacheKind, Composed, Eviction, Found, Free, Get, Index, LazyLocking, Limit, LpiCount, Overflow,
-    PruneGap, Put, ROWS, Retire, Row, Spec, Walk, XArrayIrqs, row,
-};
+use vgic_core::designs::{AXES, Axis, Composed, ROWS, Row, row};
 use vgic_count::{Kind, Step};
-
-fn cache(spec: &Spec) -> String {
-    let lazy = match spec.cache {
-        CacheKind::EagerLru => return "eager LRU list under lpi_list_lock".to_owned(),
-        CacheKind::ReadWrite => return "eager, usage count, under an rwlock".to_owned(),
-        CacheKind::PerIts(_) => return "xarray in each ITS, read under RCU".to_owned(),
-        CacheKind::Lazy(lazy) => lazy,
-    };
-    let victim = match lazy.eviction {
-        Eviction::Lru => "LRU",
-        Eviction::UsageReset => "usage count (reset)",
-        Eviction::UsageKept => "usage count",
-    };
-    let locking = match lazy.locking {
-        LazyLocking::Spin => "under lpi_list_lock",
-        LazyLocking::Rcu => "read under RCU",
-    };
-    let retire = match lazy.retire {
-        Retire::Now => "",
-        Retire::SynchronizeAlways => ", synchronize_rcu on every insertion",
-        Retire::SynchronizeVictim => ", synchronize_rcu for a victim",
-        Retire::CallRcu => ", victims by call_rcu",
-    };
-    let limit = if lazy.limit == Limit::Kept { "" } else { ", limit inactive" };
-    format!("lazy, {victim}, {locking}{retire}{limit}")
-}
 
 /// The locks that nest in a whole life of a guest, the outer before the inner.
 fn lock_order(design: Composed) -> Vec<&'static str> {
@@ -71,59 +42,6 @@ fn design<'py>(py: Python<'py>, design: Composed, row: Option<&Row>) -> PyResult
         }
     }
     dict.set_item("axes", axes)?;
-    let count = match spec.count {
-        LpiCount::Plain => "",
-        LpiCount::Atomic => ", atomic count",
-        LpiCount::None => ", no count",
-    };
-    let index = match spec.index {
-        Index::List => "list",
-        Index::ListAndXArray => "list and xarray",
-        Index::XArray => "xarray",
-    };
-    dict.set_item("lpi_store", format!("{index}{count}"))?;
-    dict.set_item(
-        "get",
-        match spec.get {
-            Get::ListWalk => "list walk under lpi_list_lock",
-            Get::XArrayLocked => "xa_load under lpi_list_lock",
-            Get::XArrayRcu => "xa_load under RCU, if not zero",
-        },
-    )?;
-    dict.set_item(
-        "put",
-        match spec.put {
-            Put::Locked => "under lpi_list_lock",
-            Put::Erase if spec.xarray_irqs == XArrayIrqs::Off => "atomic; erase with interrupts off",
-            Put::Erase => "atomic; erase with interrupts on",
-            Put::Deferred => "atomic; release put off under raw locks",
-            Put::DecAndLock => "atomic; the last with the xarray's lock",
-        },
-    )?;
-    dict.set_item("free", if spec.free == Free::Now { "kfree" } else { "kfree_rcu" })?;
-    dict.set_item("cache", cache(spec))?;
-    dict.set_item(
-        "cache_reference",
-        match spec.cache_hit {
-            Found::Unreferenced => "none",
-            Found::Get => "unconditional",
-            Found::TryGet => "if not zero",
-        },
-    )?;
-    dict.set_item(
-        "walk",
-        match spec.walk {
-            Walk::CopyList => "copy of the list",
-            Walk::CopyXArrayWide => "copy of the xarray, bound too wide",
-            Walk::CopyXArrayEmpty => "copy of the xarray, empty bound",
-            Walk::CopyXArray => "copy of the xarray",
-            Walk::ForEach => "xa_for_each",
-        },
-    )?;
-    let ap_list = spec.ap_list();
-    let queue = if ap_list.overflow == Overflow::ByDepth { "ap_list" } else { "ap_list by summary" };
-    let gap = if ap_list.prune_gap == PruneGap::Bare { "" } else { ", reference while migrating" };
-    dict.set_item("queue", format!("{queue}{gap}"))?;
     Ok(dict)
 }
 

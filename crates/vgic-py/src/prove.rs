@@ -6,7 +6,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use vgic_check::story::{Kind, Story};
-use vgic_check::{End, Failed, Options, Report, SCENARIOS, Search, check};
+use vgic_check::guest::operation::WORDS;
+use vgic_check::{End, Failed, Options, Report, SCENARIOS, Script, Search, check, check_script};
 use vgic_core::designs::Composed;
 
 /// Name, what meets what, and bound of each scenario.
@@ -16,8 +17,8 @@ fn scenarios() -> Vec<(&'static str, &'static str, &'static str)> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (scenario, design, *, search, preemptions, depth, seed, executions, seconds, schedule, findings,
-    stop))]
+#[pyo3(signature = (scenario, design, *, search, preemptions, depth, seed, executions, seconds, schedule, script,
+    findings, stop))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn prove<'py>(
     py: Python<'py>,
@@ -30,6 +31,7 @@ fn prove<'py>(
     executions: Option<Whole<Executions>>,
     seconds: Seconds,
     schedule: Option<String>,
+    script: Option<&str>,
     findings: Whole<Findings>,
     stop: Py<PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
@@ -47,6 +49,8 @@ fn prove<'py>(
     let time = Some(time);
     let options = Options { search, seed: seed.0, executions, time, findings: findings.0, ..Options::default() };
     let composed = Composed::new(design).map_err(|error| errors::refused(error.into()))?;
+    let script = script.map(Script::read).transpose();
+    let script = script.map_err(|why| PyValueError::new_err(format!("{scenario}: {why}")))?;
     let mut raised = None;
     let report = py.detach(|| {
         let raised = core::cell::RefCell::new(&mut raised);
@@ -60,7 +64,10 @@ fn prove<'py>(
                 true
             })
         };
-        check(scenario, composed, &options, &stopped)
+        match script {
+            Some(script) => check_script(scenario, script, composed, &options, &stopped),
+            None => check(scenario, composed, &options, &stopped),
+        }
     });
     if let Some(error) = raised {
         return Err(error);
@@ -129,7 +136,14 @@ fn story_dict<'py>(py: Python<'py>, story: &Story) -> PyResult<Bound<'py, PyDict
     Ok(dict)
 }
 
+/// How each operation of a scenario file is written.
+#[pyfunction]
+fn scenario_words() -> Vec<&'static str> {
+    WORDS.to_vec()
+}
+
 pub fn add(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(scenarios, m)?)?;
+    m.add_function(wrap_pyfunction!(scenario_words, m)?)?;
     m.add_function(wrap_pyfunction!(prove, m)?)
 }

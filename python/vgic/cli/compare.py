@@ -56,7 +56,7 @@ def compare(
     """
     from vgic.report import render  # loads a template engine: only when needed
 
-    names = check_names(listed(design) or COMPARED_DESIGNS, allow_unsound=allow_unsound)
+    names = check_names(listed(design) or COMPARED_DESIGNS, allow_unsound=allow_unsound, measured=True)
     folder = Path(output)
     report, result_json = folder / "report.html", folder / "result.json"
     check_json(json)

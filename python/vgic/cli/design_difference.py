@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vgic.cli.common import indented
 from vgic.cli.links import linked
-from vgic.designs import axis_label
+from vgic.designs import axes
 from vgic.difference import Difference, step_text
 
 _KINDS = {"locks": "locks taken", "rmws": "read-modify-writes", "writes": "stores", "reads": "loads"}
@@ -29,10 +29,12 @@ def show_difference(out: Console, found: Difference) -> None:
     first, second = found.first, found.second
     out.print(Text.assemble(("- ", "red"), (first, "bold"), "    ", ("+ ", "green"), (second, "bold")))
     out.print("\nAxes on which they differ" + ("" if found.axes else ": none"))
+    about = {one.name: one for one in axes()}
     for axis, ways in found.axes.items():
-        out.print(f"  {axis_label(axis)}", style="dim", markup=False)
+        out.print(Text.assemble(f"  {axis}", (f"  {about[axis].about}", "dim")), soft_wrap=False)
         for mark, way in zip("-+", ways, strict=True):
-            out.print(indented(Text(f"{mark} {way}", "red" if mark == "-" else "green"), 4))
+            sentence = Text(f"  {about[axis].ways[way]}" if way else "none: it has no such cache or queue", "dim")
+            out.print(indented(Text(f"{mark} {way}", "red" if mark == "-" else "green") + sentence, 4))
     only = [("-", found.defects_of_first), ("+", found.defects_of_second)]
     out.print("\nDefects that only one of them has" + ("" if any(rows for _, rows in only) else ": none"))
     for mark, rows in only:

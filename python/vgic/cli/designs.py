@@ -14,10 +14,10 @@ from vgic.cli.design_difference import difference_row, show_difference
 from vgic.cli.links import linked
 from vgic.cli.options import JsonOption, completed, design_names
 from vgic.defects import Defect, defects_of, defects_row
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, axes, axis_label
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Axis, Design, axes
 from vgic.designs import design as find
 from vgic.designs import designs as all_designs
-from vgic.difference import difference, step_text
+from vgic.difference import changed_axes, difference, step_text
 
 #: Below this width a table of three columns is not worth reading.
 _NARROW = 80
@@ -32,6 +32,9 @@ def designs(
             autocompletion=completed(design_names),
         ),
     ] = None,
+    show_axes: Annotated[
+        bool, typer.Option("--axes", help="List the axes on which designs differ, with every way of each.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """List the designs: what each changes, what that fixes, its known defects and its reference.
@@ -39,9 +42,15 @@ def designs(
     With a NAME: that design, with its own defects and those that it
     inherited, every shared access of its hit path, and what one delivered
     LPI costs. With two: what is different, axis by axis, defect by defect
-    and step by step.
+    and step by step. A NAME may be composed: v6.10+drain=put-erased is v6.10
+    with another way on one axis; --axes lists them all.
     """
     check_json(json)
+    if show_axes:
+        if names:
+            raise ValueError("--axes lists what all designs are made of: it takes no name")
+        _show_axes(json)
+        return
     if names is not None and len(names) > 2:
         raise ValueError(f"at most two designs can be shown beside each other, not {len(names)}")
     chosen = [find(name) for name in names] if names else all_designs()
@@ -58,11 +67,32 @@ def designs(
         show_difference(out, difference(chosen[0].name, chosen[1].name))
 
 
+def _show_axes(json: str | None) -> None:
+    """Each axis, and each way with its sentence and the first design that has it."""
+    if json is not None:
+        rows = [asdict(one) | {"since": {way: _since(one, way) for way in one.ways}} for one in axes()]
+        write_json(json, json_module.dumps({"schema": 1, "axes": rows}, indent=1) + "\n")
+    if json == "-":
+        return
+    out = console()
+    for one in axes():
+        out.print(Text.assemble((one.name, "bold"), f"  {one.about}"))
+        for way, about in one.ways.items():
+            first = one.since(way)
+            since = f"since {first.name} ({first.reference})" if first else "only composed"
+            out.print(indented(linked(out, way, "cyan") + linked(out, f"  {about} ") + linked(out, since, "dim"), 2))
+
+
+def _since(one: Axis, way: str) -> str:
+    first = one.since(way)
+    return first.name if first else ""
+
+
 def _document(chosen: list[Design], *, alone: bool) -> dict[str, Any]:
     """What ``--json`` writes."""
     rows = []
     for row in chosen:
-        data: dict[str, Any] = asdict(row) | {"axes": axes(row), "defects": defects_row(row.name)}
+        data: dict[str, Any] = asdict(row) | {"lock_order": row.lock_order, "defects": defects_row(row.name)}
         if alone:
             data["hit_path"] = row.hit_path()
             data["path_counts"] = row.path_counts(deliver=True)
@@ -99,11 +129,11 @@ def _name(row: Design, between: str) -> Text:
 
 
 def _axes(row: Design) -> Text:
-    base = axes(find(row.based_on)) if row.based_on else {}
-    changed = [
-        Text.assemble((f"{axis_label(axis)}: ", "dim"), way) for axis, way in axes(row).items() if base.get(axis) != way
-    ]
-    return Text("\n").join(changed) if changed else Text("none", "dim")
+    if not row.based_on:
+        return Text("none: it is the first", "dim")
+    changed = changed_axes(find(row.based_on), row)
+    lines = [Text.assemble((f"{axis}: ", "dim"), way or "-") for axis, (_, way) in changed.items()]
+    return Text("\n").join(lines) if lines else Text("none", "dim")
 
 
 def _texts(out: Console, row: Design) -> RenderableType:
@@ -130,22 +160,26 @@ def _one(out: Console, row: Design) -> None:
     facts.add_column()
     for what, text in (
         ("based on", row.based_on or "nothing"),
-        ("changed", row.changed),
-        ("fixes", row.fixes or "nothing"),
+        ("changed", row.changed or row.name.partition("+")[2].replace("+", ", ")),
+        ("fixes", row.fixes or ("what 'vgic prove' shows" if row.is_composed else "nothing")),
         ("known defect", (row.defect or "none") + (" (unsound: needs --allow-unsound)" if row.unsound else "")),
         (
             "switching off",
             "races with running vCPUs and commands (kept apart on real threads)" if row.control_races else "safe",
         ),
         ("reference", row.reference),
-        *((axis_label(axis), way) for axis, way in axes(row).items()),
+        ("lock order", " > ".join(row.lock_order)),
+        *row.axes.items(),
     ):
         facts.add_row(what, linked(out, text))
     out.print(row.name, style="bold")
     out.print(facts)
     own, inherited = defects_of(row.name)
-    _defects(out, "Own defects", own, row.name)
-    _defects(out, "Inherited defects", inherited, row.name)
+    if row.is_composed:
+        _defects(out, f"Defects of {row.shipped}, of which 'vgic prove' shows what is left", inherited, row.name)
+    else:
+        _defects(out, "Own defects", own, row.name)
+        _defects(out, "Inherited defects", inherited, row.name)
     out.print("\nHit path: one MSI whose translation is cached, every shared access in order")
     for number, step in enumerate(row.hit_path(), start=1):
         out.print(f"{number:4}  {step_text(step)}", markup=False)

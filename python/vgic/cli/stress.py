@@ -70,7 +70,7 @@ def stress(
         window=window,
         churn=churn,
     )
-    names = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
+    names = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound, measured=True)
     if not 1 <= repeat <= 1_000_000:
         raise ValueError(f"repeat: {repeat} is out of range 1 to 1000000")
     check_json(json)

@@ -8,7 +8,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from vgic.defects import defects_of
-from vgic.designs import axes, axis_label, design
+from vgic.designs import design
+from vgic.difference import changed_axes
 from vgic.errors import UnknownDesign
 from vgic.explain import lines, locks, parts, spent
 from vgic.links import html
@@ -27,7 +28,6 @@ def render(results: ResultFile) -> str:
     """The report of a comparison as one HTML page: chart, table, designs, method, how to repeat it."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["linked"] = html
-    environment.filters["label"] = axis_label
     environment.filters["rate"] = rate_text
     environment.filters["ratio"] = _ratio
     environment.filters["time"] = _time
@@ -98,7 +98,13 @@ def _describe(name: str) -> dict[str, Any]:
     except UnknownDesign:
         return {"name": name, "row": None}
     own, inherited = defects_of(name)
-    return {"name": name, "row": row, "axes": axes(row), "defects": {"own": own, "inherited": inherited}}
+    changed = changed_axes(design(row.based_on), row) if row.based_on else {}
+    return {
+        "name": name,
+        "row": row,
+        "axes": {axis: way for axis, (_, way) in changed.items()},
+        "defects": {"own": own, "inherited": inherited},
+    }
 
 
 def _floor(results: ResultFile) -> list[dict[str, Any]]:

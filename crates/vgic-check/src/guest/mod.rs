@@ -4,10 +4,11 @@
 //! what it needs, starts its threads, and calls [`Guest::finish`].
 //!
 //! - `ledger`: what was done, and what follows from it for each send and each delivery
-//! - `checks`: what must hold while the VM rests · `tables`: the LPI tables
+//! - `operation`: one thing that is done, as a value · `checks`: what must hold while the VM rests · `tables`: the LPI tables
 
 mod checks;
 mod ledger;
+pub mod operation;
 mod tables;
 
 use crate::stage::Stage;

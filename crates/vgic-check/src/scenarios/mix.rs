@@ -5,6 +5,7 @@
 //! pending tables has stopped all vCPUs, as in the kernel. Commands have an effect only while the ITS is on.
 
 use crate::explore::random::Rng;
+use crate::guest::operation::Operation;
 use crate::guest::{Guest, mapd};
 use crate::scenario::Scenario;
 use crate::stage::Stage;
@@ -19,18 +20,6 @@ const THREADS: [&str; 3] = ["first", "second", "third"];
 /// Fewer operations than this before the threads start, and at most so many of each thread.
 const BEFORE: usize = 12;
 const EACH: usize = 3;
-
-#[derive(Clone, Copy, Debug)]
-enum Operation {
-    Send { its: usize, event: u32 },
-    SendCached { its: usize, event: u32 },
-    Run { vcpu: u32 },
-    Command { its: usize, command: Command },
-    Its { its: usize, on: bool },
-    Lpis { vcpu: u32, on: bool },
-    Configure { lpi: u32, on: bool },
-    Save,
-}
 
 /// A kind of operation, and how often it is drawn.
 type Kind = (usize, fn(&mut Rng) -> Operation);
@@ -88,39 +77,6 @@ fn draw(rng: &mut Rng, kinds: &[Kind]) -> Operation {
     unreachable!("`at` is below the sum of the weights")
 }
 
-/// Executes an operation; what the guest does, as vCPU `vcpu`.
-#[inline(never)]
-fn execute<P: Platform, S: Stage<P>>(guest: &Guest<P, S>, ctx: &P::Ctx, vcpu: u32, operation: Operation) {
-    let of = |its: usize| its.min(guest.its.len() - 1);
-    match operation {
-        Operation::Send { its, event } => {
-            let _ = guest.send_to(ctx, of(its), event);
-        }
-        Operation::SendCached { its, event } => {
-            let _ = guest.send_cached_to(ctx, of(its), event);
-        }
-        Operation::Run { vcpu } => {
-            let _ = guest.run(ctx, vcpu);
-        }
-        Operation::Save => guest.save_pending(ctx),
-        Operation::Configure { lpi, on } => guest.configure(ctx, lpi, on),
-        Operation::Command { its, command } => {
-            let _stopped = guest.vm.run_vcpu(ctx, vcpu);
-            if guest.its[of(its)].is_enabled(ctx) {
-                let _ = guest.command_to(ctx, of(its), command);
-            }
-        }
-        Operation::Its { its, on } => {
-            let _stopped = guest.vm.run_vcpu(ctx, vcpu);
-            guest.set_its(ctx, of(its), on);
-        }
-        Operation::Lpis { vcpu: of, on } => {
-            let _stopped = guest.vm.run_vcpu(ctx, vcpu);
-            guest.set_lpis(ctx, of, on);
-        }
-    }
-}
-
 impl Scenario for Mix {
     const NAME: &'static str = "mix";
     const ABOUT: &'static str = "MSIs, runs, commands, switches and saves by two or three threads, drawn from the seed";
@@ -160,11 +116,11 @@ impl Scenario for Mix {
         guest.map(ctx, 0, 0, 0);
         guest.map(ctx, 1, 1, 1);
         for operation in before {
-            execute(&guest, ctx, 0, operation);
+            operation.execute(&guest, ctx, 0);
         }
         for (thread, program) in programs.into_iter().enumerate().filter(|(_, program)| !program.is_empty()) {
             let run = move |guest: &Guest<P, S>, ctx: &P::Ctx| {
-                program.into_iter().for_each(|operation| execute(guest, ctx, thread as u32, operation));
+                program.into_iter().for_each(|operation| operation.execute(guest, ctx, thread as u32));
             };
             match thread == interrupt {
                 true => guest.interrupt(ctx, "interrupt", run),
