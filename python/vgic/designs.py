@@ -149,7 +149,7 @@ def _find(name: str, also: tuple[str, ...] = ()) -> Design:
         return table[name]
     except (KeyError, TypeError):
         pass
-    close = difflib.get_close_matches(str(name), [*table, *also], n=3, cutoff=0.5)
+    close = difflib.get_close_matches(base, [*table, *also], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "'vgic designs' lists all"
     if also and not close:
         hint += f"; {', '.join(also)} is known here besides"

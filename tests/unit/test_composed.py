@@ -72,7 +72,7 @@ def test_what_makes_no_sense_is_one_clear_error(name, why):
 
 
 def test_an_unknown_base_is_an_unknown_design():
-    with pytest.raises(vgic.UnknownDesign, match=r"did you mean v6\.10"):
+    with pytest.raises(vgic.UnknownDesign, match=r"did you mean v6\.17 or v6\.10"):
         vgic.design("v6.11+drain=put-erased")
 
 
@@ -108,11 +108,18 @@ def test_bisect_names_the_axis_that_mends():
 
 
 def test_bisect_finds_axes_that_mend_only_together():
+    found = vgic.bisect("reserve_vs_release", "v6.10", "v7.1.8", ProofPlan(preemptions=1, seconds=1200))
+    assert {one.verdict for one in found.alone} == {"violation"}
+    (together,) = found.mends
+    assert together is found.together
+    assert together.ways == {"put": "dec-and-lock", "displaced": "freed"}
+
+
+def test_what_makes_no_sense_alone_is_said():
     found = vgic.bisect("send_vs_discard", "v6.7", "v6.10", ProofPlan(preemptions=1, seconds=1200))
-    assert found.bad.design == "v6.7"
-    for one in found.mends:
-        assert one.verdict == "mended"
-    assert all(one.why for one in found.alone if one.verdict == "impossible")
+    impossible = {axis: one.why for one in found.alone if one.verdict == "impossible" for axis in one.ways}
+    assert "needs index=xarray" in impossible["put"]
+    assert [one.ways for one in found.mends] == [{"cache-hit": "try-get"}]
 
 
 def test_bisect_refuses_what_has_nothing_to_mend():
