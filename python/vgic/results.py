@@ -169,8 +169,14 @@ class Result:
         text = f"waited for {count:,.0f} grace periods of {each:.1f} us on average, one every "
         text += f"{counts['sent'] / count if count else 0:,.0f} sends"
         if self.mode in ("lockstep", "senders") and self.counts["seconds"]:
-            text += f"; {waited / self.counts['seconds']:.0%} of the wall time"
+            text += f"; {self.grace_period_share:.0%} of the wall time"
         return text
+
+    @property
+    def grace_period_share(self) -> float:
+        """The share of the wall time in which the senders waited for grace periods, 0 to 1."""
+        waited = self.counts["grace_period_seconds"] / self._runs
+        return waited / self.counts["seconds"] if self.counts["seconds"] else 0.0
 
     @property
     def _runs(self) -> int:

@@ -202,11 +202,16 @@ def counts_text(result: Result) -> str:
     return text
 
 
-def notes(results: Sequence[Result]) -> list[str]:
-    """What a reader of the rates has to know besides: grace periods waited for, doubtful samples."""
+def notes(results: Sequence[Result], *, brief: bool = False) -> list[str]:
+    """What a reader of the rates has to know besides: grace periods waited for, doubtful samples.
+
+    ``brief``: one line for all workloads of a design, without those in which it waited less than a per cent of the time.
+    """
     lines = noise(results)
+    if brief:
+        lines += _waits(results)
     for result in results:
-        if result.waited_for_grace_periods:
+        if result.waited_for_grace_periods and not brief:
             lines.append(f"{result.workload}, {result.design}: {result.grace_period_text}")
         for flag, number in result.doubts.items():
             lines.append(f"{result.workload}, {result.design}: {flag} in {number} of {len(result.samples)} samples")
@@ -222,3 +227,12 @@ def show_results(out: Console, results: Sequence[Result], *, exits: bool = False
         more = f", {result.counts['guest_exits']:.0f} vCPU exits" if exits else ""
         out.print(f"{result.design} ({result.unit}{ratio}): {counts_text(result)}{more}", soft_wrap=True, markup=False)
         out.print(f"Rate: {result.rate:.2f} LPIs/sec", soft_wrap=True, markup=False)
+
+
+def _waits(results: Sequence[Result]) -> list[str]:
+    """How much of its time each design waited for grace periods."""
+    shares: dict[str, list[str]] = {}
+    for result in results:
+        if result.waited_for_grace_periods and result.grace_period_share >= 0.01:
+            shares.setdefault(result.design, []).append(f"{result.grace_period_share:.0%} in {result.workload}")
+    return [f"{name} waits for grace periods: {', '.join(found)} of the wall time" for name, found in shares.items()]

@@ -99,7 +99,7 @@ def compare(
     if results.method["extra_processes"]:
         extra, planned = results.method["extra_processes"], results.method["processes"]
         out.print(f"As the machine was busy, {extra} more processes ran than the {planned} planned", markup=False)
-    for line in notes(results.results):
+    for line in notes(results.results, brief=True):
         out.print(line, markup=False)
     out.print(f"Wrote {report} and {result_json}.", soft_wrap=True, markup=False)
     return int(not all(row["holds"] for row in results.recorded))
