@@ -205,7 +205,7 @@ def counts_text(result: Result) -> str:
 def notes(results: Sequence[Result], *, brief: bool = False) -> list[str]:
     """What a reader of the rates has to know besides: grace periods waited for, doubtful samples.
 
-    ``brief``: one line for all workloads of a design, without those in which it waited less than a per cent of the time.
+    ``brief``: one line for all workloads of a design, without those in which it waited less than 1 % of the time.
     """
     lines = noise(results)
     if brief:
@@ -234,5 +234,5 @@ def _waits(results: Sequence[Result]) -> list[str]:
     shares: dict[str, list[str]] = {}
     for result in results:
         if result.waited_for_grace_periods and result.grace_period_share >= 0.01:
-            shares.setdefault(result.design, []).append(f"{result.grace_period_share:.0%} in {result.workload}")
-    return [f"{name} waits for grace periods: {', '.join(found)} of the wall time" for name, found in shares.items()]
+            shares.setdefault(result.design, []).append(f"{result.workload} {result.grace_period_share:.0%}")
+    return [f"{name} waits for grace periods (of the wall time): {', '.join(all_)}" for name, all_ in shares.items()]
