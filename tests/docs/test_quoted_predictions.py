@@ -10,8 +10,8 @@ refresh = runpy.run_path(str(ROOT / "docs" / "refresh_predictions.py"))
 SHOWN = [(page, block) for page in pages() for block in refresh["marked_blocks"](read(page))]
 
 
-def test_the_readme_shows_one():
-    assert any(page == "README.md" and refresh["commands_of"](block) for page, block in SHOWN)
+def test_some_are_shown():
+    assert any(refresh["commands_of"](block) for _, block in SHOWN)
 
 
 @pytest.mark.parametrize(("page", "block"), [pytest.param(*shown, id=shown[0]) for shown in SHOWN])

@@ -205,7 +205,7 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     ),
     "prove": call(
         _core.prove, scenario="send_vs_discard", design="v7.1.8", search="bounded", preemptions=1, depth=1, seed=1,
-        executions=1, seconds=60.0, schedule=None, findings=1, stop=begun,
+        executions=1, seconds=60.0, schedule=None, script=None, findings=1, stop=begun,
     ),
     "torture": call(
         _core.torture, design="v7.1.8", seed=1, seconds=0.1, period=0.1, vcpus=2, its=1, senders=1, devices=1,
