@@ -8,6 +8,7 @@ import typer
 from vgic.cli.common import check_json, command_line, console, progress, recording_notes, show_results, warn, write_json
 from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
 from vgic.designs import DEFAULT_DESIGN, check_names
+from vgic.designs import design as find
 from vgic.errors import Interrupted
 from vgic.results import ResultFile
 from vgic.run import recorded_row, replay_recorded, run_in_turn
@@ -67,6 +68,9 @@ def replay(
         recorded.append(recorded_row(read, name, answer))
     results = []
     if loop:
+        for name in names:
+            if find(name).is_composed:
+                warn(f"vgic: note: {name} is composed: its engine looks up what it is to do, so its rate says little")
         cpus = len(os.sched_getaffinity(0))
         if mode == "live" and workload.threads > cpus:
             warn(f"WARNING: {workload.threads} threads on {cpus} CPUs: they take turns, so the rate says little")
