@@ -30,7 +30,7 @@ test: test-rust test-python ## Run every test.
 
 test-rust: $(VENV)/.made
 	echo "  test   cargo test --workspace"
-	cargo test --workspace --quiet
+	cargo --config "target.'cfg(all())'.runner='ci/runner/with-timeout'" test --workspace --quiet
 
 test-python: $(VENV)/.built $(VENV)/.dev
 	echo "  test   pytest"

@@ -217,3 +217,6 @@ impl Line {
         effects.push_back(grant(cost));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,6 @@ pub(crate) const NOWHERE: u64 = 0;
 pub(crate) fn line_of(address: u64) -> LineId {
     (address / LINE) as LineId
 }
+
+#[cfg(test)]
+mod tests;
