@@ -23,7 +23,7 @@ from figures.tools import ROOT, Failed, run
 import vgic
 from vgic import _core
 from vgic.cli.common import check_writable, progress, write_json, write_whole
-from vgic.results import machine
+from vgic.measure.results import machine
 
 #: Section -> what measures it, and about how many seconds that takes in full (for the progress bar alone).
 SECTIONS: dict[str, tuple[Callable[[Plan, Update], Section], float]] = {

@@ -16,10 +16,8 @@ from link_references import linked
 import vgic
 from vgic.cli.common import progress
 from vgic.cli.prove_history import Meter, verdict
-from vgic.defects import Defect, defects
 from vgic.designs import designs
-from vgic.history import DefectResult, prove_history
-from vgic.prove import Proof
+from vgic.prove import Defect, DefectResult, Proof, defects, prove_history
 
 DOCS = Path(__file__).resolve().parent
 #: For each search.

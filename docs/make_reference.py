@@ -14,9 +14,8 @@ from pathlib import Path
 
 from link_references import linked
 
-from vgic.defects import Defect, defects_of
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, axes, design, designs
-from vgic.difference import changed_axes
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Design, axes, changed_axes, design, designs
+from vgic.prove import Defect, defects_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -24,19 +23,19 @@ PACKAGE = ROOT / "python" / "vgic"
 
 #: Page -> the modules that are described on it.
 MODULES = {
-    "vm": ["vm"],
-    "memory": ["memory"],
+    "vm": ["vm", "vm.vm"],
+    "memory": ["vm.memory"],
     "its": ["its", "its.frame", "its.commands", "its.tables", "registers"],
     "redist": ["redist.frame"],
-    "state": ["state"],
+    "state": ["vm.state"],
     "designs": ["designs", "difference"],
-    "workload": ["workload"],
-    "run": ["run", "measure"],
-    "prove": ["prove", "story", "history"],
-    "defects": ["defects", "links"],
-    "torture": ["torture"],
-    "predict": ["predict", "predict_workload", "explain", "chrome_trace"],
-    "scale": ["scale", "sweep", "usl"],
+    "workload": ["measure.workload"],
+    "run": ["measure", "measure.run", "measure.rounds"],
+    "prove": ["prove", "prove.proof", "prove.story", "prove.history", "prove.bisect"],
+    "defects": ["prove.defects", "links"],
+    "torture": ["prove.torture"],
+    "predict": ["predict", "predict.prediction", "predict.workload", "predict.explain", "predict.chrome_trace"],
+    "scale": ["predict.scale", "predict.sweep", "predict.usl"],
     "calibrate": [
         "calibrate",
         "calibrate.fit",
@@ -47,7 +46,7 @@ MODULES = {
         "calibrate.here",
     ],
     "machines": ["machines", "machines.profile", "machines.values", "machines.distance", "machines.checks"],
-    "results": ["results", "stats"],
+    "results": ["measure.results", "measure.stats"],
     "trace": ["trace.store", "trace.recording", "trace.qemu", "trace.check"],
     "report": ["report.page", "report.scale_page", "report.svg", "report.lines", "report.stack"],
     "errors": ["errors"],

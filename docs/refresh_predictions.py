@@ -61,8 +61,8 @@ def refreshed(block: str) -> str:
 
 def scale_picture() -> str:
     """The chart of ``vgic scale``, in this process, as a file."""
+    from vgic.predict import scale
     from vgic.report.scale_page import rates_chart
-    from vgic.scale import scale
 
     return rates_chart(scale()) + "\n"
 

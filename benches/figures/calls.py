@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from figures.document import Bar, Plan, Section, Update, number, spread, table
 from vgic import DEFAULT_DESIGN, Vm
-from vgic.stats import Spread, spread_of
+from vgic.measure.stats import Spread, spread_of
 
 __all__ = ["calls"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from figures.tools import ROOT
 from vgic.measure import Effort
-from vgic.stats import Spread
+from vgic.measure.stats import Spread
 
 __all__ = ["Bar", "Plan", "Section", "Update", "number", "spread", "table", "times"]
 

@@ -8,8 +8,8 @@ from typing import Any
 from figures.document import Bar, Plan, Section, Update, number, spread, table, times
 from vgic import BASELINE_DESIGN, Result, StressWorkload, design, designs
 from vgic.measure import measure
-from vgic.results import make_result
-from vgic.stats import Spread, spread_of
+from vgic.measure.results import make_result
+from vgic.measure.stats import Spread, spread_of
 
 __all__ = ["live", "lockstep", "mapped", "overcommitted", "senders"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from figures.document import Bar, Plan, Section, Update, number, spread, table
 from vgic import DEFAULT_DESIGN, GuestMemory, SavedState, Vm
 from vgic.its import COMMAND_SIZE, encode
-from vgic.stats import Spread, spread_of
+from vgic.measure.stats import Spread, spread_of
 
 __all__ = ["frames"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from figures.chart import Line, log_log
 from figures.document import TIMES, Bar, Plan, Section, Update, table
 from figures.tools import ROOT, Failed, run, target
-from vgic.stats import Spread
+from vgic.measure.stats import Spread
 
 __all__ = ["instructions"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from figures.document import Plan, Section, Update, spread, table
 from figures.tools import Failed, run
-from vgic.stats import Spread, spread_of
+from vgic.measure.stats import Spread, spread_of
 
 __all__ = ["rcu"]
 

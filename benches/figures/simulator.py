@@ -6,7 +6,7 @@ from typing import Any
 from figures.document import Bar, Plan, Section, Update, number, table
 from vgic import _core
 from vgic.machines import machine
-from vgic.stats import Spread, spread_of
+from vgic.measure.stats import Spread, spread_of
 
 __all__ = ["simulator"]
 

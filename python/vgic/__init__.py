@@ -6,8 +6,6 @@
 """
 
 from vgic._core import VERSION as __version__
-from vgic.bisect import Bisection, bisect
-from vgic.defects import Defect, defects, defects_of
 from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Axis, Design, axes, design, designs
 from vgic.errors import (
     CommandError,
@@ -22,26 +20,64 @@ from vgic.errors import (
     UnsoundDesign,
     WorkloadError,
 )
-from vgic.history import DefectResult, prove_history
 from vgic.its import CommandFault, ItsFrame
 from vgic.machines import Machine, machine, machines
-from vgic.measure import Effort
-from vgic.memory import GuestMemory
-from vgic.predict import GICV4, ClosedWorkload, PredictedWorkload, Prediction, predict
-from vgic.prove import Proof, ProofPlan, Scenario, ScenarioFile, prove, read_scenario, scenarios
+from vgic.measure import (
+    COMPARED_DESIGNS,
+    Effort,
+    ReplayWorkload,
+    Result,
+    ResultFile,
+    Sample,
+    StressWorkload,
+    Workload,
+    compare,
+    default_workloads,
+    replay_recorded,
+    run,
+    run_in_turn,
+)
+from vgic.predict import (
+    GICV4,
+    ClosedWorkload,
+    Point,
+    PredictedWorkload,
+    Prediction,
+    ScalePoint,
+    ScaleResult,
+    Usl,
+    dask_executor,
+    fit_usl,
+    local_executor,
+    predict,
+    predict_many,
+    scale,
+)
+from vgic.prove import (
+    Bisection,
+    Defect,
+    DefectResult,
+    Proof,
+    ProofPlan,
+    Scenario,
+    ScenarioFile,
+    Story,
+    TorturePeriod,
+    TorturePlan,
+    TortureResult,
+    bisect,
+    defects,
+    defects_of,
+    prove,
+    prove_history,
+    read_scenario,
+    scenarios,
+    torture,
+)
 from vgic.redist import RedistributorFrame
 from vgic.registers import GICR, GITS
-from vgic.results import Result, ResultFile, Sample
-from vgic.run import COMPARED_DESIGNS, compare, default_workloads, replay_recorded, run, run_in_turn
-from vgic.scale import ScalePoint, ScaleResult, scale
-from vgic.state import SavedState
-from vgic.story import Story
-from vgic.sweep import Point, dask_executor, local_executor, predict_many
-from vgic.torture import TorturePeriod, TorturePlan, TortureResult, torture
 from vgic.trace import Check, Recording, check, read_recording, recordings
-from vgic.usl import Usl, fit_usl
-from vgic.vm import Its, Vcpu, Vm
-from vgic.workload import ReplayWorkload, StressWorkload, Workload
+from vgic.vm import GuestMemory, Its, SavedState, Vcpu, Vm
 
 __all__ = [
     "BASELINE_DESIGN",

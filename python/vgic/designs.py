@@ -18,7 +18,17 @@ from vgic.errors import UnknownDesign, UnsoundDesign
 if TYPE_CHECKING:
     from vgic._core import PathCounts, PathStep
 
-__all__ = ["BASELINE_DESIGN", "DEFAULT_DESIGN", "Axis", "Design", "axes", "check_names", "design", "designs"]
+__all__ = [
+    "BASELINE_DESIGN",
+    "DEFAULT_DESIGN",
+    "Axis",
+    "Design",
+    "axes",
+    "changed_axes",
+    "check_names",
+    "design",
+    "designs",
+]
 
 #: The design that a :class:`vgic.Vm` has unless another is named.
 DEFAULT_DESIGN: str = _core.DEFAULT_DESIGN
@@ -159,6 +169,12 @@ def _find(name: str, also: tuple[str, ...] = ()) -> Design:
 @lru_cache(maxsize=256)
 def _composed(name: str) -> Design:
     return Design(**_core.compose(name))
+
+
+def changed_axes(first: Design, second: Design) -> dict[str, tuple[str, str]]:
+    """The axes on which two designs differ, with the ways of both; empty for a kind that has not this axis."""
+    ways = {one.name: (first.axes.get(one.name, ""), second.axes.get(one.name, "")) for one in axes()}
+    return {axis: (a, b) for axis, (a, b) in ways.items() if a != b}
 
 
 def check_names(

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal
 
-from vgic.defects import Defect, defects
-from vgic.designs import Design, axes, design
+from vgic.designs import changed_axes, design
+from vgic.prove.defects import Defect, defects
 
 if TYPE_CHECKING:
     from vgic._core import PathStep
 
-__all__ = ["Difference", "Step", "changed_axes", "difference", "step_text"]
+__all__ = ["Difference", "Step", "difference", "step_text"]
 
 #: Counts of :meth:`vgic.Design.path_counts`.
 _COUNTS = ("locks", "rmws", "writes", "reads")
@@ -62,12 +62,6 @@ def difference(first: str, second: str) -> Difference:
         tuple(_steps(a.hit_path(), b.hit_path())),
         counts,
     )
-
-
-def changed_axes(first: Design, second: Design) -> dict[str, tuple[str, str]]:
-    """The axes on which two designs differ, with the ways of both; empty for a kind that has not this axis."""
-    ways = {one.name: (first.axes.get(one.name, ""), second.axes.get(one.name, "")) for one in axes()}
-    return {axis: (a, b) for axis, (a, b) in ways.items() if a != b}
 
 
 def _steps(first: "list[PathStep]", second: "list[PathStep]") -> Iterator[Step]:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import vgic
-from vgic.defects import defects_of
+from vgic.prove import defects_of
 
 
 def test_a_design_is_shown_with_its_own_and_inherited_defects(vgic_command):

@@ -9,8 +9,13 @@ distributed = pytest.importorskip("distributed")
 
 from vgic.cli import main  # noqa: E402
 from vgic.errors import MeasurementError, WorkloadError  # noqa: E402
-from vgic.predict import PredictedWorkload  # noqa: E402
-from vgic.sweep import Point, dask_executor, predict_many  # noqa: E402
+from vgic.predict import (  # noqa: E402
+    Point,
+    PredictedWorkload,
+    dask_executor,
+    predict_many,
+    sweep,
+)
 
 POINTS = [
     Point(PredictedWorkload(vcpus=n, devices=n, iterations=rounds, gap_us=0), design, "generic-arm64-32", seed=n)
@@ -66,7 +71,7 @@ def test_a_worker_with_another_version_is_refused(cluster, monkeypatch):
 
 
 def test_an_address_where_nobody_is_is_one_line(capfd, monkeypatch):
-    monkeypatch.setattr("vgic.sweep._DASK_SECONDS", 1)
+    monkeypatch.setattr(sweep, "_DASK_SECONDS", 1)
     assert main(["scale", "--dask", "tcp://127.0.0.1:1", "--cores", "2"]) == 2
     captured = capfd.readouterr()
     assert captured.err == "vgic: error: dask: no scheduler answers at tcp://127.0.0.1:1\n"

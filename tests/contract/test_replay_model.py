@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quirks import SOUND, quirks
 
 import vgic
-from vgic.results import make_sample
+from vgic.measure.results import make_sample
 from vgic.trace import Recording, check
 
 DEVICE, FIRST = 8, 8192

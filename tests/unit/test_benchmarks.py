@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vgic.stats import Spread
+from vgic.measure.stats import Spread
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, TEXT, CPU = "senders-patch-15", "`patch-15` to `v6.8-rc1`, `-e 1`", "AMD EPYC"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import vgic
-from vgic.difference import changed_axes, difference
+from vgic.designs import changed_axes
+from vgic.difference import difference
 from vgic.prove import ProofPlan
 
 TWO = ProofPlan(preemptions=2, seconds=1200)

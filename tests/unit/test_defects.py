@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 import vgic
-from vgic.defects import defect, defects, defects_of, defects_row, known
 from vgic.prove import ProofPlan
+from vgic.prove.defects import defect, defects, defects_of, defects_row, known
 
 #: To its end; the seconds only guard against a search without one.
 ONE = ProofPlan(preemptions=1, seconds=1200)

@@ -95,6 +95,34 @@ def test_golden_pending_bits():
     assert pending == {PENDING + 1024: 0b10, PENDING + PAGE + 1024: 0b1} | ({PENDING + PAGE + 8191: 0x80})
 
 
+@pytest.mark.parametrize("free", [0, 1])
+def test_the_end_of_the_collection_table_is_marked_within_the_table(free):
+    """A full table has no room for an entry that ends it: what lies behind is the guest's own."""
+    vm = machine()
+    entries = PAGE // 8 - free
+    for collection in range(entries):
+        vm.its[0].mapc(collection, vcpu=collection % 2)
+    vm.memory.write(COLLECTIONS, b"\xff" * PAGE)
+    before = vm.memory.read(COLLECTIONS - 8, 8), vm.memory.read(COLLECTIONS + PAGE, 8)
+    assert before[1] == b"\xa1" * 8
+    state = vm.save()
+    assert (vm.memory.read(COLLECTIONS - 8, 8), vm.memory.read(COLLECTIONS + PAGE, 8)) == before
+    words = memoryview(vm.memory.read(COLLECTIONS, PAGE)).cast("Q")
+    assert [word >> 63 for word in words] == [1] * entries + [0] * free
+    copy = vgic.Vm(2, memory=vgic.GuestMemory({RAM: bytearray(vm.memory.read(RAM, 2 << 20))}))
+    copy.restore(state)
+    assert len(copy.its[0].tables()["collections"]) == entries
+
+
+def test_a_full_collection_table_at_the_end_of_memory_is_saved():
+    vm = vgic.Vm(1, memory=vgic.GuestMemory({RAM: bytearray(2 * PAGE)}))
+    vm.its[0].frame.set(0x108, VALID | RAM + PAGE)
+    for collection in range(PAGE // 8):
+        vm.its[0].mapc(collection, vcpu=0)
+    vm.its[0].frame.save_tables()
+    assert CollectionEntry.decode(vm.memory.read_u64(RAM + 2 * PAGE - 8)) == CollectionEntry(True, 0, PAGE // 8 - 1)
+
+
 def test_distances_that_are_too_far_are_capped():
     vm = machine()
     run(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vgic.defects import defects
 from vgic.links import find_links, html
+from vgic.prove import defects
 
 
 @pytest.mark.parametrize(

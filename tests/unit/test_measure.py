@@ -2,12 +2,12 @@ from itertools import groupby
 
 import pytest
 
-import vgic.measure as measuring
 from vgic.cli import main
-from vgic.measure import Effort, _flag_disturbed, _plan, measure
+from vgic.measure import StressWorkload
+from vgic.measure import rounds as measuring
+from vgic.measure.results import ResultFile, Sample, busy_text, noise, too_busy
+from vgic.measure.rounds import Effort, _flag_disturbed, _plan, measure
 from vgic.report import render
-from vgic.results import ResultFile, Sample, busy_text, noise, too_busy
-from vgic.workload import StressWorkload
 
 DESIGNS = ("a", "b", "c")
 
@@ -123,7 +123,7 @@ def test_a_machine_that_stays_busy_is_said_to_be_too_busy_to_tell(busy, monkeypa
 
 
 def test_where_few_rounds_are_undisturbed_for_both_the_ratio_is_one_of_medians(raw_sample):
-    from vgic.results import make_result
+    from vgic.measure.results import make_result
 
     def taken(disturbed):
         flags = [("disturbed",) if number in disturbed else () for number in range(8)]

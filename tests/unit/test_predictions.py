@@ -7,9 +7,9 @@ import pytest
 
 import vgic
 from vgic import ClosedWorkload, ConservationError, PredictedWorkload, Prediction, ResultFile, WorkloadError, predict
-from vgic.chrome_trace import chrome_trace, short_workload, trace_json
-from vgic.explain import lines, locks, spent, what_if
-from vgic.predict import PREDICTED_DESIGNS, check_predicted, free_names, prediction_file, prediction_result
+from vgic.predict.chrome_trace import chrome_trace, short_workload, trace_json
+from vgic.predict.explain import lines, locks, spent, what_if
+from vgic.predict.prediction import PREDICTED_DESIGNS, check_predicted, free_names, prediction_file, prediction_result
 from vgic.report import render
 
 SMALL = PredictedWorkload(vcpus=2, devices=2, events=3, iterations=8, warmup=2)

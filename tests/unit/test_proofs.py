@@ -6,9 +6,9 @@ import threading
 import pytest
 
 import vgic
-from vgic.defects import Sign, defects
-from vgic.history import DefectResult, prove_history
-from vgic.prove import Proof, ProofPlan, Story, check_scenarios, prove_all
+from vgic.prove import DefectResult, prove_history
+from vgic.prove.defects import Sign, defects
+from vgic.prove.proof import Proof, ProofPlan, Story, check_scenarios, prove_all
 
 #: To its end; the seconds only guard against a search without one.
 ONE = ProofPlan(preemptions=1, seconds=1200)

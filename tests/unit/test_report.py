@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from vgic import ResultFile, Sample
+from vgic.measure import StressWorkload
+from vgic.measure.results import make_result, make_sample
 from vgic.report import bar_chart, render
-from vgic.results import make_result, make_sample
-from vgic.workload import StressWorkload
 
 
 def results(raw, rates):

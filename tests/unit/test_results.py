@@ -3,9 +3,9 @@ import json
 import pytest
 
 from vgic import ConservationError, ResultError, ResultFile, Sample
-from vgic.results import make_result, make_sample
-from vgic.stats import spread_of
-from vgic.workload import StressWorkload
+from vgic.measure import StressWorkload
+from vgic.measure.results import make_result, make_sample
+from vgic.measure.stats import spread_of
 
 
 def sample(rate, process=0, round_=0, raw=None):

@@ -8,12 +8,12 @@ import pytest
 from markupsafe import escape
 
 import vgic
+from vgic.cli.terminal_chart import terminal_chart
 from vgic.errors import UnknownDesign, WorkloadError
 from vgic.predict import GICV4, PredictedWorkload
+from vgic.predict.scale import cores_of, every_doubling, scale
 from vgic.report.lines import Line, _apart, _ticks, line_chart
 from vgic.report.scale_page import render_scale
-from vgic.scale import cores_of, every_doubling, scale
-from vgic.terminal_chart import terminal_chart
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 
 from vgic import ClosedWorkload, PredictedWorkload, predict
-from vgic.explain import Part, parts, spent
 from vgic.machines import machine
-from vgic.predict import prediction_file, prediction_result
+from vgic.predict.explain import Part, parts, spent
+from vgic.predict.prediction import prediction_file, prediction_result
 from vgic.report import render
 from vgic.report.stack import FILLS, Stack, contrast, ink_on, stacked_bars
 

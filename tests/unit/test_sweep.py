@@ -6,8 +6,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 import pytest
 
 from vgic.errors import MachineError, MeasurementError, UnknownDesign, WorkloadError
-from vgic.predict import ClosedWorkload, PredictedWorkload
-from vgic.sweep import Point, dask_executor, local_executor, predict_many
+from vgic.predict import ClosedWorkload, Point, PredictedWorkload, dask_executor, local_executor, predict_many
 
 POINTS = [
     Point(PredictedWorkload(vcpus=n, devices=n, events=4, iterations=20, gap_us=0), design, "generic-arm64-16", seed=n)

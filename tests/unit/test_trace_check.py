@@ -1,3 +1,5 @@
+import pytest
+
 from vgic.trace import Recording, check
 
 
@@ -82,3 +84,76 @@ def test_nothing_acknowledged_is_nothing_to_check():
 def test_almost_all_is_not_all():
     rows = [(0, 8192, 8192, 6)] * 100_000 + [(0, 8192, 0, 6)]
     assert "100000 of 100001 acknowledges as recorded (99.99%), 1 missing" in str(check(recording(), rows))
+
+
+def tie(recording, answered, recorded=8200):
+    """The reasons for the first acknowledge of a recording, which the replay calls a tie."""
+    return check(recording, [(0, recorded, answered, 1, "tie")]).reasons
+
+
+def test_an_event_that_is_mapped_already_keeps_its_lpi():
+    """MAPTI of an event that is mapped does nothing in KVM (vgic_its_cmd_handle_mapi)."""
+    r = Recording("mapped twice")
+    r.append(1, 0, "mapti", 8, 0, 8192, 0)
+    r.append(2, 0, "mapti", 8, 0, 8193, 0)
+    r.append(3, 0, "mapi", 8, 0, 0)
+    r.append(4, 0, "msi", 8, 0)
+    r.append(5, 0, "acknowledge", 0, 8200)
+    assert tie(r, 8192) == {"tie": 1}
+    assert tie(r, 8193) == tie(r, 0) == {"unexplained": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "operands"), [("discard", (8, 0)), ("mapd", (8, 4, 0)), ("its_tables", (1, 0)), ("reset", ())]
+)
+def test_an_event_that_was_unmapped_gets_the_lpi_that_it_is_mapped_to_next(kind, operands):
+    r = Recording("mapped anew")
+    r.append(1, 0, "mapti", 8, 0, 8192, 0)
+    r.append(2, 0, "mapti", 8, 1, 8195, 0)
+    r.append(3, 0, "mapti", 9, 0, 8196, 0)
+    r.append(4, 0, kind, *operands)
+    r.append(5, 0, "msi", 8, 0)
+    r.append(6, 0, "mapti", 8, 0, 8193, 0)
+    r.append(7, 0, "msi", 8, 0)
+    r.append(8, 0, "msi", 8, 1)
+    r.append(9, 0, "msi", 9, 0)
+    r.append(10, 0, "acknowledge", 0, 8200)
+    assert tie(r, 8193) == {"tie": 1}
+    assert tie(r, 8192) == {"unexplained": 1}
+    # DISCARD is of one event, and MAPD of one device.
+    assert tie(r, 8195) == {"tie" if kind == "discard" else "unexplained": 1}
+    assert tie(r, 8196) == {"tie" if kind in ("discard", "mapd") else "unexplained": 1}
+
+
+def test_the_collection_table_holds_no_events():
+    r = Recording("collections anew")
+    r.append(1, 0, "mapti", 8, 0, 8192, 0)
+    r.append(2, 0, "its_tables", 0, 1)
+    r.append(3, 0, "msi", 8, 0)
+    r.append(4, 0, "acknowledge", 0, 8200)
+    assert tie(r, 8192) == {"tie": 1}
+
+
+def test_an_lpi_whose_event_was_discarded_while_it_was_pending_may_still_be_given_by_the_engine():
+    """Whether it was cleared the engine knows: the recording only tells that it was sent."""
+    r = Recording("discarded")
+    r.append(1, 0, "mapti", 8, 0, 8192, 0)
+    r.append(2, 0, "msi", 8, 0)
+    r.append(3, 0, "discard", 8, 0)
+    r.append(4, 0, "acknowledge", 0, 8200)
+    assert tie(r, 8192) == {"tie": 1}
+    r.append(5, 0, "reset")
+    r.append(6, 0, "acknowledge", 0, 8200)
+    rows = [(0, 8200, 8192, 4, "tie"), (0, 8200, 8192, 6, "tie")]
+    assert check(r, rows).reasons == {"tie": 1, "unexplained": 1}
+
+
+def test_a_tie_is_with_what_was_sent_since_it_was_last_taken():
+    r = Recording("taken")
+    r.append(1, 0, "mapti", 8, 0, 8192, 0)
+    r.append(2, 0, "int", 8, 0)
+    r.append(3, 0, "acknowledge", 0, 8192)
+    r.append(4, 0, "acknowledge", 0, 8200)
+    rows = [(0, 8192, 8192, 3, ""), (0, 8200, 8192, 4, "tie")]
+    assert check(r, rows).reasons == {"unexplained": 1}
+    assert check(r, [(0, 8192, 8192, 3, "tie")]).reasons == {"tie": 1}

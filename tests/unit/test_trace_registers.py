@@ -122,6 +122,43 @@ def test_other_bits_of_gicr_ctlr_are_no_reset(tmp_path):
     assert vgic.replay_recorded(recording).holds
 
 
+#: GICR_CTLR but EnableLPIs: CES, IR, RWP, DPG0, DPG1NS, DPG1S, UWP; and all of them.
+OTHERS = [1 << 1, 1 << 2, 1 << 3, 1 << 24, 1 << 25, 1 << 26, 1 << 31]
+OTHERS.append(sum(OTHERS))
+
+
+@pytest.mark.parametrize("bits", OTHERS, ids=hex)
+def test_other_bits_of_gicr_ctlr_do_not_enable_lpis(tmp_path, bits):
+    told = normal()
+    told.take(0, 0x2000)
+    told.redist_write(0, 0x0, bits, size=4)
+    told.redist_write(0, 0x78, 0x4900_0000)  # May be written, as LPIs are off.
+    told.redist_write(0, 0x0, bits | 1, size=4)
+    told.msi(0)
+    told.take(0, 0x2000)
+    recording = read(tmp_path, told.events)
+    assert recording.resets == []
+    switched = [event.operands for event in recording if event.kind == "lpis_enabled"]
+    assert switched == [(0, 1), (1, 1), (0, 0), (0, 1)]
+    # Another table, and it was off meanwhile.
+    assert [event.operands for event in recording if event.kind == "pending_table"] == [(0,)]
+    assert vgic.replay_recorded(recording).holds
+
+
+@pytest.mark.parametrize("bits", OTHERS, ids=hex)
+def test_only_enabling_lpis_again_tells_a_reset(tmp_path, bits):
+    """After each sign of a reset the guest writes other bits, which a guest that was not reset may do."""
+    told = normal()
+    told.take(0, 0x2000)
+    told.redist_write(0, 0x70, 0x4900_0000)
+    told.redist_write(0, 0x0, bits, size=4)
+    told.map_collection(0)
+    told.redist_write(0, 0x0, bits, size=4)
+    told.redist_write(0, 0x0, bits, size=4)
+    told.map_collection(0)
+    assert read(tmp_path, told.events).resets == []
+
+
 @pytest.mark.parametrize("offset", [0x70, 0x78, 0x80, 0x100])
 def test_a_guest_that_writes_a_table_while_it_is_on_and_goes_on_was_not_reset(tmp_path, offset):
     told = normal()
@@ -136,6 +173,8 @@ def test_a_guest_that_writes_a_table_while_it_is_on_and_goes_on_was_not_reset(tm
     told.take(0, 0x2000)
     recording = read(tmp_path, told.events)
     assert recording.resets == []
+    # What is written while it is on has no effect.
+    assert {"its_tables", "pending_table"}.isdisjoint(event.kind for event in recording)
     assert vgic.replay_recorded(recording).holds
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vgic.usl import Usl, fit_usl
+from vgic.predict import Usl, fit_usl
 
 SIZES = [1, 2, 4, 8, 16, 32, 64]
 

@@ -17,9 +17,9 @@ from vgic.calibrate.minimise import Found, Place, minimise
 from vgic.calibrate.parameters import Free, changed, free_parameters
 from vgic.calibrate.rates import RateRow, RatesError, RateTable
 from vgic.machines import Machine
-from vgic.predict import Prediction
-from vgic.stats import Spread, spread_of
-from vgic.sweep import Point, Progress, local_executor, predict_many
+from vgic.measure.stats import Spread, spread_of
+from vgic.predict.prediction import Prediction
+from vgic.predict.sweep import Point, Progress, local_executor, predict_many
 
 __all__ = ["Effort", "Fit", "FittedValue", "Residual", "fit_rates", "residuals"]
 

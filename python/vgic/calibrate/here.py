@@ -6,7 +6,7 @@ from typing import Any
 from vgic import _core
 from vgic.arguments import real
 from vgic.machines import Machine
-from vgic.results import machine as this_machine
+from vgic.measure.results import machine as this_machine
 
 __all__ = ["measure_here", "with_here"]
 

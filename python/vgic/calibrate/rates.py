@@ -17,7 +17,7 @@ from vgic.designs import design
 from vgic.errors import MachineError
 from vgic.machines.distance import read_text
 from vgic.machines.values import hint
-from vgic.predict import PredictedWorkload
+from vgic.predict.prediction import PredictedWorkload
 
 __all__ = ["PUBLISHED", "RateRow", "RateTable", "RatesError", "published_rate", "read_rates"]
 
@@ -118,7 +118,7 @@ class RateTable:
 
 @cache
 def _published() -> Mapping[str, Any]:
-    return tomllib.loads((Path(str(resources.files("vgic"))) / "published.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((resources.files("vgic.calibrate") / "published.toml").read_text(encoding="utf-8"))
 
 
 def _row_of(entry: Mapping[str, Any], rate: float) -> RateRow:

@@ -8,8 +8,8 @@ from vgic.arguments import real, whole
 from vgic.calibrate.fit import Residual, residual_of
 from vgic.calibrate.rates import RateRow, RatesError, RateTable, published_rate
 from vgic.machines import Machine
-from vgic.predict import Prediction
-from vgic.sweep import Point, Progress, predict_many
+from vgic.predict.prediction import Prediction
+from vgic.predict.sweep import Point, Progress, predict_many
 
 __all__ = ["GRACE_PERIODS_MS", "PredictedRow", "predict_rows"]
 

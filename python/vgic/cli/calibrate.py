@@ -44,7 +44,7 @@ from vgic.cli.common import (
 )
 from vgic.cli.options import JsonOption
 from vgic.machines import PARAMETERS, Check, Machine, machine, read_matrix
-from vgic.predict import DEFAULT_MACHINE, check_predicted
+from vgic.predict.prediction import DEFAULT_MACHINE, check_predicted
 
 #: Sends of a row that waits for grace periods, unless --full is given.
 _CAP = 50_000

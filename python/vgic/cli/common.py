@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from vgic.results import Result, noise
+from vgic.measure.results import Result, noise
 from vgic.trace import Recording
 
 

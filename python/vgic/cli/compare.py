@@ -27,10 +27,10 @@ from vgic.cli.common import (
 from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
 from vgic.designs import check_names
 from vgic.errors import Interrupted
-from vgic.measure import Effort
-from vgic.results import ResultFile, busy_text
-from vgic.run import COMPARED_DESIGNS, default_workloads
-from vgic.run import compare as measure_all
+from vgic.measure.results import ResultFile, busy_text
+from vgic.measure.rounds import Effort
+from vgic.measure.run import COMPARED_DESIGNS, default_workloads
+from vgic.measure.run import compare as measure_all
 from vgic.trace import read_recording
 
 

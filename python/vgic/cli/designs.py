@@ -13,11 +13,11 @@ from vgic.cli.common import check_json, console, indented, write_json
 from vgic.cli.design_difference import difference_row, show_difference
 from vgic.cli.links import linked
 from vgic.cli.options import JsonOption, completed, design_names
-from vgic.defects import Defect, defects_of, defects_row
-from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Axis, Design, axes
+from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Axis, Design, axes, changed_axes
 from vgic.designs import design as find
 from vgic.designs import designs as all_designs
-from vgic.difference import changed_axes, difference, step_text
+from vgic.difference import difference, step_text
+from vgic.prove.defects import Defect, defects_of, defects_row
 
 #: Below this width a table of three columns is not worth reading.
 _NARROW = 80

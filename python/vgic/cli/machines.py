@@ -13,7 +13,7 @@ from vgic.cli.options import JsonOption
 from vgic.machines import PARAMETERS, STATUSES, Machine, parameter_rows
 from vgic.machines import machine as find
 from vgic.machines import machines as all_machines
-from vgic.predict import DEFAULT_MACHINE
+from vgic.predict.prediction import DEFAULT_MACHINE
 
 #: What a value rests on, where it is no adjective.
 _WORDS = {"estimate": "estimated"}

@@ -7,7 +7,7 @@ import typer
 
 from vgic.designs import designs
 from vgic.machines import machines
-from vgic.prove import scenarios
+from vgic.prove.proof import scenarios
 
 
 def names_option(name: str, what: str, known: Callable[[], Iterable[str]]) -> Any:

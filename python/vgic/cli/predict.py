@@ -36,7 +36,8 @@ from vgic.cli.options import (
 from vgic.cli.predict_tables import comparison, explanation, time_text, what_if_table
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import Machine, machine
-from vgic.predict import (
+from vgic.measure.results import Result
+from vgic.predict.prediction import (
     GICV4,
     PREDICTED_DESIGNS,
     ClosedWorkload,
@@ -49,7 +50,6 @@ from vgic.predict import (
     prediction_file,
     prediction_result,
 )
-from vgic.results import Result
 
 Load = PredictedWorkload | ClosedWorkload
 
@@ -57,7 +57,7 @@ Load = PredictedWorkload | ClosedWorkload
 _USUAL_CORES = 64
 #: Seeds of a run with one sender.
 _SEEDS_OF_ONE = 5
-#: A cost (see :attr:`vgic.sweep.Point.cost`) from which processes are worth their start; some seconds.
+#: A cost (see :attr:`vgic.Point.cost`) from which processes are worth their start; some seconds.
 _MUCH = 2e6
 #: A flood that delivers less than this share of what it accepts starves the guest.
 _STARVED = 0.1
@@ -278,7 +278,7 @@ def _run_all(
     update: Update,
 ) -> dict[tuple[str, str, int], Prediction]:
     """All runs, in this process or, if they are long, on all CPUs."""
-    from vgic.sweep import Point, predict_in_turn, predict_many
+    from vgic.predict.sweep import Point, predict_in_turn, predict_many
 
     points = [Point(variant, name, target, seed, freed[name], allow_unsound) for variant, name, seed in runs]
     much = sum(point.cost for point in points) >= _MUCH
@@ -349,7 +349,7 @@ def _what_if(
     freed: dict[str, tuple[str, ...]],
     allow_unsound: bool,
 ) -> None:
-    from vgic.explain import what_if
+    from vgic.predict.explain import what_if
 
     for name in names:
         with progress(f"{name}: each line in turn") as update:
@@ -370,7 +370,7 @@ def _trace(
     freed: dict[str, tuple[str, ...]],
     allow_unsound: bool,
 ) -> None:
-    from vgic.chrome_trace import MOST_EVENTS, short_workload, trace_json
+    from vgic.predict.chrome_trace import MOST_EVENTS, short_workload, trace_json
 
     assert isinstance(workload, PredictedWorkload)
     short = short_workload(workload)

@@ -7,9 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from vgic.cli.common import rate_text, ratio_text
-from vgic.explain import Line, WhatIf, lines, locks, spent
-from vgic.predict import Prediction
-from vgic.results import Result
+from vgic.measure.results import Result
+from vgic.predict.explain import Line, WhatIf, lines, locks, spent
+from vgic.predict.prediction import Prediction
 
 __all__ = ["comparison", "explanation", "time_text", "what_if_table"]
 

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from vgic.cli.common import indented, text_width
 from vgic.cli.links import linked
-from vgic.defects import Defect, known
-from vgic.prove import Proof
-from vgic.story import NARROWEST, WIDEST, WIDTH, Story
+from vgic.prove.defects import Defect, known
+from vgic.prove.proof import Proof
+from vgic.prove.story import NARROWEST, WIDEST, WIDTH, Story
 
 #: Below this width a line for each search is not worth reading.
 _NARROW = 80

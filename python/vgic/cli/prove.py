@@ -15,7 +15,7 @@ from vgic.cli.prove_bisect import bisect_designs
 from vgic.cli.prove_history import Meter, prove_history
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import Interrupted
-from vgic.prove import (
+from vgic.prove.proof import (
     Proof,
     ProofPlan,
     ScenarioFile,

@@ -5,12 +5,12 @@ from typing import Any
 
 from rich.text import Text
 
-from vgic.bisect import Bisection, Tried, bisect
 from vgic.cli.common import console, indented, progress, write_json
 from vgic.cli.proofs import as_row
 from vgic.cli.prove_history import Meter
 from vgic.designs import axes
-from vgic.prove import ProofPlan, ScenarioFile
+from vgic.prove.bisect import Bisection, Tried, bisect
+from vgic.prove.proof import ProofPlan, ScenarioFile
 
 _WORDS = {
     "mended": ("mends it", "green"),

@@ -13,9 +13,9 @@ from vgic.cli.common import Update, console, progress, write_json
 from vgic.cli.links import linked
 from vgic.cli.proofs import as_row, story_width
 from vgic.errors import Interrupted
-from vgic.history import DefectResult
-from vgic.history import prove_history as search
-from vgic.prove import Proof
+from vgic.prove.history import DefectResult
+from vgic.prove.history import prove_history as search
+from vgic.prove.proof import Proof
 
 
 def prove_history(json: str | None, *, full: bool, seconds: float | None) -> int:
@@ -46,7 +46,7 @@ class Meter:
         self._share, self._text = 0.0, ""
 
     def done(self, finished: int, of: int, proof: Proof) -> None:
-        """One has ended: :data:`vgic.prove.OnProof`."""
+        """One has ended: :data:`vgic.prove.proof.OnProof`."""
         self._share, self._text = finished / of, f"{proof.design}: {proof.scenario}"
         self.runs()
 

@@ -10,10 +10,10 @@ from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.designs import design as find
 from vgic.errors import Interrupted
-from vgic.results import ResultFile
-from vgic.run import recorded_row, replay_recorded, run_in_turn
+from vgic.measure.results import ResultFile
+from vgic.measure.run import recorded_row, replay_recorded, run_in_turn
+from vgic.measure.workload import ReplayWorkload
 from vgic.trace import read_recording
-from vgic.workload import ReplayWorkload
 
 
 def _many(count: int, what: str) -> str:

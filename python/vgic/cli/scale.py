@@ -13,13 +13,13 @@ from rich.table import Table
 
 from vgic.cli.common import check_outputs, command_line, console, progress, rate_text, write_json, write_whole
 from vgic.cli.options import GUEST_HELP, DesignsOption, JsonOption, UnsoundOption, completed, listed, machine_names
+from vgic.cli.terminal_chart import terminal_chart
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import machine as find_machine
-from vgic.predict import PredictedWorkload
-from vgic.scale import SCALED_DESIGNS, SCALED_MACHINE, USL_WARNING, ScalePoint, ScaleResult, cores_of
-from vgic.scale import scale as sweep
-from vgic.sweep import dask_executor, local_executor
-from vgic.terminal_chart import terminal_chart
+from vgic.predict.prediction import PredictedWorkload
+from vgic.predict.scale import SCALED_DESIGNS, SCALED_MACHINE, USL_WARNING, ScalePoint, ScaleResult, cores_of
+from vgic.predict.scale import scale as sweep
+from vgic.predict.sweep import dask_executor, local_executor
 from vgic.text import time_text
 
 

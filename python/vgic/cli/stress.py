@@ -9,9 +9,9 @@ from vgic.cli.common import check_json, command_line, console, progress, show_re
 from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import Interrupted
-from vgic.results import ResultFile
-from vgic.run import run_in_turn
-from vgic.workload import StressWorkload
+from vgic.measure.results import ResultFile
+from vgic.measure.run import run_in_turn
+from vgic.measure.workload import StressWorkload
 
 
 def stress(

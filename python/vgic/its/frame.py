@@ -26,7 +26,7 @@ from vgic.registers import GITS, Register, access, find, mask, merge, part, read
 
 if TYPE_CHECKING:
     from vgic import _core
-    from vgic.memory import GuestMemory
+    from vgic._core import GuestMemory
 
 __all__ = ["CommandFault", "ItsFrame"]
 

@@ -15,7 +15,7 @@ from vgic.registers import mask
 
 if TYPE_CHECKING:
     from vgic import _core
-    from vgic.memory import GuestMemory
+    from vgic._core import GuestMemory
 
 __all__ = ["restore_tables", "save_tables", "table_address", "table_size"]
 

@@ -7,16 +7,15 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from vgic.defects import defects_of
-from vgic.designs import design
-from vgic.difference import changed_axes
+from vgic.designs import changed_axes, design
 from vgic.errors import UnknownDesign
-from vgic.explain import lines, locks, parts, spent
 from vgic.links import html
-from vgic.predict import GICV4, GICV4_TEXT
+from vgic.measure.results import Result, ResultFile, busy_text, noise
+from vgic.predict.explain import lines, locks, parts, spent
+from vgic.predict.prediction import GICV4, GICV4_TEXT
+from vgic.prove.defects import defects_of
 from vgic.report.stack import Stack, stacked_bars
 from vgic.report.svg import bar_chart
-from vgic.results import Result, ResultFile, busy_text, noise
 from vgic.text import rate_text
 
 __all__ = ["render"]

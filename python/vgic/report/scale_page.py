@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from vgic import _core
 from vgic.machines import parameter_rows
-from vgic.predict import GICV4, GICV4_TEXT
+from vgic.predict.prediction import GICV4, GICV4_TEXT
+from vgic.predict.scale import USL_WARNING, ScaleResult
 from vgic.report.lines import Line, line_chart
-from vgic.scale import USL_WARNING, ScaleResult
 from vgic.text import rate_text, time_text
 
 __all__ = ["rates_chart", "render_scale"]

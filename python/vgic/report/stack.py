@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from vgic.explain import Part
+from vgic.predict.explain import Part
 
 __all__ = ["FILLS", "Stack", "contrast", "ink_on", "stacked_bars"]
 

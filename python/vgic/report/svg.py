@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from html import escape
 from textwrap import wrap
 
-from vgic.results import Result, ResultFile
+from vgic.measure.results import Result, ResultFile
 
 __all__ = ["bar_chart"]
 

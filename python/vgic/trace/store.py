@@ -15,7 +15,7 @@ _SUFFIX = ".log.xz"
 
 def recordings() -> dict[str, Path]:
     """The recordings that come with the package: name -> file."""
-    folder = Path(str(resources.files("vgic") / "recordings"))
+    folder = Path(str(resources.files("vgic.trace") / "recordings"))
     return {path.name.removesuffix(_SUFFIX): path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
 
 

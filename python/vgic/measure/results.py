@@ -16,7 +16,7 @@ from typing import Any
 
 from vgic import _core
 from vgic.errors import ConservationError, ResultError
-from vgic.stats import spread_of
+from vgic.measure.stats import spread_of
 
 __all__ = ["SCHEMA", "Result", "ResultFile", "Sample", "machine", "make_result", "make_sample"]
 
@@ -151,7 +151,8 @@ class Result:
     samples: tuple[Sample, ...] = field(repr=False)
     #: Whether the ratio is that of the medians, as too few rounds have an undisturbed sample of both designs.
     ratio_of_medians: bool = False
-    #: Of a prediction: machine, seeds, latency, where the time went (see :func:`vgic.predict.prediction_result`).
+    #: Of a prediction: machine, seeds, latency, where the time went (see
+    #: :func:`vgic.predict.prediction.prediction_result`).
     prediction: dict[str, Any] | None = field(default=None, repr=False)
 
     @property

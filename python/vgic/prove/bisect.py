@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vgic.designs import Design, design
-from vgic.difference import changed_axes
-from vgic.prove import Proof, ProofPlan, ScenarioFile, prove, prove_all
+from vgic.designs import Design, changed_axes, design
+from vgic.prove.proof import Proof, ProofPlan, ScenarioFile, prove, prove_all
 
 __all__ = ["Bisection", "Tried", "bisect"]
 
@@ -64,7 +63,7 @@ def bisect(
     First each axis alone; if none is enough, a smallest set, by leaving out one after the other of all. ``plan`` must
     be a bounded search, as only that can show that nothing is left. Raises ``ValueError`` if ``bad`` has no violation
     there or ``good`` has one, or if a search of these two is cut short. ``done``, ``stop``: see
-    :func:`vgic.prove.prove_all`.
+    :func:`vgic.prove.proof.prove_all`.
     """
     plan = plan or ProofPlan()
     if plan.search != "bounded":

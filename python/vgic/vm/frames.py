@@ -8,7 +8,7 @@ from vgic.redist.frame import LpiRegisters, RedistributorFrame
 
 if TYPE_CHECKING:
     from vgic import _core
-    from vgic.memory import GuestMemory
+    from vgic.vm.memory import GuestMemory
 
 __all__ = ["Frames"]
 

@@ -13,7 +13,7 @@ from vgic.errors import TableError
 from vgic.registers import GICR, GITS
 
 if TYPE_CHECKING:
-    from vgic.frames import Frames
+    from vgic.vm.frames import Frames
 
 __all__ = ["SavedState", "restore_frames", "save_frames"]
 

@@ -1,4 +1,4 @@
-"""A measuring process: ``python -m vgic.worker``, started by :mod:`vgic.measure`.
+"""A measuring process: ``python -m vgic.measure.worker``, started by :mod:`vgic.measure.rounds`.
 
 It reads one line of JSON, the plan, and writes one line a sample. It is started afresh (never forked), so that each one
 has a memory layout of its own; where code and data lie is worth several per cent, and one process is one draw.

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vgic.arguments import real
-from vgic.defects import Defect, defects
 from vgic.errors import Interrupted
-from vgic.prove import OnProof, Proof, ProofPlan, prove_all
+from vgic.prove.defects import Defect, defects
+from vgic.prove.proof import OnProof, Proof, ProofPlan, prove_all
 
 __all__ = ["DefectResult", "prove_history"]
 
@@ -63,7 +63,7 @@ def prove_history(
     """Search for each defect (by default the whole catalogue) where it should be and where it should not.
 
     ``seconds``: how long each search may take (above 0 to 86400), by default :attr:`Defect.seconds`. ``done``,
-    ``stop``, Ctrl-C: see :func:`vgic.prove.prove_all`.
+    ``stop``, Ctrl-C: see :func:`vgic.prove.proof.prove_all`.
     """
     chosen = defects() if chosen is None else chosen
     if seconds is not None:

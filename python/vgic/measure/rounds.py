@@ -36,9 +36,9 @@ from typing import Any
 
 from vgic.arguments import real, whole
 from vgic.errors import Interrupted, MeasurementError
-from vgic.results import DISTURBED, DISTURBED_COUNTS, Result, Sample, make_result, make_sample
-from vgic.stats import spread_of
-from vgic.workload import StressWorkload, Workload
+from vgic.measure.results import DISTURBED, DISTURBED_COUNTS, Result, Sample, make_result, make_sample
+from vgic.measure.stats import spread_of
+from vgic.measure.workload import StressWorkload, Workload
 
 __all__ = ["Effort", "Progress", "measure"]
 
@@ -246,7 +246,7 @@ def _worker(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Run one worker process; its messages. The process is dead when this ends, however it ends."""
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vgic.worker"],
+            [sys.executable, "-m", "vgic.measure.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -13,11 +13,11 @@ from vgic import _core
 from vgic.arguments import integer
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import TableError
-from vgic.frames import Frames
 from vgic.its.frame import ItsFrame
-from vgic.memory import GuestMemory
 from vgic.redist.frame import RedistributorFrame
-from vgic.state import SavedState, restore_frames, save_frames
+from vgic.vm.frames import Frames
+from vgic.vm.memory import GuestMemory
+from vgic.vm.state import SavedState, restore_frames, save_frames
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

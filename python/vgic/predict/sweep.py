@@ -29,7 +29,7 @@ from vgic import _core
 from vgic.arguments import whole
 from vgic.errors import Interrupted, MeasurementError
 from vgic.machines import Machine, machine
-from vgic.predict import DEFAULT_MACHINE, GICV4, ClosedWorkload, Poll, PredictedWorkload, Prediction, predict
+from vgic.predict.prediction import DEFAULT_MACHINE, GICV4, ClosedWorkload, Poll, PredictedWorkload, Prediction, predict
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event

@@ -17,9 +17,9 @@ from vgic.errors import MeasurementError, WorkloadError
 from vgic.machines import Machine, parameter_rows
 from vgic.machines import machine as find_machine
 from vgic.machines.values import hint
-from vgic.predict_workload import ClosedWorkload, PredictedWorkload
-from vgic.results import Result, ResultFile, Sample, make_result, make_sample
-from vgic.stats import spread_of
+from vgic.measure.results import Result, ResultFile, Sample, make_result, make_sample
+from vgic.measure.stats import spread_of
+from vgic.predict.workload import ClosedWorkload, PredictedWorkload
 
 __all__ = [
     "DEFAULT_MACHINE",

@@ -1,11 +1,11 @@
-"""Workloads in virtual time: checked, frozen values like those of :mod:`vgic.workload`."""
+"""Workloads in virtual time: checked, frozen values like those of :mod:`vgic.measure.workload`."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from vgic.arguments import real
 from vgic.errors import WorkloadError
-from vgic.workload import GUESTS, LPI_COUNT, MAX_VCPUS, Load, _choice, _lpis, _options, _whole
+from vgic.measure.workload import GUESTS, LPI_COUNT, MAX_VCPUS, Load, _choice, _lpis, _options, _whole
 
 __all__ = ["ClosedWorkload", "PredictedWorkload"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vgic.machines import Machine
-from vgic.predict import DEFAULT_MACHINE, ClosedWorkload, PredictedWorkload, Prediction
-from vgic.sweep import Point, Progress, predict_many
+from vgic.predict.prediction import DEFAULT_MACHINE, ClosedWorkload, PredictedWorkload, Prediction
+from vgic.predict.sweep import Point, Progress, predict_many
 
 __all__ = ["Line", "Lock", "Part", "Spent", "WhatIf", "lines", "locks", "parts", "spent", "what_if"]
 
@@ -199,7 +199,7 @@ def what_if(
     """Predict, then again for each of the worst lines as if it cost nothing; what gains most comes first.
 
     ``free``: names that are free in every one of these runs. ``executor`` and ``progress`` are those of
-    :func:`vgic.sweep.predict_many`.
+    :func:`vgic.predict_many`.
     """
     point = Point(workload, design, machine, seed, tuple(free), allow_unsound)
     (base,) = predict_many([point], executor)

@@ -1,4 +1,4 @@
-"""The process that is tortured: ``python -m vgic.torture_worker``, started by :mod:`vgic.torture`.
+"""The process that is tortured: ``python -m vgic.prove.torture_worker``, started by :mod:`vgic.prove.torture`.
 
 It reads one line of JSON, the plan, and writes one line a period and one with the verdict. It ends early when its
 standard input does.
@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from vgic import _core
-from vgic.worker import say, serve
+from vgic.measure.worker import say, serve
 
 __all__ = ["main"]
 

@@ -18,11 +18,11 @@ from typing import IO, Any
 
 from vgic import __version__
 from vgic.arguments import real, whole
-from vgic.defects import defects
 from vgic.designs import DEFAULT_DESIGN, check_names, designs
 from vgic.designs import design as find_design
 from vgic.errors import MeasurementError
-from vgic.prove import check_scenarios
+from vgic.prove.defects import defects
+from vgic.prove.proof import check_scenarios
 
 __all__ = [
     "OnPeriod",
@@ -225,7 +225,7 @@ def run_torture(
     interrupted = False
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vgic.torture_worker"],
+            [sys.executable, "-m", "vgic.prove.torture_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

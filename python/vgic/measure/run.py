@@ -9,10 +9,10 @@ from vgic import _core
 from vgic.arguments import whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import Interrupted
-from vgic.measure import Effort, Progress, measure
-from vgic.results import Result, ResultFile, Sample, make_result, make_sample, too_busy
+from vgic.measure.results import Result, ResultFile, Sample, make_result, make_sample, too_busy
+from vgic.measure.rounds import Effort, Progress, measure
+from vgic.measure.workload import ReplayWorkload, StressWorkload, Workload
 from vgic.trace import Check, Recording, check, read_recording
-from vgic.workload import ReplayWorkload, StressWorkload, Workload
 
 __all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "recorded_row", "replay_recorded", "run", "run_in_turn"]
 
@@ -174,7 +174,7 @@ def compare(
     progress: Progress | None = None,
     command: str = "vgic.compare()",
 ) -> ResultFile:
-    """Measure designs against each other (see :mod:`vgic.measure`); the first one is the baseline.
+    """Measure designs against each other (see :mod:`vgic.measure.rounds`); the first one is the baseline.
 
     ``workloads``: by default those of the main job. Each recording among them is also replayed as recorded through
     each design. ``progress`` is called with the share done and a text. Ctrl-C comes out as :class:`vgic.Interrupted`

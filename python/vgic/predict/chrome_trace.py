@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vgic.predict import PredictedWorkload, Prediction
+from vgic.predict.prediction import PredictedWorkload, Prediction
 
 __all__ = ["MOST_EVENTS", "chrome_trace", "short_workload", "trace_json"]
 

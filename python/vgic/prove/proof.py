@@ -23,7 +23,7 @@ from vgic import _core
 from vgic.arguments import real, whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import Interrupted
-from vgic.story import WIDTH, Story, StoryLine
+from vgic.prove.story import WIDTH, Story, StoryLine
 
 __all__ = [
     "OnProof",

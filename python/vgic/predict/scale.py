@@ -18,11 +18,18 @@ from vgic.arguments import whole
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import MAX_CORES, Machine
 from vgic.machines import machine as find_machine
-from vgic.predict import GICV4, PredictedWorkload, Prediction, check_predicted, prediction_file, prediction_result
-from vgic.results import Result, ResultFile
-from vgic.stats import spread_of
-from vgic.sweep import Point, Progress, predict_many
-from vgic.usl import Usl, fit_usl
+from vgic.measure.results import Result, ResultFile
+from vgic.measure.stats import spread_of
+from vgic.predict.prediction import (
+    GICV4,
+    PredictedWorkload,
+    Prediction,
+    check_predicted,
+    prediction_file,
+    prediction_result,
+)
+from vgic.predict.sweep import Point, Progress, predict_many
+from vgic.predict.usl import Usl, fit_usl
 
 __all__ = [
     "SCALED_DESIGNS",

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vgic import _core
 from vgic.designs import design, designs
-from vgic.story import Story
+from vgic.prove.story import Story
 
 if TYPE_CHECKING:
-    from vgic.prove import Proof
+    from vgic.prove.proof import Proof
 
 __all__ = ["Defect", "Sign", "defect", "defects", "defects_of", "defects_row", "known"]
 
@@ -154,7 +154,7 @@ class Defect:
 @cache
 def defects() -> tuple[Defect, ...]:
     """The catalogue, in the order of the designs."""
-    raw = tomllib.loads(files("vgic").joinpath("defects.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads(files("vgic.prove").joinpath("defects.toml").read_text(encoding="utf-8"))
     return tuple(_defect(entry) for entry in raw["defect"])
 
 
