@@ -68,3 +68,24 @@ def test_what_is_found_is_called_known_with_the_design_that_mended_it(vgic_comma
     narrow = vgic_command(*arguments, columns=60)
     told = [line for line in narrow.stdout.splitlines() if "replay:" not in line]
     assert max(map(len, told)) <= 60
+
+
+def test_axes_are_listed_with_every_way_and_since_when(vgic_command):
+    done = vgic_command("designs", "--axes")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(vgic_command("designs", "--axes", "--json", "-").stdout)
+    assert [row["name"] for row in data["axes"]] == [axis.name for axis in vgic.axes()]
+    text = " ".join(done.stdout.split())
+    for row in data["axes"]:
+        for way, about in row["ways"].items():
+            assert f"{way} {about}" in text
+            assert (f"since {row['since'][way]}" if row["since"][way] else "only composed") in text
+    done = vgic_command("designs", "v6.10", "--axes")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_composed_design_is_shown_with_what_it_is_made_of(vgic_command):
+    shown = vgic_command("designs", "v6.10+drain=put-erased").stdout
+    assert "drain=put-erased" in shown
+    assert "Defects of v6.10, of which 'vgic prove' shows what is left" in shown
+    assert "- put-met" in vgic_command("designs", "v6.10", "v6.10+drain=put-erased").stdout

@@ -111,6 +111,9 @@ def test_bad_input_is_one_line_and_status_2(vgic_command):
         (("--history", "--design", "v6.7"), "--history runs the whole catalogue"),
         (("--history", "--preemptions", "3"), "it takes only --seconds"),
         (("--history", "--seconds", "-1"), "seconds: -1 is out of range"),
+        (("--bisect", "v6.10", "v7.1.8"), "--bisect needs one --scenario"),
+        (("--scenario-file", "none.txt"), "none.txt: No such file"),
+        (("--design", "v6.10+drain=x"), '"x" is none of put-met, put-erased'),
     ):
         done = vgic_command("prove", *arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments
@@ -125,3 +128,28 @@ def test_ctrl_c_ends_it_at_once(vgic_process):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert (process.returncode, stderr) == (130, "vgic: interrupted\n")
+
+
+def test_bisect_names_the_axis_in_text_and_json(vgic_command):
+    arguments = ("prove", "--scenario", "send_vs_discard", *QUICK, "--bisect", "v6.7", "v6.8-rc1")
+    done = vgic_command(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "  cache-hit=get  mends it" in done.stdout
+    assert done.stdout.splitlines()[-1] == "That is v6.7+cache-hit=get"
+    data = json.loads(vgic_command(*arguments, "--json", "-").stdout)
+    assert data["mends"] == ["v6.7+cache-hit=get"]
+    assert [row["verdict"] for row in data["alone"]] == ["mended"]
+
+
+def test_a_scenario_file_is_searched_and_its_violation_replayed(vgic_command, tmp_path):
+    text = "vcpus 1\nmapti 0 0 0\nsend 0\ndrain\nthread sender\nsend 0\nthread guest\ndiscard 0\n"
+    (tmp_path / "mine.txt").write_text(text)
+    done = vgic_command("prove", "--scenario-file", "mine.txt", "--design", "v6.7", *QUICK)
+    assert done.returncode == 1, done.stderr
+    assert "mine in design v6.7" in done.stdout
+    (replay,) = re.findall(r"^ *replay: vgic (.*)$", done.stdout, re.MULTILINE)
+    assert vgic_command(*shlex.split(replay)).returncode == 1
+    (tmp_path / "mine.txt").write_text("thread a\nsnd 0\n")
+    done = vgic_command("prove", "--scenario-file", "mine.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith('vgic: error: mine: line 2: "snd" is no operation: there are send, ')
