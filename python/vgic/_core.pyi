@@ -458,6 +458,24 @@ class MeasuredHere(TypedDict):
 #: What a few things cost on this machine, measured for about so many seconds.
 def measure_here(seconds: float) -> MeasuredHere: ...
 
+#: Most cores of a machine.
+MAX_CORES: int
+
+@type_check_only
+class MachineParameter(TypedDict):
+    """One thing that a machine has a value for; cores and distances are not among them."""
+
+    name: str
+    unit: str  # "ns", "ms", "ratio", "count" or "choice"
+    scale: int  # ``machine`` takes round(value * scale); 1 where the value is taken as it is
+    low: float  # smallest value, in the unit
+    high: float  # largest value, in the unit; of a choice, the number of the last
+    choices: list[str]  # what a choice may be
+    text: str  # what it is, in one line
+
+#: In the order in which they are shown.
+def machine_parameters() -> list[MachineParameter]: ...
+
 #: ``machine``: as ``vgic.machines.Machine.to_core`` gives it. ``design`` may be "gicv4".
 def predict(
     design: str,

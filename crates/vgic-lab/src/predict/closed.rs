@@ -137,7 +137,7 @@ impl Predict for Closed {
                         continue;
                     }
                     // Nothing to do: the vCPU is not resident, and a doorbell wakes it.
-                    let costs = *ctx.costs();
+                    let costs = ctx.costs();
                     ctx.work(costs.world_switch_out);
                     hardware.wait(ctx, id, Spending::Idle, &loop_.run.stop);
                     ctx.spend(Spending::Idle, costs.gicv4_doorbell + costs.wake_latency);
