@@ -159,6 +159,20 @@ impl Vm {
         Ok(())
     }
 
+    fn propbaser(&self) -> PyResult<u64> {
+        Ok(self.registers()?.propbaser())
+    }
+
+    fn pendbaser(&self, vcpu: Whole<Vcpu>) -> PyResult<u64> {
+        let vcpu = self.vcpu(vcpu)?;
+        Ok(self.registers()?.pendbaser(vcpu))
+    }
+
+    fn baser(&self, its: Whole<Its>, index: Whole<Table>) -> PyResult<u64> {
+        let its = self.its(its)?;
+        Ok(self.registers()?.baser(its, index.0))
+    }
+
     fn table_entry(&self, its: Whole<Its>, index: Whole<Table>, entry_id: Whole<EntryId>) -> PyResult<Option<u64>> {
         let its = self.its(its)?;
         Ok(self.registers()?.table_entry(its, index.0, entry_id.0))
