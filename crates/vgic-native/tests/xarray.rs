@@ -133,10 +133,8 @@ impl Model {
 /// One random change to both, and whether they answer the same.
 fn step(ctx: &NativeCtx, xa: &Tree, model: &mut Model, r: &mut Random, pool: &[Obj<Item>], mode: u64, grow: u64) {
     let mut index = r.index(mode);
-    if r.below(2) == 0
-        && let Some((&near, _)) = model.0.range(index..).next()
-    {
-        index = near;
+    if r.below(2) == 0 {
+        index = model.0.range(index..).next().map_or(index, |(&near, _)| near);
     }
     let obj = pool[r.below(pool.len() as u64) as usize];
     let irqs_off = r.below(2) == 0;

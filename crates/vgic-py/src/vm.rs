@@ -241,7 +241,7 @@ impl Vm {
         valid: bool,
     ) -> PyResult<()> {
         let itt_addr = itt_address.0;
-        if !itt_addr.is_multiple_of(ITT_ALIGNMENT) {
+        if itt_addr % ITT_ALIGNMENT != 0 {
             let text = format!("itt_address must be a multiple of {ITT_ALIGNMENT}, not {itt_addr:#x}");
             return Err(PyValueError::new_err(text));
         }

@@ -36,9 +36,8 @@ impl Rcu {
 
     /// When a grace period that is asked for now will be over.
     fn ask(&mut self, now: Ps, machine: &Machine) -> Ps {
-        while now >= self.ends
-            && let Some(next) = self.next_ends.take()
-        {
+        while now >= self.ends {
+            let Some(next) = self.next_ends.take() else { break };
             self.ends = next;
         }
         let (shortest, longest) = (machine.grace_period_min, machine.grace_period_max);

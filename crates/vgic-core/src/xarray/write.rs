@@ -111,9 +111,7 @@ impl<'a, P: Platform, T: Send + Sync + 'static> Locked<'a, P, T> {
         let old = self.entry(place);
         // O-01: the object was filled before; partner: the loads of `walk` and `search`.
         place.slot(self.xa).store(self.ctx, new, PUBLISH);
-        if let Some(leaf) = &place.leaf
-            && old.is_empty()
-        {
+        if let Some(leaf) = place.leaf.filter(|_| old.is_empty()) {
             leaf.set_count(self.ctx, leaf.count(self.ctx) + 1);
         }
         old

@@ -326,7 +326,8 @@ impl<D: Design> Shared<D> {
                 continue;
             }
             let mut kicked = false;
-            while !kicked && let Some(intid) = vcpu.acknowledge() {
+            while !kicked {
+                let Some(intid) = vcpu.acknowledge() else { break };
                 run.taken(ctx, intid);
                 self.loop_.handle(ctx, intid - FIRST_LPI);
                 vcpu.eoi(intid);
