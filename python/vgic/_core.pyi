@@ -199,6 +199,10 @@ class Vm:
     def set_propbaser(self, value: int) -> None: ...
     def set_pendbaser(self, vcpu: int, value: int) -> None: ...
     def set_baser(self, its: int, index: int, value: int) -> None: ...
+    #: The same registers as they were written.
+    def propbaser(self) -> int: ...
+    def pendbaser(self, vcpu: int) -> int: ...
+    def baser(self, its: int, index: int) -> int: ...
     #: Guest physical address of an id's entry in such a table; None if it has none, or one that is not in memory.
     def table_entry(self, its: int, index: int, entry_id: int) -> int | None: ...
     #: 1 taken, 0 no mapping (as KVM_SIGNAL_MSI); raises OSError(EBUSY | EINVAL | ENODEV).
@@ -457,6 +461,24 @@ class MeasuredHere(TypedDict):
 
 #: What a few things cost on this machine, measured for about so many seconds.
 def measure_here(seconds: float) -> MeasuredHere: ...
+
+#: Most cores of a machine.
+MAX_CORES: int
+
+@type_check_only
+class MachineParameter(TypedDict):
+    """One thing that a machine has a value for; cores and distances are not among them."""
+
+    name: str
+    unit: str  # "ns", "ms", "ratio", "count" or "choice"
+    scale: int  # ``machine`` takes round(value * scale); 1 where the value is taken as it is
+    low: float  # smallest value, in the unit
+    high: float  # largest value, in the unit; of a choice, the number of the last
+    choices: list[str]  # what a choice may be
+    text: str  # what it is, in one line
+
+#: In the order in which they are shown.
+def machine_parameters() -> list[MachineParameter]: ...
 
 #: ``machine``: as ``vgic.machines.Machine.to_core`` gives it. ``design`` may be "gicv4".
 def predict(

@@ -345,19 +345,19 @@ impl Searcher<'_> {
             if let Some(better) = self.fewer_choices(&found, budget / 4) {
                 found.take(better);
             }
-            if found.preemptions > 0
-                && let Some(better) = self.within(&found, found.program, found.preemptions - 1, budget / 4)
-            {
-                found.take(better);
+            if found.preemptions > 0 {
+                if let Some(better) = self.within(&found, found.program, found.preemptions - 1, budget / 4) {
+                    found.take(better);
+                }
             }
         }
         // Operations that it does without.
         for operation in (0..found.operations).rev() {
             let program = Program { without: found.program.without | 1 << operation, ..found.program };
-            if program != found.program
-                && self.shrinking < end
-                && let Some(better) = self.within(&found, program, found.preemptions, TRYING.min(budget / 8))
-            {
+            if program == found.program || self.shrinking >= end {
+                continue;
+            }
+            if let Some(better) = self.within(&found, program, found.preemptions, TRYING.min(budget / 8)) {
                 found.take(better);
             }
         }

@@ -30,7 +30,7 @@ pub use explore::strategy::Misfit;
 pub use platform::Shuttle;
 pub use platform::ctx::Ctx;
 pub use quiet::text_of_panic;
-pub use script::{Script, check_script};
 pub use scenario::{Entry, SCENARIOS, Scenario};
+pub use script::{Script, check_script};
 pub use story::Story;
 pub use violation::Rule;

@@ -56,7 +56,8 @@ fn every_operation_is_read_as_it_is_written() {
         _ => "0",
     };
     for words in WORDS {
-        let mut line = words.split(' ').map(|word| if word == words.split(' ').next().unwrap() { word } else { value(word) });
+        let mut line =
+            words.split(' ').map(|word| if word == words.split(' ').next().unwrap() { word } else { value(word) });
         let verb = line.next().unwrap();
         let all: Vec<_> = line.collect();
         let line = format!("{verb} {}", all.join(" "));

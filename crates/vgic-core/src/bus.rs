@@ -33,8 +33,6 @@ pub const DISTRIBUTOR_SIZE: u64 = 0x1_0000;
 pub const REDISTRIBUTOR_SIZE: u64 = 0x2_0000;
 /// Size of an ITS: two frames of 64 KiB.
 pub const ITS_SIZE: u64 = 0x2_0000;
-/// Offset of `GITS_TRANSLATER` in an ITS.
-pub const TRANSLATER: u64 = 0x1_0040;
 /// Most ITSes of a VM.
 pub const MAX_ITS: usize = 64;
 
@@ -113,7 +111,7 @@ impl<P: Platform> Bus<P> {
         let ranges = self.current(ctx)?;
         P::work(ctx, Work::BusLookup(ranges.0.len() as u32));
         let range = ranges.find(doorbell)?;
-        range.its.filter(|_| doorbell - range.start == TRANSLATER)
+        range.its.filter(|its| its.doorbell() == doorbell)
     }
 
     /// Calls `visit` with each ITS. The VM has the same ITSes throughout.

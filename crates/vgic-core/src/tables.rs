@@ -4,6 +4,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
 
+/// Where an LPI's bit is in a pending table: the byte's offset, and the bit in it.
+pub const fn pending_bit(intid: u32) -> (u32, u8) {
+    (intid / 8, 1 << (intid % 8))
+}
+
 /// The LPI tables of a VM (Arm IHI 0069, 5.1: "LPI Configuration tables", "LPI Pending tables") and the bounds of the
 /// ITS tables: what is mapped has a place to be saved to (`vgic_its_check_id`, `vgic_its_check_event_id`). Calls may
 /// sleep; the engine holds no spin lock and no RCU section around them.
@@ -11,7 +16,7 @@ pub trait GuestTables: Send + Sync {
     /// The configuration byte of an LPI: priority in bits 7:2, enable in bit 0 (`GICR_PROPBASER` + INTID - 8192).
     fn config(&self, intid: u32) -> Result<u8, Fault>;
 
-    /// Byte `offset` of the pending table of `vcpu`; the bit of an LPI is bit `INTID % 8` of byte `INTID / 8`.
+    /// Byte `offset` of the pending table of `vcpu`; [`pending_bit`] tells where in it an LPI's bit is.
     fn pending_byte(&self, vcpu: u32, offset: u32) -> Result<u8, Fault>;
 
     /// Writes a byte of the pending table of `vcpu`.

@@ -1,7 +1,14 @@
 //! [`GuestLpiTables`]: LPI and ITS tables in guest memory, where the guest's registers say that they are.
 //!
-//! The registers' values come from whoever emulates the frames, with reserved bits cleared. Fields: Arm IHI 0069, 12.11
-//! (`GICR_PROPBASER`, `GICR_PENDBASER`) and 12.19 (`GITS_BASER<n>`).
+//! The registers' values come from whoever emulates the frames, with reserved bits cleared, and are kept here, where they
+//! can be read back. Fields: Arm IHI 0069, 12.11 (`GICR_PROPBASER`, `GICR_PENDBASER`) and 12.19 (`GITS_BASER<n>`).
+//!
+//! **Who decodes what.** What the engine asks for while it holds its locks is decoded on this side: where a table is, and
+//! whether it has an entry for an id. What stands in the entries of the ITS tables, and in the commands, is decoded by the
+//! emulator of the frames, once, before the engine is told: it alone sees those bytes, with no lock held, and a command
+//! comes over as an operation with its operands ([`Command`](vgic_core::Command)). So nothing here knows what a device
+//! table entry, a collection table entry, an interrupt translation table entry or a command looks like; of a level 1 entry
+//! only what leads to the page.
 
 use crate::memory::GuestMemory;
 use crate::tables::LpiTables;
@@ -9,7 +16,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::tables::{Fault, GuestTables};
+use vgic_core::its::commands::DEVICE_BITS;
+use vgic_core::tables::{Fault, GuestTables, pending_bit};
 
 /// Bytes of an entry of each table.
 const ENTRY_SIZE: u64 = 8;
@@ -18,7 +26,7 @@ const PAGE_SIZE: u64 = 64 << 10;
 /// Entries in a page.
 const PAGE_ENTRIES: u64 = PAGE_SIZE / ENTRY_SIZE;
 /// DeviceIDs and collection ids are below this.
-const ID_LIMIT: u64 = 1 << 16;
+const ID_LIMIT: u64 = 1 << DEVICE_BITS;
 /// `GITS_BASER.Indirect`: two levels.
 const INDIRECT: u64 = 1 << 62;
 /// Level 1 entry: the page of level 2 is there.
@@ -67,9 +75,24 @@ impl GuestLpiTables {
         self.baser[its][index].store(value, Ordering::Relaxed);
     }
 
+    /// `GICR_PROPBASER` as it was written.
+    pub fn propbaser(&self) -> u64 {
+        self.propbaser.load(Ordering::Relaxed)
+    }
+
+    /// `GICR_PENDBASER` of a vCPU as it was written.
+    pub fn pendbaser(&self, vcpu: u32) -> u64 {
+        self.pendbaser[vcpu as usize].load(Ordering::Relaxed)
+    }
+
+    /// `GITS_BASER<index>` of an ITS as it was written.
+    pub fn baser(&self, its: usize, index: usize) -> u64 {
+        self.baser[its][index].load(Ordering::Relaxed)
+    }
+
     fn config_address(&self, intid: u32) -> Result<u64, Fault> {
         let index = intid.checked_sub(FIRST_LPI).ok_or(Fault)?;
-        Ok(bits(self.propbaser.load(Ordering::Relaxed), 12..=51) + u64::from(index))
+        Ok(bits(self.propbaser(), 12..=51) + u64::from(index))
     }
 
     fn pending_address(&self, vcpu: u32, offset: u32) -> Result<u64, Fault> {
@@ -115,7 +138,7 @@ impl GuestTables for GuestLpiTables {
     }
 
     fn intid_limit(&self) -> u32 {
-        1 << (bits(self.propbaser.load(Ordering::Relaxed), 0..=4) + 1).min(16)
+        1 << (bits(self.propbaser(), 0..=4) + 1).min(16)
     }
 
     fn device_id_valid(&self, its: usize, device_id: u32) -> bool {
@@ -143,12 +166,13 @@ impl LpiTables for GuestLpiTables {
 
     /// Not in one step, as for a guest: a bit of the same byte that changes meanwhile may be lost.
     fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault> {
-        let bit = 1 << (intid % 8);
-        let byte = self.pending_byte(vcpu, intid / 8)?;
-        self.set_pending_byte(vcpu, intid / 8, if pending { byte | bit } else { byte & !bit })
+        let (offset, bit) = pending_bit(intid);
+        let byte = self.pending_byte(vcpu, offset)?;
+        self.set_pending_byte(vcpu, offset, if pending { byte | bit } else { byte & !bit })
     }
 
     fn read_pending(&self, vcpu: u32, intid: u32) -> Result<bool, Fault> {
-        Ok(self.pending_byte(vcpu, intid / 8)? & 1 << (intid % 8) != 0)
+        let (offset, bit) = pending_bit(intid);
+        Ok(self.pending_byte(vcpu, offset)? & bit != 0)
     }
 }

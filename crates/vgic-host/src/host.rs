@@ -13,6 +13,7 @@ use crate::refused::{Refused, in_range};
 use crate::tables::{FlatTables, LpiTables};
 use std::sync::{Arc, PoisonError, RwLock};
 use vgic_core::audit::Audit;
+use vgic_core::audit::look::LpiState;
 use vgic_core::designs::{Composed, Spec};
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::its::Its;
@@ -21,7 +22,6 @@ use vgic_core::its::restore::RestoreError;
 use vgic_core::its::snapshot::{CollectionState, DeviceState};
 use vgic_core::tables::Fault;
 use vgic_core::vcpu::run::{Running, Tie};
-use vgic_core::vm::LpiState;
 use vgic_core::{Command, CommandError, Msi, Obj, SendError, Vm};
 use vgic_native::{Native, NativeCtx};
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
-use vgic_core::tables::{Fault, GuestTables};
+use vgic_core::tables::{Fault, GuestTables, pending_bit};
 
 /// Priority 0xa0, enabled: what Linux writes for an LPI in use.
 pub const DEFAULT_CONFIG: u8 = 0xa1;
@@ -62,8 +62,8 @@ impl LpiTables for FlatTables {
     }
 
     fn write_pending(&self, vcpu: u32, intid: u32, pending: bool) -> Result<(), Fault> {
-        let byte = self.pending_table(vcpu, intid / 8)?;
-        let bit = 1 << (intid % 8);
+        let (offset, bit) = pending_bit(intid);
+        let byte = self.pending_table(vcpu, offset)?;
         if pending {
             byte.fetch_or(bit, Ordering::Relaxed);
         } else {
@@ -73,7 +73,8 @@ impl LpiTables for FlatTables {
     }
 
     fn read_pending(&self, vcpu: u32, intid: u32) -> Result<bool, Fault> {
-        Ok(self.pending_table(vcpu, intid / 8)?.load(Ordering::Relaxed) & (1 << (intid % 8)) != 0)
+        let (offset, bit) = pending_bit(intid);
+        Ok(self.pending_table(vcpu, offset)?.load(Ordering::Relaxed) & bit != 0)
     }
 }
 

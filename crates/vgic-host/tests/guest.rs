@@ -136,6 +136,7 @@ fn a_flat_table_has_entries_where_it_has_pages_and_memory() {
     assert!(!tables.device_id_valid(0, 0), "the other ITS's table");
     assert!(!tables.collection_id_valid(1, 0), "the other table");
     tables.set_baser(1, 1, DEVICES);
+    assert_eq!((tables.baser(1, 0), tables.baser(1, 1)), (DEVICES | 0xff, DEVICES));
     assert!(tables.collection_id_valid(1, 8191) && !tables.collection_id_valid(1, 8192));
 }
 
@@ -208,6 +209,7 @@ fn registers_say_where_lpi_tables_are() {
     assert_eq!((tables.config(8195), tables.config(8191)), (Ok(0xa1), Err(Fault)));
     // Shareability and caching, PTZ, and address bits below 16 are not the address.
     tables.set_pendbaser(1, 1 << 62 | 0x2_ff80);
+    assert_eq!((tables.propbaser(), tables.pendbaser(1)), (0xfff0_0000_0000_5f8f, 1 << 62 | 0x2_ff80));
     tables.set_pending_byte(1, 0xfff, 0x81).unwrap();
     assert_eq!((tables.pending_byte(1, 0xfff), memory.read_u8(0x2_0fff)), (Ok(0x81), Ok(0x81)));
     assert_eq!((tables.pending_byte(1, 0x1000), tables.pending_byte(2, 0)), (Err(Fault), Err(Fault)));

@@ -35,7 +35,7 @@ pub struct Load {
 
 /// The MSI of an event.
 pub fn message(device_id: u32, event_id: u32) -> Msi {
-    Msi { doorbell: ITS_BASE + vgic_core::bus::TRANSLATER, device_id, event_id, device_id_valid: true }
+    Msi { doorbell: ITS_BASE + vgic_core::its::TRANSLATER, device_id, event_id, device_id_valid: true }
 }
 
 /// A VM with its ITS. Whoever makes one destroys it.

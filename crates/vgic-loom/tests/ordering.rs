@@ -48,11 +48,6 @@ fn collapse_beside_a_load() {
 }
 
 #[test]
-fn mark_in_the_head() {
-    holds("mark_in_the_head", Some(BOUND));
-}
-
-#[test]
 fn add_to_either_end() {
     holds("add_to_either_end", Some(BOUND));
 }

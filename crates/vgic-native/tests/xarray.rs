@@ -89,18 +89,18 @@ impl Random {
 
 /// What a tree should be.
 #[derive(Clone, Default)]
-struct Model(BTreeMap<u32, (Option<Obj<Item>>, bool)>);
+struct Model(BTreeMap<u32, Option<Obj<Item>>>);
 
 impl Model {
     fn object(&self, index: u32) -> Option<Obj<Item>> {
-        self.0.get(&index).and_then(|(obj, _)| *obj)
+        self.0.get(&index).copied().flatten()
     }
 
-    fn find(&self, from: u32, max: u32, marked: bool) -> Option<(u32, Obj<Item>)> {
+    fn find(&self, from: u32, max: u32) -> Option<(u32, Obj<Item>)> {
         if from > max {
             return None;
         }
-        self.0.range(from..=max).find_map(|(&index, &(obj, mark))| Some((index, obj.filter(|_| mark || !marked)?)))
+        self.0.range(from..=max).find_map(|(&index, &obj)| Some((index, obj?)))
     }
 
     /// How many nodes the tree has: one for each different index prefix, at each level that the largest index needs.
@@ -121,12 +121,11 @@ impl Model {
         assert_eq!(xa.is_empty(ctx), self.0.is_empty());
         let mut all = Vec::new();
         xa.for_each(ctx, 0, u32::MAX, |index, obj| all.push((index, obj)));
-        let expected: Vec<_> = self.0.iter().filter_map(|(index, (obj, _))| Some((*index, (*obj)?))).collect();
+        let expected: Vec<_> = self.0.iter().filter_map(|(index, obj)| Some((*index, (*obj)?))).collect();
         assert_eq!(all, expected);
         let rcu = Rcu::read_lock(ctx);
-        for (&index, &(obj, mark)) in &self.0 {
+        for (&index, &obj) in &self.0 {
             assert_eq!(xa.load(ctx, &rcu, index), obj);
-            assert_eq!(xa.get_mark(ctx, &rcu, index), mark);
         }
     }
 }
@@ -134,17 +133,15 @@ impl Model {
 /// One random change to both, and whether they answer the same.
 fn step(ctx: &NativeCtx, xa: &Tree, model: &mut Model, r: &mut Random, pool: &[Obj<Item>], mode: u64, grow: u64) {
     let mut index = r.index(mode);
-    if r.below(2) == 0
-        && let Some((&near, _)) = model.0.range(index..).next()
-    {
-        index = near;
+    if r.below(2) == 0 {
+        index = model.0.range(index..).next().map_or(index, |(&near, _)| near);
     }
     let obj = pool[r.below(pool.len() as u64) as usize];
     let irqs_off = r.below(2) == 0;
     let growing = r.below(10) < grow;
-    match (r.below(12), growing) {
+    match (r.below(9), growing) {
         (0..=3, true) => {
-            let old = model.0.entry(index).or_default().0.replace(obj);
+            let old = model.0.entry(index).or_default().replace(obj);
             assert_eq!(xa.store(ctx, index, obj, irqs_off), Ok(old));
         }
         (4..=5, true) => {
@@ -152,7 +149,7 @@ fn step(ctx: &NativeCtx, xa: &Tree, model: &mut Model, r: &mut Random, pool: &[O
             model.0.entry(index).or_default();
         }
         (0..=3, false) => {
-            assert_eq!(xa.erase(ctx, index, irqs_off), model.0.remove(&index).and_then(|(obj, _)| obj));
+            assert_eq!(xa.erase(ctx, index, irqs_off), model.0.remove(&index).flatten());
         }
         (4..=5, false) => {
             xa.release(ctx, index, irqs_off);
@@ -161,41 +158,17 @@ fn step(ctx: &NativeCtx, xa: &Tree, model: &mut Model, r: &mut Random, pool: &[O
             }
         }
         (6, _) => {
-            let obj = if irqs_off { obj } else { model.object(index).unwrap_or(obj) };
-            let fits = model.object(index) == Some(obj);
-            assert_eq!(xa.lock_irqsave(ctx).compare_erase(index, obj), fits);
-            if fits {
-                model.0.remove(&index);
-            }
-        }
-        (7, _) => {
             let stored = xa.lock(ctx).store(index, obj, false);
             match stored {
-                Ok(old) => assert_eq!(old, model.0.entry(index).or_default().0.replace(obj)),
+                Ok(old) => assert_eq!(old, model.0.entry(index).or_default().replace(obj)),
                 Err(NoMemory) => assert!(!model.0.contains_key(&index)),
             }
         }
-        (8..=9, _) => {
-            let mark = r.below(3) > 0;
-            if mark {
-                xa.lock(ctx).set_mark(index)
-            } else {
-                xa.lock(ctx).clear_mark(index)
-            }
-            if let Some((Some(_), marked)) = model.0.get_mut(&index) {
-                *marked = mark;
-            }
-        }
-        (10, _) => {
+        (7, _) => {
             let max = if irqs_off { u32::MAX } else { index.saturating_add(r.index(mode)) };
             let rcu = Rcu::read_lock(ctx);
-            assert_eq!(xa.find(ctx, &rcu, index, max), model.find(index, max, false));
-            assert_eq!(xa.find_marked(ctx, &rcu, index, max), model.find(index, max, true));
-            let after = index.checked_add(1).and_then(|from| model.find(from, max, false));
-            assert_eq!(xa.find_after(ctx, &rcu, index, max), after);
-            let lock = xa.lock(ctx);
-            assert_eq!(lock.find(index, max), model.find(index, max, false));
-            assert_eq!(lock.find_marked(index, max), model.find(index, max, true));
+            assert_eq!(xa.find(ctx, &rcu, index, max), model.find(index, max));
+            assert_eq!(xa.lock(ctx).find(index, max), model.find(index, max));
         }
         _ => {
             let rcu = Rcu::read_lock(ctx);
@@ -203,8 +176,6 @@ fn step(ctx: &NativeCtx, xa: &Tree, model: &mut Model, r: &mut Random, pool: &[O
             assert_eq!(xa.load(ctx, &rcu, index), expected);
             assert_eq!(xa.lock(ctx).load(index), expected);
             assert_eq!(xa.is_empty(ctx), model.0.is_empty());
-            let mark = model.0.get(&index).is_some_and(|(_, mark)| *mark);
-            assert_eq!(xa.get_mark(ctx, &rcu, index), mark);
         }
     }
 }
@@ -230,7 +201,7 @@ fn a_million_operations_equal_the_model() {
                 let mut keys: Vec<u32> = model.0.keys().copied().collect();
                 while !keys.is_empty() {
                     let key = keys.swap_remove(r.below(keys.len() as u64) as usize);
-                    assert_eq!(xa.erase(&ctx, key, false), model.0.remove(&key).and_then(|(obj, _)| obj));
+                    assert_eq!(xa.erase(&ctx, key, false), model.0.remove(&key).flatten());
                     if keys.len() % 256 < 4 {
                         assert_eq!(xa.lock(&ctx).audit(), Ok(model.nodes()));
                     }
@@ -271,7 +242,7 @@ fn every_allocation_may_fail() {
             xa.destroy(&ctx);
             model = Model::default();
             assert_eq!(xa.store(&ctx, 0, pool[1], false), Ok(None));
-            model.0.insert(0, (Some(pool[1]), false));
+            model.0.insert(0, Some(pool[1]));
         } else {
             for _ in 0..r.below(4) {
                 step(&ctx, &xa, &mut model, &mut r, &pool, mode, 5);
@@ -293,13 +264,13 @@ fn every_allocation_may_fail() {
         }
         let entry = model.0.entry(index).or_default();
         if !reserve {
-            entry.0 = Some(obj);
+            *entry = Some(obj);
         }
         model.check(&ctx, &xa);
         if reserve {
             let old = model.object(index);
             assert_eq!(xa.lock(&ctx).store(index, obj, false), Ok(old), "reserved, so it needs no memory");
-            model.0.entry(index).or_default().0 = Some(obj);
+            *model.0.entry(index).or_default() = Some(obj);
         }
     }
     assert!(failures[1] > 100 && failures[2] > 100 && failures[6] > 10 && failures[11] > 10, "{failures:?}");
@@ -323,7 +294,7 @@ impl Drop for StopOnPanic {
     }
 }
 
-/// Two writers change the tree at `goers` while two readers look: `stayers` are always there, and always marked.
+/// Two writers change the tree at `goers` while two readers look: `stayers` are always there.
 fn concurrent(stayers: &[u32], goers: &[u32]) {
     let _alone = alone();
     let ctx = NativeCtx::new("main");
@@ -333,7 +304,6 @@ fn concurrent(stayers: &[u32], goers: &[u32]) {
     let [changes, looks, hits] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
     for &index in stayers {
         assert_eq!(xa.store(&ctx, index, item(&ctx, index, 0), false), Ok(None));
-        xa.lock(&ctx).set_mark(index);
     }
     let mut threads = Vec::new();
     for id in 1..=2u64 {
@@ -355,8 +325,6 @@ fn concurrent(stayers: &[u32], goers: &[u32]) {
                     }
                     4 => {
                         xa.release(ctx, index, true);
-                        let lock = xa.lock_irqsave(ctx);
-                        lock.set_mark(index);
                         None
                     }
                     _ => xa.erase(ctx, index, true),
@@ -381,7 +349,6 @@ fn concurrent(stayers: &[u32], goers: &[u32]) {
                     let rcu = Rcu::read_lock(ctx);
                     let obj = xa.load(ctx, &rcu, index).unwrap_or_else(|| panic!("missed {index}"));
                     verify(index, obj);
-                    assert!(xa.get_mark(ctx, &rcu, index), "missed the mark of {index}");
                 }
                 for _ in 0..16 {
                     let index = goers[r.below(goers.len() as u64) as usize];
@@ -396,24 +363,19 @@ fn concurrent(stayers: &[u32], goers: &[u32]) {
                     }
                 }
                 // Walks see all that stay, in order.
-                for marked in [false, true] {
-                    let (mut from, mut seen) = (Some(0), Vec::new());
-                    let rcu = Rcu::read_lock(ctx);
-                    while let Some(first) = from {
-                        let found = match marked {
-                            true => xa.find_marked(ctx, &rcu, first, u32::MAX),
-                            false => xa.find(ctx, &rcu, first, u32::MAX),
-                        };
-                        let Some((index, obj)) = found else { break };
-                        assert!(index >= first);
-                        verify(index, obj);
-                        if stayers.contains(&index) {
-                            seen.push(index);
-                        }
-                        from = index.checked_add(1);
+                let (mut from, mut seen) = (Some(0), Vec::new());
+                let rcu = Rcu::read_lock(ctx);
+                while let Some(first) = from {
+                    let Some((index, obj)) = xa.find(ctx, &rcu, first, u32::MAX) else { break };
+                    assert!(index >= first);
+                    verify(index, obj);
+                    if stayers.contains(&index) {
+                        seen.push(index);
                     }
-                    assert_eq!(seen, stayers, "a walk missed an entry (marked: {marked})");
+                    from = index.checked_add(1);
                 }
+                assert_eq!(seen, stayers, "a walk missed an entry");
+                drop(rcu);
                 looks.fetch_add(1, Ordering::Relaxed);
             }
         }));

@@ -65,9 +65,12 @@ fn compose<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
     design(py, found(name)?, row(name))
 }
 
+/// A name, and what it is about.
+type Told = (&'static str, &'static str);
+
 /// What a design may be composed of: each axis, what it is about, and its ways.
 #[pyfunction]
-fn axes() -> Vec<(&'static str, &'static str, Vec<(&'static str, &'static str)>)> {
+fn axes() -> Vec<(&'static str, &'static str, Vec<Told>)> {
     let ways = |axis: &Axis| axis.choices.iter().map(|choice| (choice.name, choice.about.trim())).collect();
     AXES.iter().map(|axis| (axis.name, axis.about.trim(), ways(axis))).collect()
 }

@@ -4,6 +4,7 @@
 mod arguments;
 mod catalogue;
 mod errors;
+mod machine;
 mod memory;
 mod pool;
 mod predict;
@@ -28,6 +29,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     runs::add(m)?;
     torture::add(m)?;
     prove::add(m)?;
+    machine::add(m)?;
     predict::add(m)?;
     Ok(())
 }

@@ -180,8 +180,8 @@ impl Buffer {
         let load = |(to, from): (&mut u8, &AtomicU8)| *to = from.load(Ordering::Relaxed);
         out_head.iter_mut().zip(head).for_each(load);
         out_tail.iter_mut().zip(tail).for_each(load);
-        for (to, from) in out_words.as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
-            *to = from.load(Ordering::Relaxed).to_ne_bytes();
+        for (to, from) in out_words.chunks_exact_mut(WORD).zip(words) {
+            to.copy_from_slice(&from.load(Ordering::Relaxed).to_ne_bytes());
         }
     }
 
@@ -195,8 +195,10 @@ impl Buffer {
         let store = |(to, from): (&AtomicU8, &u8)| to.store(*from, Ordering::Relaxed);
         head.iter().zip(data_head).for_each(store);
         tail.iter().zip(data_tail).for_each(store);
-        for (to, from) in words.iter().zip(data_words.as_chunks::<WORD>().0) {
-            to.store(u64::from_ne_bytes(*from), Ordering::Relaxed);
+        for (to, from) in words.iter().zip(data_words.chunks_exact(WORD)) {
+            let mut word = [0; WORD];
+            word.copy_from_slice(from);
+            to.store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
     }
 }

@@ -12,129 +12,10 @@ use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeMap;
 use vgic_lab::bench::Load;
 use vgic_lab::predict::{Closed, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
-use vgic_sim::machine::{Atomics, Distance, MAX_CORES, SpinLocks, WorkCosts};
+use vgic_sim::Ps;
 use vgic_sim::report::{FieldTally, ThreadKind};
-use vgic_sim::{Machine, Ps};
 
 const PS: f64 = 1e-12;
-
-/// Longest time of a machine: ten seconds. So sums of times stay far from the end of the numbers.
-const MOST: u64 = 10_000_000_000_000;
-
-/// A machine as Python checked it; what is checked again here is what would break the simulator.
-struct Given<'a, 'py>(&'a Bound<'py, PyDict>);
-
-impl<'py> Given<'_, 'py> {
-    fn item(&self, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.0.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("machine: no value for {name}")))
-    }
-
-    fn number(&self, name: &str) -> PyResult<u64> {
-        let value: u64 = self.item(name)?.extract().map_err(|_| {
-            PyValueError::new_err(format!("machine: {name} must be a whole number that is not negative"))
-        })?;
-        self.in_range(name, value, MOST)
-    }
-
-    fn in_range(&self, name: &str, value: u64, most: u64) -> PyResult<u64> {
-        if value > most {
-            return Err(PyValueError::new_err(format!("machine: {name} must be at most {most}, not {value}")));
-        }
-        Ok(value)
-    }
-
-    fn small(&self, name: &str) -> PyResult<u32> {
-        let value = self.number(name)?;
-        Ok(self.in_range(name, value, 1_000_000)? as u32)
-    }
-
-    fn choice<T: Copy>(&self, name: &str, known: &[(&str, T)]) -> PyResult<T> {
-        let value: String = self.item(name)?.extract()?;
-        let found = known.iter().find(|(known, _)| *known == value);
-        found.map(|(_, choice)| *choice).ok_or_else(|| {
-            let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-            PyValueError::new_err(format!("machine: {name} must be one of {}, not {value:?}", names.join(", ")))
-        })
-    }
-
-    fn distance(&self, cores: u32) -> PyResult<Distance> {
-        let matrix = self.item("matrix")?;
-        if matrix.is_none() {
-            let (cluster, socket) = (self.small("cluster")?, self.small("socket")?);
-            if cluster == 0 || socket == 0 {
-                return Err(PyValueError::new_err("machine: cluster and socket must be at least 1"));
-            }
-            let cost = [self.number("within_cluster")?, self.number("within_socket")?, self.number("across")?];
-            return Ok(Distance::Classes { cluster, socket, cost });
-        }
-        let matrix: Vec<u64> = matrix.extract()?;
-        if matrix.len() != cores as usize * cores as usize || matrix.iter().any(|cost| *cost > MOST) {
-            return Err(PyValueError::new_err("machine: the matrix must have cores x cores times of at most 10 s"));
-        }
-        Ok(Distance::Matrix(matrix))
-    }
-
-    fn machine(&self) -> PyResult<Machine> {
-        let cores = self.small("cores")?;
-        if !(1..=MAX_CORES).contains(&cores) {
-            return Err(PyValueError::new_err(format!("machine: cores must be 1 to {MAX_CORES}, not {cores}")));
-        }
-        let grace_period = [self.number("grace_period_min")?, self.number("grace_period_max")?];
-        if grace_period[0] > grace_period[1] {
-            return Err(PyValueError::new_err("machine: grace_period_min is above grace_period_max"));
-        }
-        Ok(Machine {
-            cores,
-            distance: self.distance(cores)?,
-            hit_load: self.number("hit_load")?,
-            hit_store: self.number("hit_store")?,
-            hit_rmw: self.number("hit_rmw")?,
-            shared_read: self.small("shared_read")?,
-            read_occupancy: self.number("read_occupancy")?,
-            invalidate: self.small("invalidate")?,
-            memory: self.number("memory")?,
-            hold: self.number("hold")?,
-            fence: self.number("fence")?,
-            atomics: self.choice(
-                "atomics",
-                &[("near", Atomics::Near), ("far-store", Atomics::FarStore), ("llsc", Atomics::LlSc)],
-            )?,
-            far_atomic: self.number("far_atomic")?,
-            spin_locks: self
-                .choice("spin_locks", &[("qspinlock", SpinLocks::Qspinlock), ("ticket", SpinLocks::Ticket)])?,
-            store_buffer: self.small("store_buffer")?,
-            rcu_section: self.number("rcu_section")?,
-            grace_period,
-            // A loop that waits must let time pass.
-            relax: self.number("relax")?.max(1),
-            step: self.number("step")?,
-            jitter: self.small("jitter")?.min(1000),
-            work: WorkCosts {
-                syscall: self.number("syscall")?,
-                copy: self.number("copy")?,
-                kmalloc: self.number("kmalloc")?,
-                kfree: self.number("kfree")?,
-                ipi_send: self.number("ipi_send")?,
-                ipi_latency: self.number("ipi_latency")?,
-                ipi_receive: self.number("ipi_receive")?,
-                wake: self.number("wake")?,
-                wake_latency: self.number("wake_latency")?,
-                world_switch_in: self.number("world_switch_in")?,
-                world_switch_out: self.number("world_switch_out")?,
-                list_register_write: self.number("list_register_write")?,
-                list_register_read: self.number("list_register_read")?,
-                guest_access: self.number("guest_access")?,
-                guest_interrupt: self.number("guest_interrupt")?,
-                bus_step: self.number("bus_step")?,
-                workqueue_hop: self.number("workqueue_hop")?,
-                irqfd: self.number("irqfd")?,
-                gicv4_translate: self.number("gicv4_translate")?,
-                gicv4_deliver: self.number("gicv4_deliver")?,
-                gicv4_doorbell: self.number("gicv4_doorbell")?,
-            },
-        })
-    }
-}
 
 fn entry(name: &str, f_count: &str) -> PyResult<Entry> {
     let reference = match f_count {
@@ -158,7 +39,7 @@ fn setting(
     trace: usize,
     unsound: bool,
 ) -> PyResult<Setting> {
-    let machine = Given(machine).machine()?;
+    let machine = crate::machine::machine(machine)?;
     Ok(Setting {
         machine,
         seed,

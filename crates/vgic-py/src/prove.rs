@@ -5,8 +5,8 @@ use crate::errors;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use vgic_check::story::{Kind, Story};
 use vgic_check::guest::operation::WORDS;
+use vgic_check::story::{Kind, Story};
 use vgic_check::{End, Failed, Options, Report, SCENARIOS, Script, Search, check, check_script};
 use vgic_core::designs::Composed;
 

@@ -5,7 +5,7 @@ use crate::vm::Vm;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use vgic_core::Msi;
-use vgic_core::bus::TRANSLATER;
+use vgic_core::its::TRANSLATER;
 
 /// Where the frame is in the ITS.
 const FRAME: u64 = 0x1_0000;

@@ -13,10 +13,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use vgic_core::audit::look::LpiState;
 use vgic_core::bus::Frames;
 use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
 use vgic_core::vcpu::run::Tie;
-use vgic_core::vm::LpiState;
 use vgic_core::{Command, Event, Msi, SendError};
 use vgic_host::guest_tables::GuestLpiTables;
 use vgic_host::{Host, Plan, in_range};
@@ -159,6 +159,20 @@ impl Vm {
         Ok(())
     }
 
+    fn propbaser(&self) -> PyResult<u64> {
+        Ok(self.registers()?.propbaser())
+    }
+
+    fn pendbaser(&self, vcpu: Whole<Vcpu>) -> PyResult<u64> {
+        let vcpu = self.vcpu(vcpu)?;
+        Ok(self.registers()?.pendbaser(vcpu))
+    }
+
+    fn baser(&self, its: Whole<Its>, index: Whole<Table>) -> PyResult<u64> {
+        let its = self.its(its)?;
+        Ok(self.registers()?.baser(its, index.0))
+    }
+
     fn table_entry(&self, its: Whole<Its>, index: Whole<Table>, entry_id: Whole<EntryId>) -> PyResult<Option<u64>> {
         let its = self.its(its)?;
         Ok(self.registers()?.table_entry(its, index.0, entry_id.0))
@@ -227,7 +241,7 @@ impl Vm {
         valid: bool,
     ) -> PyResult<()> {
         let itt_addr = itt_address.0;
-        if !itt_addr.is_multiple_of(ITT_ALIGNMENT) {
+        if itt_addr % ITT_ALIGNMENT != 0 {
             let text = format!("itt_address must be a multiple of {ITT_ALIGNMENT}, not {itt_addr:#x}");
             return Err(PyValueError::new_err(text));
         }

@@ -1,7 +1,7 @@
 //! [`SimCtx`]: a core, or the set-up.
 
 use crate::field::Field;
-use crate::machine::{Ps, WorkCosts};
+use crate::machine::{Machine, Ps};
 use crate::memory::Want;
 use crate::report::Spending;
 use crate::trace::TraceEvent;
@@ -94,9 +94,9 @@ impl SimCtx {
         }
     }
 
-    /// What the machine's work costs.
-    pub fn costs(&self) -> &WorkCosts {
-        &self.world.machine.work
+    /// What things cost.
+    pub fn costs(&self) -> &Machine {
+        &self.world.machine
     }
 
     /// Work, which takes longer or shorter at random.

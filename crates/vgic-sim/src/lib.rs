@@ -7,7 +7,7 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `machine` | what everything costs |
+//! | `machine`, `parameters` | what everything costs, and the list of it |
 //! | `memory`, `cores` | lines: who has them, who waits |
 //! | `world`, `virtual_core`, `queue`, `ipi`, `random` | cores, clocks, events |
 //! | `stuck` | a run that does not end |
@@ -25,6 +25,7 @@ mod locks;
 pub mod machine;
 mod memory;
 mod mutex;
+pub mod parameters;
 mod place;
 mod queue;
 mod random;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here is measured by this crate: whoever makes a machine says where its values come from.
 
+use crate::parameters::{Parameter, choice, choices, count, machine, ms, ns, ratio};
+
 /// A time, in picoseconds.
 pub type Ps = u64;
 
@@ -27,168 +29,87 @@ pub enum Distance {
     Matrix(Vec<Ps>),
 }
 
-/// Where an atomic read-modify-write is executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Atomics {
-    /// In the core's cache, which fetches the line (x86 `lock`, LSE near).
-    Near,
-    /// As [`Atomics::Near`], but one whose result nobody asks for is executed at the line's home (LSE store atomics).
-    FarStore,
-    /// By a load and a conditional store, again and again.
-    LlSc,
+choices! {
+    /// Where an atomic read-modify-write is executed.
+    Atomics {
+        /// In the core's cache, which fetches the line (x86 `lock`, LSE near).
+        Near = "near",
+        /// As [`Atomics::Near`], but one whose result nobody asks for is executed at the line's home (LSE store atomics).
+        FarStore = "far-store",
+        /// By a load and a conditional store, again and again.
+        LlSc = "llsc",
+    }
 }
 
-/// How spin locks hand over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpinLocks {
-    /// A queue in which each waits for a word of its own (MCS), the kernel's.
-    Qspinlock,
-    /// Numbers, and all wait for one word.
-    Ticket,
+choices! {
+    /// How spin locks hand over.
+    SpinLocks {
+        /// A queue in which each waits for a word of its own (MCS), the kernel's.
+        Qspinlock = "qspinlock",
+        /// Numbers, and all wait for one word.
+        Ticket = "ticket",
+    }
 }
 
-/// What the engine calls work, and what stands around it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkCosts {
-    /// System call: entry and exit.
-    pub syscall: Ps,
-    /// To copy `struct kvm_msi` from the caller.
-    pub copy: Ps,
-    /// `kmalloc`, beside the accesses.
-    pub kmalloc: Ps,
-    /// `kfree`.
-    pub kfree: Ps,
-    /// To send an IPI.
-    pub ipi_send: Ps,
-    /// Until it arrives.
-    pub ipi_latency: Ps,
-    /// To take it.
-    pub ipi_receive: Ps,
-    /// To wake a sleeping thread.
-    pub wake: Ps,
-    /// Until it runs.
-    pub wake_latency: Ps,
-    /// World switch into the guest.
-    pub world_switch_in: Ps,
-    /// World switch out of it.
-    pub world_switch_out: Ps,
-    /// To write a list register.
-    pub list_register_write: Ps,
-    /// To read one.
-    pub list_register_read: Ps,
-    /// A copy from or to guest memory.
-    pub guest_access: Ps,
-    /// The guest's handler of one interrupt.
-    pub guest_interrupt: Ps,
-    /// A step of the binary search of the MMIO bus.
-    pub bus_step: Ps,
-    /// From a miss of an irqfd until the worker runs.
-    pub workqueue_hop: Ps,
-    /// From a signalled eventfd to the irqfd's function, without shared accesses.
-    pub irqfd: Ps,
-    /// GICv4: the ITS is busy with one LPI.
-    pub gicv4_translate: Ps,
-    /// GICv4: until a resident vCPU sees the LPI.
-    pub gicv4_deliver: Ps,
-    /// GICv4: from the doorbell interrupt until the vCPU is woken.
-    pub gicv4_doorbell: Ps,
-}
+machine! {
+    /// A machine. Ratios of lines are of a distance; a grace period lies between the shortest and the longest.
+    {
+        /// How many cores, at most [`MAX_CORES`].
+        cores: u32,
+        /// Between them.
+        distance: Distance,
+    }
 
-/// A machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
-    /// How many cores, at most [`MAX_CORES`].
-    pub cores: u32,
-    /// Between them.
-    pub distance: Distance,
-    /// A load that hits the core's own cache.
-    pub hit_load: Ps,
-    /// A store that does.
-    pub hit_store: Ps,
-    /// A read-modify-write that does.
-    pub hit_rmw: Ps,
-    /// A clean copy of a line that others have, in thousandths of the distance.
-    pub shared_read: u32,
-    /// How long one such copy keeps the line's home busy.
-    pub read_occupancy: Ps,
-    /// To take a line from all who share it, in thousandths of the largest distance.
-    pub invalidate: u32,
-    /// A line that no cache has.
-    pub memory: Ps,
-    /// How long a core keeps a line beyond its access, so that it can try again.
-    pub hold: Ps,
-    /// A full barrier.
-    pub fence: Ps,
-    /// Atomics.
-    pub atomics: Atomics,
-    /// An atomic at the line's home, for the core that asks.
-    pub far_atomic: Ps,
-    /// Spin locks.
-    pub spin_locks: SpinLocks,
-    /// How many stores may be on their way; 0: each waits for its line.
-    pub store_buffer: u32,
-    /// To enter and to leave a read section of RCU.
-    pub rcu_section: Ps,
-    /// Shortest and longest grace period.
-    pub grace_period: [Ps; 2],
-    /// One turn of a loop that waits.
-    pub relax: Ps,
-    /// The engine's own instructions between two accesses.
-    pub step: Ps,
-    /// Work takes longer or shorter by up to so many thousandths, at random.
-    pub jitter: u32,
-    /// The rest.
-    pub work: WorkCosts,
+    // Name, type, unit and range, the value of `Machine::flat`, and what it is.
+    hit_load: Ps, ns(0), NS, "a load that hits the own cache";
+    hit_store: Ps, ns(0), NS, "a store that hits the own cache";
+    hit_rmw: Ps, ns(0), 4 * NS, "an atomic read-modify-write that hits the own cache";
+    shared_read: u32, ratio(10_000), 600, "a clean copy of a line that others have, relative to the distance";
+    read_occupancy: Ps, ns(0), 8 * NS, "how long one such copy keeps the line's home busy";
+    invalidate: u32, ratio(10_000), 900, "to take a line from all who share it, relative to the farthest of them";
+    memory: Ps, ns(0), 80 * NS, "to get a line that no cache has";
+    hold: Ps, ns(0), 2 * NS, "who got a line keeps it so long";
+    fence: Ps, ns(0), 4 * NS, "a full barrier";
+    atomics: Atomics, choice(Atomics::NAMES), Atomics::Near, "where atomics are executed: in the own cache, at the \
+        line's home if nobody asks for the result, or by load and conditional store";
+    far_atomic: Ps, ns(0), 45 * NS, "an atomic executed at the line's home, for the core that asks";
+    spin_locks: SpinLocks, choice(SpinLocks::NAMES), SpinLocks::Qspinlock, "how spin locks hand over";
+    store_buffer: u32, count(1024), 8, "stores that may be on their way; 0: each waits for its line";
+    rcu_section: Ps, ns(0), NS, "to enter and to leave a read section of RCU";
+    grace_period_min: Ps, ms(), 1_000_000 * NS, "the shortest grace period of RCU";
+    grace_period_max: Ps, ms(), 2_000_000 * NS, "the longest grace period of RCU";
+    // A loop that waits must let time pass.
+    relax: Ps, ns(1), 10 * NS, "one turn of a loop that waits";
+    step: Ps, ns(0), NS, "the engine's own instructions between two shared accesses";
+    jitter: u32, ratio(1_000), 0, "work takes longer or shorter by up to so much, at random";
+    syscall: Ps, ns(0), 120 * NS, "entry and exit of a system call";
+    copy: Ps, ns(0), 15 * NS, "to copy the MSI from the caller";
+    kmalloc: Ps, ns(0), 25 * NS, "to allocate an object";
+    kfree: Ps, ns(0), 20 * NS, "to free an object";
+    ipi_send: Ps, ns(0), 150 * NS, "to send an IPI, for the sender";
+    ipi_latency: Ps, ns(0), 700 * NS, "until the IPI arrives";
+    ipi_receive: Ps, ns(0), 300 * NS, "to take the IPI, for the receiver";
+    wake: Ps, ns(0), 500 * NS, "to wake a sleeping thread, for the waker";
+    wake_latency: Ps, ns(0), 2000 * NS, "until the woken thread runs";
+    world_switch_in: Ps, ns(0), 600 * NS, "the world switch into the guest";
+    world_switch_out: Ps, ns(0), 600 * NS, "the world switch out of the guest";
+    list_register_write: Ps, ns(0), 10 * NS, "to write a list register";
+    list_register_read: Ps, ns(0), 10 * NS, "to read a list register";
+    guest_access: Ps, ns(0), 50 * NS, "an access of the host to guest memory";
+    guest_interrupt: Ps, ns(0), 400 * NS, "the guest's handler of one interrupt: acknowledge, work, end";
+    bus_step: Ps, ns(0), 2 * NS, "a step of the binary search of the MMIO bus";
+    workqueue_hop: Ps, ns(0), 3000 * NS, "an irqfd's miss: until the worker runs";
+    irqfd: Ps, ns(0), 40 * NS, "from a signalled eventfd to the irqfd's function, without shared accesses";
+    gicv4_translate: Ps, ns(0), 20 * NS, "GICv4: the ITS is busy with one LPI";
+    gicv4_deliver: Ps, ns(0), 300 * NS, "GICv4: until a resident vCPU sees the LPI";
+    gicv4_doorbell: Ps, ns(0), 3000 * NS, "GICv4: from the doorbell interrupt on the host until the vCPU is woken";
 }
 
 impl Machine {
     /// A neutral machine of `cores` cores, for tests: 50 ns between any two, grace periods of 1 to 2 ms.
     pub fn flat(cores: u32) -> Self {
-        Machine {
-            cores,
-            distance: Distance::Classes { cluster: cores, socket: cores, cost: [50 * NS; 3] },
-            hit_load: NS,
-            hit_store: NS,
-            hit_rmw: 4 * NS,
-            shared_read: 600,
-            read_occupancy: 8 * NS,
-            invalidate: 900,
-            memory: 80 * NS,
-            hold: 2 * NS,
-            fence: 4 * NS,
-            atomics: Atomics::Near,
-            far_atomic: 45 * NS,
-            spin_locks: SpinLocks::Qspinlock,
-            store_buffer: 8,
-            rcu_section: NS,
-            grace_period: [1_000_000 * NS, 2_000_000 * NS],
-            relax: 10 * NS,
-            step: NS,
-            jitter: 0,
-            work: WorkCosts {
-                syscall: 120 * NS,
-                copy: 15 * NS,
-                kmalloc: 25 * NS,
-                kfree: 20 * NS,
-                ipi_send: 150 * NS,
-                ipi_latency: 700 * NS,
-                ipi_receive: 300 * NS,
-                wake: 500 * NS,
-                wake_latency: 2000 * NS,
-                world_switch_in: 600 * NS,
-                world_switch_out: 600 * NS,
-                list_register_write: 10 * NS,
-                list_register_read: 10 * NS,
-                guest_access: 50 * NS,
-                guest_interrupt: 400 * NS,
-                bus_step: 2 * NS,
-                workqueue_hop: 3000 * NS,
-                irqfd: 40 * NS,
-                gicv4_translate: 20 * NS,
-                gicv4_deliver: 300 * NS,
-                gicv4_doorbell: 3000 * NS,
-            },
-        }
+        let distance = Distance::Classes { cluster: cores, socket: cores, cost: [50 * NS; 3] };
+        Machine::flat_with(cores, distance)
     }
 
     /// From one core to another: 0 to itself.

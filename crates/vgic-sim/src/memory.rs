@@ -165,9 +165,8 @@ impl Memory {
                 line.owner = NOBODY;
             }
         }
-        while line.turn.is_none()
-            && let Some(next) = line.queue.pop_front()
-        {
+        while line.turn.is_none() {
+            let Some(next) = line.queue.pop_front() else { break };
             line.serve(machine, id, next, now, &mut self.effects);
         }
     }

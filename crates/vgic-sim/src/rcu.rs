@@ -6,7 +6,7 @@
 use crate::Sim;
 use crate::ctx::SimCtx;
 use crate::layout::SimLayout;
-use crate::machine::Ps;
+use crate::machine::{Machine, Ps};
 use crate::random::{draw, scramble};
 use crate::report::Spending;
 use core::cell::Cell;
@@ -35,13 +35,13 @@ impl Rcu {
     }
 
     /// When a grace period that is asked for now will be over.
-    fn ask(&mut self, now: Ps, length: [Ps; 2]) -> Ps {
-        while now >= self.ends
-            && let Some(next) = self.next_ends.take()
-        {
+    fn ask(&mut self, now: Ps, machine: &Machine) -> Ps {
+        while now >= self.ends {
+            let Some(next) = self.next_ends.take() else { break };
             self.ends = next;
         }
-        let drawn = length[0] + draw(&self.random, length[1] - length[0] + 1);
+        let (shortest, longest) = (machine.grace_period_min, machine.grace_period_max);
+        let drawn = shortest + draw(&self.random, longest - shortest + 1);
         if now >= self.ends {
             self.ends = now + drawn;
             return self.ends;
@@ -85,11 +85,11 @@ pub(crate) fn synchronize(ctx: &SimCtx) {
     ctx.world.drain(core);
     ctx.world.in_order(core);
     let begin = core.now();
-    let ends = ctx.world.rcu.borrow_mut().ask(begin, ctx.world.machine.grace_period);
+    let ends = ctx.world.rcu.borrow_mut().ask(begin, &ctx.world.machine);
     ctx.world.sleep_until(core, ends, Spending::Grace);
     wait_for_readers(ctx, begin);
     // Who waited slept.
-    core.spend(Spending::Idle, ctx.world.machine.work.wake_latency);
+    core.spend(Spending::Idle, ctx.world.machine.wake_latency);
     ctx.trace("grace", "synchronize_rcu", begin, None);
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn call(ctx: &SimCtx, callback: Callback<SimCtx>) {
     };
     ctx.world.in_order(core);
     let mut rcu = ctx.world.rcu.borrow_mut();
-    let ends = rcu.ask(core.now(), ctx.world.machine.grace_period);
+    let ends = rcu.ask(core.now(), &ctx.world.machine);
     let at = core.number as usize;
     if rcu.callbacks.len() <= at {
         rcu.callbacks.resize_with(at + 1, VecDeque::new);

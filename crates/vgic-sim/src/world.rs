@@ -223,7 +223,7 @@ impl World {
             let Some(next) = self.with_queue(Queue::pop) else { return Err(self.stuck("deadlock")) };
             let Next { at, core: number, line, detached } = next;
             events = events.wrapping_add(1);
-            if events.is_multiple_of(1 << 14) {
+            if events % (1 << 14) == 0 {
                 now_and_then();
             }
             if self.accesses.get() - self.progress.get() > PATIENCE {
@@ -330,7 +330,7 @@ impl World {
     pub(crate) fn in_order(&self, core: &Core) {
         let now = core.clock.get();
         // Now and then also the one that runs alone stops, so that somebody looks whether it gets anywhere.
-        if self.first.get() < key(now, core.number) || self.accesses.get().is_multiple_of(1 << 16) {
+        if self.first.get() < key(now, core.number) || self.accesses.get() % (1 << 16) == 0 {
             self.push(now, core.number, NO_LINE);
             self.suspend(core, State::Ready, Spending::Hits);
         } else {

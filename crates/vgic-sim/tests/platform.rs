@@ -146,7 +146,7 @@ fn a_store_does_not_wait_for_its_line_and_a_barrier_does() {
 
 #[test]
 fn grace_periods_have_the_drawn_length_and_wait_for_readers() {
-    let machine = Machine { grace_period: [1000 * NS, 1500 * NS], ..Machine::flat(3) };
+    let machine = Machine { grace_period_min: 1000 * NS, grace_period_max: 1500 * NS, ..Machine::flat(3) };
     let world = world(machine);
     let freed = Arc::new(AtomicU64::new(0));
     let reading = Rc::new(Cell::new(true));

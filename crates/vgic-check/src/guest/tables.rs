@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::tables::{Fault, GuestTables};
+use vgic_core::tables::{Fault, GuestTables, pending_bit};
 
 /// The LPI, counted from 8192, that the tables disable: it is never queued.
 pub const DISABLED: u32 = 31;
@@ -34,7 +34,8 @@ impl Tables {
     }
 
     pub(super) fn set_pending(&self, vcpu: u32, intid: u32) {
-        *self.bytes().pending.entry((vcpu, intid / 8)).or_default() |= 1 << (intid % 8);
+        let (offset, bit) = pending_bit(intid);
+        *self.bytes().pending.entry((vcpu, offset)).or_default() |= bit;
     }
 }
 

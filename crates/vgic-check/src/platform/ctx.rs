@@ -58,9 +58,7 @@ impl Ctx {
             None if thread.sections[0].0 > 0 => Some("in an RCU read section".to_owned()),
             None => thread.interrupt.then(|| "in an interrupt".to_owned()),
         });
-        if let Some(why) = why
-            && !self.world.stopped()
-        {
+        if let Some(why) = why.filter(|_| !self.world.stopped()) {
             self.fail(Rule::Context, format!("sleeping in atomic context: {what} {why}"));
         }
     }

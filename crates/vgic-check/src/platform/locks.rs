@@ -94,10 +94,9 @@ impl LockInner {
                     format!("self-deadlock: takes {}, which it holds", same.lock.field.label()),
                 ));
             }
-            if let Some(top) = held.map(|held| &held.lock)
-                && top.rank >= self.rank
-                && !(nested && top.class() == self.class())
-            {
+            let out_of_order =
+                |top: &&Arc<LockInner>| top.rank >= self.rank && !(nested && top.class() == self.class());
+            if let Some(top) = held.map(|held| &held.lock).filter(out_of_order) {
                 let text = format!("lock order: takes {} under {}", self.field.label(), top.field.label());
                 return Err((Rule::LockOrder, text));
             }

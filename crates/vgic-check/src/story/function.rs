@@ -210,10 +210,10 @@ impl Place {
     }
 
     fn runs(&self, did: &Did) -> Option<&'static str> {
-        if let Did::Write(field, _, mode) = did
-            && field.name == "mode"
-        {
-            return Some(if *mode == 0 { "kvm_vgic_sync_hwstate" } else { self.entry });
+        match did {
+            Did::Write(field, _, 0) if field.name == "mode" => return Some("kvm_vgic_sync_hwstate"),
+            Did::Write(field, ..) if field.name == "mode" => return Some(self.entry),
+            _ => {}
         }
         let looks = matches!(did, Did::Read(field, _) if field.name.starts_with("ap_list_head."));
         match self.now {

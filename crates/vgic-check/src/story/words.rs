@@ -57,11 +57,11 @@ impl<'a> Words<'a> {
             Did::Event(what) => (*what).to_owned(),
             Did::Section(what) => format!("{what}()"),
             Did::Alloc(object) => {
-                if object.class == "xa_node"
-                    && let Some(tree) =
-                        self.held[thread].iter().rev().find_map(|field| field.name.strip_suffix(".xa_lock"))
-                {
-                    self.trees.insert(object.serial, tree);
+                if object.class == "xa_node" {
+                    let tree = self.held[thread].iter().rev().find_map(|field| field.name.strip_suffix(".xa_lock"));
+                    if let Some(tree) = tree {
+                        self.trees.insert(object.serial, tree);
+                    }
                 }
                 match object.intid.with(|intid| *intid) {
                     Some(intid) => format!("kzalloc() -> {}, for LPI {intid}", object.label()),

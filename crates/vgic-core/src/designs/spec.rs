@@ -140,15 +140,6 @@ impl Spec {
         matches!(self.cache, CacheKind::PerIts(_))
     }
 
-    /// Whether the cache has at most 16 entries for each vCPU.
-    pub const fn cache_is_limited(&self) -> bool {
-        match self.cache {
-            CacheKind::EagerLru | CacheKind::ReadWrite => true,
-            CacheKind::Lazy(lazy) => matches!(lazy.limit, Limit::Kept),
-            CacheKind::PerIts(_) => false,
-        }
-    }
-
     /// Whether anything uses `dist->lpi_list_lock`.
     pub const fn has_lpi_list_lock(&self) -> bool {
         !matches!(self.walk, Walk::ForEach)

@@ -180,7 +180,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
             Err(error) => {
                 self.free_ite(ctx, device, ite);
-                Err(undo(error))
+                Err(undo(error.into()))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What an ITS command answers. KVM throws the errors away (no stall, no SError); here the caller sees them.
 
+use crate::lpi_store::add::AddError;
 use crate::platform::NoMemory;
 use crate::tables::Fault;
 
@@ -80,5 +81,13 @@ impl From<NoMemory> for CommandError {
 impl From<Fault> for CommandError {
     fn from(Fault: Fault) -> Self {
         CommandError::Fault
+    }
+}
+impl From<AddError> for CommandError {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::NoMemory => CommandError::NoMemory,
+            AddError::Fault => CommandError::Fault,
+        }
     }
 }

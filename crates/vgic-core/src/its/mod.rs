@@ -11,7 +11,6 @@ pub mod restore;
 pub mod snapshot;
 pub mod tables;
 
-use crate::bus::TRANSLATER;
 use crate::cache::Cache;
 use crate::designs::{Design, Spec, SwitchOff, rank};
 use crate::guard::Mutex;
@@ -23,6 +22,9 @@ use crate::platform::{Atomic, Layout, NoMemory, Platform, present_if};
 use crate::vm::Vm;
 use crate::xarray::XArray;
 use tables::{Collection, CollectionList, Device, DeviceList};
+
+/// Offset of `GITS_TRANSLATER` in an ITS.
+pub const TRANSLATER: u64 = 0x1_0040;
 
 /// An ITS.
 pub struct Its<P: Platform> {

@@ -3,15 +3,35 @@
 use crate::designs::{AddLock, Design, Displaced, Remap, StoreError, StoreMemory};
 use crate::guard::{Rcu, Spin};
 use crate::irq::{Irq, NO_VCPU};
-use crate::its::error::CommandError;
 use crate::obj::Obj;
 use crate::platform::{NoMemory, Platform};
 use crate::queue::Queue;
+use crate::tables::Fault;
 use crate::vm::Vm;
+
+/// Why there is no LPI for a new mapping. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddError {
+    /// No memory (`-ENOMEM`).
+    NoMemory,
+    /// Its configuration or its pending bit could not be read or written (`-EFAULT`).
+    Fault,
+}
+
+impl From<NoMemory> for AddError {
+    fn from(NoMemory: NoMemory) -> Self {
+        AddError::NoMemory
+    }
+}
+impl From<Fault> for AddError {
+    fn from(Fault: Fault) -> Self {
+        AddError::Fault
+    }
+}
 
 impl<P: Platform, D: Design> Vm<P, D> {
     /// The LPI for a mapping of `intid` to `vcpu`, new or shared with other mappings, with a reference for the ITE.
-    pub(crate) fn add_lpi(&self, ctx: &P::Ctx, intid: u32, vcpu: u32) -> Result<Obj<Irq<P>>, CommandError> {
+    pub(crate) fn add_lpi(&self, ctx: &P::Ctx, intid: u32, vcpu: u32) -> Result<Obj<Irq<P>>, AddError> {
         if let Some(irq) = self.get_irq(ctx, intid) {
             // It may be left from a mapping that is gone: still queued, or in the hands of a sender.
             if self.spec().remap == Remap::Retarget && vcpu != NO_VCPU {

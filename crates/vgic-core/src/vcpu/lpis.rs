@@ -8,13 +8,8 @@ use crate::obj::Obj;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, PlainCell, Platform, Work};
 use crate::queue::{Applies, Queue};
-use crate::tables::Fault;
+use crate::tables::{Fault, pending_bit};
 use crate::vm::Vm;
-
-/// Byte and bit of an LPI in a pending table.
-fn pending_bit(intid: u32) -> (u32, u8) {
-    (intid / 8, 1 << (intid % 8))
-}
 
 impl<P: Platform, D: Design> Vm<P, D> {
     /// Reads an LPI's configuration byte and queues it if it has become deliverable (`update_lpi_config`); with

@@ -11,7 +11,7 @@
 //! unlinked. So the same set of indices always has the same tree, whatever led to it.
 //!
 //! **Who may write.** The holder of `xa_lock`, nobody else; in code, [`Locked`]. Readers are in an RCU section and
-//! use `xa_head`, and of a node its `shift`, slots and marks. `count`, `offset` and `parent` are the writer's.
+//! use `xa_head`, and of a node its `shift` and slots. `count`, `offset` and `parent` are the writer's.
 //!
 //! **Why a reader is right.** Three facts:
 //!
@@ -33,7 +33,7 @@
 //! - *Collapse before the reader loads the head.* The new head covers all that is in the tree; an index beyond it is
 //!   absent, and rightly so.
 //! - *Growth after the reader loaded the head.* The old head covers the entry, and is still where it was.
-//! - *Growth before.* The new top is complete (its slot 0 and mark) before the head points to it.
+//! - *Growth before.* The new top is complete (its slot 0) before the head points to it.
 //! - *The removal of an empty node* touches no path of a present entry: a node with an entry below it is not empty.
 //!
 //! Each operation begins at the head. Nothing here remembers a node from one operation to the next, which is why a dead
@@ -41,9 +41,9 @@
 //! [`XArray::find`] begins again at the head when it has walked to the end of a node; as its index only grows, and no walk
 //! misses a present entry, it cannot pass over an entry that stays.
 //!
-//! **Marks.** One mark an entry, one bit a slot; a bit in an inner node says that something below is marked. Entry
-//! and mark are two words: a reader may pair a new entry with the mark of the one before it. An index that never had
-//! a marked entry is never reported as marked.
+//! **No marks.** KVM marks none of its entries, so there is no way to mark one. But the kernel's tree looks whether there
+//! are marks to clear or to pass up when it erases and when it grows, and that look is an access like any other: a node
+//! keeps its word of marks, which stays zero, and the writer looks at it where the kernel does.
 //!
 //! **Objects.** The tree does not own them. Who frees one erases it first and waits for the readers (or has some
 //! other reason, by the rules of the design, why none is left): this is part of the promise in [`Obj`].

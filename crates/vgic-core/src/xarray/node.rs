@@ -8,7 +8,6 @@
 //! | `00` | an object | the head, slots of a leaf |
 //! | `01` | reserved: the path exists, readers see nothing | the head, slots of a leaf |
 //! | `10` | a node | the head, slots of an inner node |
-//! | `11` | an object with its mark | the head only, which has no node that could hold the mark |
 //!
 //! Words are made and taken apart only here, and are written only through [`Slot`]. So a word with the tag of an
 //! object is an object of type `T`, and a word with the tag of a node is a node of this tree: the two `unsafe`
@@ -24,7 +23,6 @@ const TAG_MASK: usize = 3;
 const TAG_OBJECT: usize = 0;
 const TAG_RESERVED: usize = 1;
 const TAG_NODE: usize = 2;
-const TAG_MARKED: usize = 3;
 
 /// The word in a slot.
 pub(super) struct Entry<P, T>(*mut (), PhantomData<(P, T)>);
@@ -54,16 +52,6 @@ impl<P: Platform, T: Send + Sync + 'static> Entry<P, T> {
         Entry(node.as_ptr().cast::<()>().wrapping_byte_add(TAG_NODE), PhantomData)
     }
 
-    /// The same object with (or without) the mark that an entry in the head carries itself.
-    #[inline(always)]
-    pub(super) fn with_mark(self, mark: bool) -> Self {
-        match self.object() {
-            Some(obj) if mark => Entry(obj.as_ptr().cast::<()>().wrapping_byte_add(TAG_MARKED), PhantomData),
-            Some(obj) => Self::of_object(obj),
-            None => self,
-        }
-    }
-
     #[inline(always)]
     fn tag(self) -> usize {
         self.0.addr() & TAG_MASK
@@ -77,12 +65,6 @@ impl<P: Platform, T: Send + Sync + 'static> Entry<P, T> {
     #[inline(always)]
     pub(super) fn is_reserved(self) -> bool {
         self.tag() == TAG_RESERVED
-    }
-
-    /// In the head: whether the object there is marked.
-    #[inline(always)]
-    pub(super) fn is_marked(self) -> bool {
-        self.tag() == TAG_MARKED
     }
 
     /// Nothing that a reader would return or follow.
@@ -106,14 +88,12 @@ impl<P: Platform, T: Send + Sync + 'static> Entry<P, T> {
     /// The object, if it is one.
     #[inline(always)]
     pub(super) fn object(self) -> Option<Obj<T>> {
-        let obj = match self.tag() {
-            TAG_OBJECT => self.0,
-            TAG_MARKED => self.0.wrapping_byte_sub(TAG_MARKED),
-            _ => return None,
-        };
+        if self.tag() != TAG_OBJECT {
+            return None;
+        }
         // SAFETY: S-11: null, or the tag says that the word was made from a handle; who frees the object has erased it
         // here before and has let the readers of that time finish.
-        unsafe { Obj::from_ptr(obj.cast()) }
+        unsafe { Obj::from_ptr(self.0.cast()) }
     }
 }
 
@@ -140,7 +120,7 @@ impl<P: Platform, T: Send + Sync + 'static> Slot<P, T> {
 
 /// A node of the tree (`struct xa_node`): the slots of the indices that agree in all bits above `shift + SHIFT`.
 ///
-/// Readers use `shift`, `slots` and `marks`; the rest belongs to the holder of the lock.
+/// Readers use `shift` and `slots`; the rest belongs to the holder of the lock.
 #[repr(C, align(8))]
 pub(super) struct Node<P: Platform, T: Send + Sync + 'static> {
     /// How many bits of the index the levels below consume; 0 in a leaf. Never changes.
@@ -153,7 +133,7 @@ pub(super) struct Node<P: Platform, T: Send + Sync + 'static> {
     /// The node above; none at the top.
     parent: P::PtrCell<Node<P, T>>,
     slots: P::Slots<Slot<P, T>>,
-    /// One bit a slot: the entry, or some entry below it, is marked. Only the holder of the lock writes.
+    /// The kernel's first word of marks, one bit a slot. Nothing is marked, but looking costs (see `mod.rs`).
     marks: P::AtomicU64,
 }
 
@@ -223,15 +203,15 @@ impl<P: Platform, T: Send + Sync + 'static> Node<P, T> {
         self.count.set(ctx, count);
     }
 
-    /// The marks as readers see them: each bit is a hint that its slot confirms, so it needs no order of its own.
-    #[inline(always)]
-    pub(super) fn marks(&self, ctx: &P::Ctx) -> u64 {
-        // Relaxed: a hint that the slot confirms.
-        self.marks.load(ctx, Order::Relaxed)
+    /// Looks whether anything is marked, which nothing is.
+    pub(super) fn look_at_marks(&self, ctx: &P::Ctx) {
+        // Relaxed: the holder of the lock looks at what nobody else touches.
+        self.marks.load(ctx, Order::Relaxed);
     }
 
-    pub(super) fn set_marks(&self, ctx: &P::Ctx, marks: u64) {
-        // Relaxed: as in `marks`.
-        self.marks.store(ctx, marks, Order::Relaxed);
+    /// Writes the marks of a node that nobody sees yet.
+    pub(super) fn init_marks(&self, ctx: &P::Ctx) {
+        // Relaxed: as above.
+        self.marks.store(ctx, 0, Order::Relaxed);
     }
 }

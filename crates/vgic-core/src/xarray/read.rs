@@ -19,22 +19,7 @@ impl<P: Platform, T: Send + Sync + 'static> XArray<P, T> {
 
     /// The first object in `from..=max` (`xa_find`).
     pub fn find(&self, ctx: &P::Ctx, _rcu: &Rcu<'_, P>, from: u32, max: u32) -> Option<(u32, Obj<T>)> {
-        self.search::<false>(ctx, from, max, READER)
-    }
-
-    /// The first object behind `index`, up to `max` (`xa_find_after`).
-    pub fn find_after(&self, ctx: &P::Ctx, rcu: &Rcu<'_, P>, index: u32, max: u32) -> Option<(u32, Obj<T>)> {
-        self.find(ctx, rcu, index.checked_add(1)?, max)
-    }
-
-    /// The first marked object in `from..=max` (`xa_find` with a mark).
-    pub fn find_marked(&self, ctx: &P::Ctx, _rcu: &Rcu<'_, P>, from: u32, max: u32) -> Option<(u32, Obj<T>)> {
-        self.search::<true>(ctx, from, max, READER)
-    }
-
-    /// Whether the object at `index` is marked (`xa_get_mark`).
-    pub fn get_mark(&self, ctx: &P::Ctx, rcu: &Rcu<'_, P>, index: u32) -> bool {
-        self.find_marked(ctx, rcu, index, index).is_some()
+        self.search(ctx, from, max, READER)
     }
 
     /// Whether the tree has neither objects nor reservations (`xa_empty`).
@@ -82,27 +67,20 @@ impl<P: Platform, T: Send + Sync + 'static> XArray<P, T> {
         }
     }
 
-    /// The first object in `from..=max`, of the marked ones only if `MARKED`.
-    pub(super) fn search<const MARKED: bool>(
-        &self,
-        ctx: &P::Ctx,
-        from: u32,
-        max: u32,
-        order: Order,
-    ) -> Option<(u32, Obj<T>)> {
+    /// The first object in `from..=max`.
+    pub(super) fn search(&self, ctx: &P::Ctx, from: u32, max: u32, order: Order) -> Option<(u32, Obj<T>)> {
         let mut index = from;
         'head: while index <= max {
             let head = self.xa_head.load(ctx, order); // O-01 when a reader walks
             let Some(mut node) = head.node() else {
-                let found = index == 0 && (!MARKED || head.is_marked());
-                return head.object().filter(|_| found).map(|obj| (0, obj));
+                return head.object().filter(|_| index == 0).map(|obj| (0, obj));
             };
             let mut shift = node.shift(ctx);
             if index >> shift > Node::<P, T>::MASK {
                 return None;
             }
             loop {
-                let Some((skipped, entry)) = Self::scan::<MARKED>(ctx, &node, Self::offset(index, shift), order) else {
+                let Some((skipped, entry)) = Self::scan(ctx, &node, Self::offset(index, shift), order) else {
                     // Nothing in the rest of this node: go on behind it.
                     let covered = shift + Node::<P, T>::SHIFT;
                     let behind = (u64::from(index >> shift >> Node::<P, T>::SHIFT) + 1) << covered;
@@ -125,16 +103,9 @@ impl<P: Platform, T: Send + Sync + 'static> XArray<P, T> {
         None
     }
 
-    /// The first slot of `node` from `offset` on that has something (marked), and how many slots before it have not.
-    fn scan<const MARKED: bool>(
-        ctx: &P::Ctx,
-        node: &Node<P, T>,
-        offset: usize,
-        order: Order,
-    ) -> Option<(u32, Entry<P, T>)> {
-        let marks = if MARKED { node.marks(ctx) } else { u64::MAX };
+    /// The first slot of `node` from `offset` on that has something, and how many slots before it have not.
+    fn scan(ctx: &P::Ctx, node: &Node<P, T>, offset: usize, order: Order) -> Option<(u32, Entry<P, T>)> {
         (offset..=Node::<P, T>::MASK as usize)
-            .filter(|&at| marks >> at & 1 != 0)
             .map(|at| ((at - offset) as u32, node.slot(at).load(ctx, order))) // O-01 when a reader walks
             .find(|(_, entry)| !entry.is_absent())
     }

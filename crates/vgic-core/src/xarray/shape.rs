@@ -66,16 +66,18 @@ impl<P: Platform, T: Send + Sync + 'static> Locked<'_, P, T> {
                 self.shrink();
                 return Err(NoMemory);
             };
-            let marked = below.map_or(head.is_marked(), |node| node.marks(self.ctx) != 0);
+            if let Some(node) = below {
+                node.look_at_marks(self.ctx);
+            }
             // Relaxed: nobody sees the node yet; the store to the head below publishes it (O-01).
-            top.slot(0).store(self.ctx, head.with_mark(false), Order::Relaxed);
+            top.slot(0).store(self.ctx, head, Order::Relaxed);
             top.set_count(self.ctx, 1);
-            top.set_marks(self.ctx, u64::from(marked));
+            top.init_marks(self.ctx);
             if let Some(node) = below {
                 node.set_parent(self.ctx, Some(top));
             }
             head = Entry::of_node(top);
-            // O-01: the node's fields, slot 0 and mark were written before; partner: the loads of `walk` and `search`.
+            // O-01: the node's fields and slot 0 were written before; partner: the loads of `walk` and `search`.
             self.xa.xa_head.store(self.ctx, head, PUBLISH);
         }
     }
@@ -118,7 +120,7 @@ impl<P: Platform, T: Send + Sync + 'static> Locked<'_, P, T> {
             if let Some(child) = only.node() {
                 child.set_parent(self.ctx, None);
             }
-            let only = only.with_mark(top.marks(self.ctx) != 0);
+            top.look_at_marks(self.ctx);
             // O-01: another thread may have filled what is in slot 0; partner: the loads of `walk` and `search`.
             self.xa.xa_head.store(self.ctx, only, PUBLISH);
             self.free(top);

@@ -1,4 +1,4 @@
-//! Writing: what the holder of the lock may do to entries and their marks. How nodes come and go is in `shape.rs`.
+//! Writing: what the holder of the lock may do to entries. How nodes come and go is in `shape.rs`.
 
 use super::XArray;
 use super::node::{Entry, Node, Slot};
@@ -54,20 +54,10 @@ impl<'a, P: Platform, T: Send + Sync + 'static> Locked<'a, P, T> {
 
     /// The first object in `from..=max`.
     pub fn find(&self, from: u32, max: u32) -> Option<(u32, Obj<T>)> {
-        self.xa.search::<false>(self.ctx, from, max, HELD)
+        self.xa.search(self.ctx, from, max, HELD)
     }
 
-    /// The first marked object in `from..=max`.
-    pub fn find_marked(&self, from: u32, max: u32) -> Option<(u32, Obj<T>)> {
-        self.xa.search::<true>(self.ctx, from, max, HELD)
-    }
-
-    /// Whether the object at `index` is marked.
-    pub fn get_mark(&self, index: u32) -> bool {
-        self.find_marked(index, index).is_some()
-    }
-
-    /// Puts `obj` at `index` and returns what it displaces, whose mark it inherits (`__xa_store`).
+    /// Puts `obj` at `index` and returns what it displaces (`__xa_store`).
     ///
     /// Without `may_alloc` (the kernel's `gfp` 0) it succeeds only where no node is missing: that is sure if the index
     /// was reserved or holds an object.
@@ -96,34 +86,13 @@ impl<'a, P: Platform, T: Send + Sync + 'static> Locked<'a, P, T> {
         self.erase_if(index, |_| true)
     }
 
-    /// Takes `obj` away if it is what `index` holds (`__xa_cmpxchg` to null).
-    pub fn compare_erase(&self, index: u32, obj: Obj<T>) -> bool {
-        self.erase_if(index, |entry| entry.object() == Some(obj)).is_some()
-    }
-
-    /// Marks the object at `index`, if there is one (`__xa_set_mark`).
-    pub fn set_mark(&self, index: u32) {
-        if let Some(place) = self.place(index)
-            && self.entry(&place).object().is_some()
-        {
-            self.mark(&place, true);
-        }
-    }
-
-    /// Takes the mark off the object at `index`, if there is one (`__xa_clear_mark`).
-    pub fn clear_mark(&self, index: u32) {
-        if let Some(place) = self.place(index) {
-            self.mark(&place, false);
-        }
-    }
-
     fn erase_if(&self, index: u32, condition: impl FnOnce(Entry<P, T>) -> bool) -> Option<Obj<T>> {
         let place = self.place(index)?;
         let old = self.entry(&place);
         if old.is_empty() || !condition(old) {
             return None;
         }
-        self.mark(&place, false);
+        self.look_at_marks(&place);
         // Relaxed: an erase publishes nothing (O-01).
         place.slot(self.xa).store(self.ctx, Entry::EMPTY, Order::Relaxed);
         if let Some(leaf) = place.leaf {
@@ -141,10 +110,8 @@ impl<'a, P: Platform, T: Send + Sync + 'static> Locked<'a, P, T> {
     fn replace(&self, place: &Place<P, T>, new: Entry<P, T>) -> Entry<P, T> {
         let old = self.entry(place);
         // O-01: the object was filled before; partner: the loads of `walk` and `search`.
-        place.slot(self.xa).store(self.ctx, new.with_mark(old.is_marked()), PUBLISH);
-        if let Some(leaf) = &place.leaf
-            && old.is_empty()
-        {
+        place.slot(self.xa).store(self.ctx, new, PUBLISH);
+        if let Some(leaf) = place.leaf.filter(|_| old.is_empty()) {
             leaf.set_count(self.ctx, leaf.count(self.ctx) + 1);
         }
         old
@@ -168,31 +135,12 @@ impl<'a, P: Platform, T: Send + Sync + 'static> Locked<'a, P, T> {
         }
     }
 
-    /// Sets or clears the mark of the entry at a place, and the bits above it that depend on it.
-    fn mark(&self, place: &Place<P, T>, mark: bool) {
-        let Some(mut node) = place.leaf else {
-            let entry = self.entry(place);
-            if entry.is_marked() != mark {
-                // O-01: another thread may have stored the object; partner: the loads of `walk` and `search`.
-                self.xa.xa_head.store(self.ctx, entry.with_mark(mark), PUBLISH);
-            }
-            return;
-        };
-        let mut offset = place.offset;
-        loop {
-            let old = node.marks(self.ctx);
-            let new = if mark { old | 1 << offset } else { old & !(1 << offset) };
-            if old == new {
-                return; // and so is everything above
-            }
-            node.set_marks(self.ctx, new);
-            if !mark && new != 0 {
-                return; // others below this node are marked
-            }
-            offset = node.offset(self.ctx);
-            match node.parent(self.ctx) {
-                Some(parent) => node = parent,
-                None => return,
+    /// What the kernel looks at for marks to clear (`xas_init_marks`): the node's word, or `xa_flags` beside the head.
+    fn look_at_marks(&self, place: &Place<P, T>) {
+        match &place.leaf {
+            Some(leaf) => leaf.look_at_marks(self.ctx),
+            None => {
+                self.entry(place);
             }
         }
     }

@@ -137,7 +137,7 @@ impl Predict for Closed {
                         continue;
                     }
                     // Nothing to do: the vCPU is not resident, and a doorbell wakes it.
-                    let costs = *ctx.costs();
+                    let costs = ctx.costs();
                     ctx.work(costs.world_switch_out);
                     hardware.wait(ctx, id, Spending::Idle, &loop_.run.stop);
                     ctx.spend(Spending::Idle, costs.gicv4_doorbell + costs.wake_latency);
@@ -326,7 +326,8 @@ impl<D: Design> Shared<D> {
                 continue;
             }
             let mut kicked = false;
-            while !kicked && let Some(intid) = vcpu.acknowledge() {
+            while !kicked {
+                let Some(intid) = vcpu.acknowledge() else { break };
                 run.taken(ctx, intid);
                 self.loop_.handle(ctx, intid - FIRST_LPI);
                 vcpu.eoi(intid);

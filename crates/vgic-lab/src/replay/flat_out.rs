@@ -49,10 +49,9 @@ impl Replay<'_> {
     ) -> Result<(), Failure> {
         let mut devices: Vec<u32> = Vec::new();
         for Step { op, .. } in &self.program.steps {
-            if let Op::Msi { device_id, .. } = op
-                && !devices.contains(device_id)
-            {
-                devices.push(*device_id);
+            match op {
+                Op::Msi { device_id, .. } if !devices.contains(device_id) => devices.push(*device_id),
+                _ => {}
             }
         }
         in_range("devices of the recording (a thread each)", devices.len() as u64, 0, 1024)?;

@@ -269,7 +269,7 @@ impl<D: Design> Recorded<'_, D> {
             self.end_all(vcpu);
         }
         self.exit_all();
-        let queued = |lpi: vgic_core::vm::LpiState| {
+        let queued = |lpi: vgic_core::audit::look::LpiState| {
             lpi.view.queued_on.filter(|_| lpi.view.pending).map(|vcpu| (vcpu, lpi.intid))
         };
         self.replayed.left = self.guest.vm.lpis(self.ctx).into_iter().filter_map(queued).collect();

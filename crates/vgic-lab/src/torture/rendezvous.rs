@@ -275,4 +275,4 @@ fn sorted(snapshot: (Vec<DeviceState>, Vec<CollectionState>)) -> (Vec<DeviceStat
     (devices, collections)
 }
 
-const _: () = assert!(PRIVATE_EVENTS.is_multiple_of(8), "whole bytes of the pending tables");
+const _: () = assert!(PRIVATE_EVENTS % 8 == 0, "whole bytes of the pending tables");

@@ -3,8 +3,8 @@
 use super::Tables;
 use crate::platform::{Ctx, Loom};
 use std::sync::Arc;
-use vgic_core::bus::TRANSLATER;
 use vgic_core::designs::Composed;
+use vgic_core::its::TRANSLATER;
 use vgic_core::{Msi, Platform, Vm};
 
 const BASE: u64 = 0x1000_0000;

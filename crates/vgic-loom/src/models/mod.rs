@@ -71,7 +71,6 @@ models! {
     xarray::walk_beside_a_store, "O-01: the same, against a walk";
     xarray::growth_beside_a_load, "O-01: an object that makes the tree higher, against a load of the one below";
     xarray::collapse_beside_a_load, "O-01: an erase that leaves what another thread has stored, against a load";
-    xarray::mark_in_the_head, "O-01: a mark on what another thread has stored, against a load";
     list::add_to_either_end, "O-02: elements that come to either end, against a walk";
     list::del_before_a_newcomer, "O-02: a removal that leads to what another thread has added, against a walk";
     list::del_between_two, "O-02: the same with an element in front of the one that goes";

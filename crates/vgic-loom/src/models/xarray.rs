@@ -89,13 +89,3 @@ pub(super) fn collapse_beside_a_load(ctx: &Ctx) {
     Loom::join(ctx, stores);
     Loom::join(ctx, erases);
 }
-
-pub(super) fn mark_in_the_head(ctx: &Ctx) {
-    let tree = tree();
-    let (stores, marks) = (Arc::clone(&tree), Arc::clone(&tree));
-    let stores = Loom::spawn(ctx, "stores", move |ctx| stores.store(ctx, 0));
-    let marks = Loom::spawn(ctx, "marks", move |ctx| marks.0.lock(ctx).set_mark(0));
-    tree.load(ctx, 0);
-    Loom::join(ctx, stores);
-    Loom::join(ctx, marks);
-}

@@ -12,6 +12,8 @@
 //! - plain data goes into [`PlainCell`]s, which are safe to use: on real threads a defective design reads a stale
 //!   value, never undefined behaviour, and a checker reports the race.
 
+pub mod watched;
+
 use crate::obj::Obj;
 use crate::order::Order;
 use core::fmt::Debug;
@@ -71,8 +73,6 @@ pub trait AtomicInt<C, T: Copy>: Atomic<C, T> {
     fn fetch_sub(&self, ctx: &C, value: T, order: Order) -> T;
     /// Sets bits, returns the old value.
     fn fetch_or(&self, ctx: &C, value: T, order: Order) -> T;
-    /// Keeps only the bits of `value`, returns the old value.
-    fn fetch_and(&self, ctx: &C, value: T, order: Order) -> T;
     /// Adds without asking for the old value (a store-only atomic where the machine has one); relaxed.
     fn add(&self, ctx: &C, value: T);
 }

@@ -1,7 +1,10 @@
-//! A look at every LPI from inside: who holds references on it, and what lists, index, tables and caches say of it.
+//! A look at every LPI from inside: who holds references on it, and what lists, index, tables and caches say of it. Looks
+//! from outside, while others use the VM, are in [`look`].
 //!
 //! For a VM that nobody uses meanwhile: no lock is held from one step to the next. An LPI is told from another one by
 //! the address of its object, since a design may have two of one INTID, or one that its index has lost.
+
+pub mod look;
 
 use crate::cache::{Cache, Key};
 use crate::designs::Design;
