@@ -4,7 +4,7 @@
 # Miri sees undefined behaviour that tests pass over: a use of freed memory, a data race, a wrong alias.
 #
 # By hand, as it takes long and needs a nightly compiler (rustup gets it). Arguments go to the test binaries:
-#   ci/by-hand/miri.sh readers_never_see_freed_memory
+#   ci/by-hand/miri.sh a_small_guest_lives_and_dies
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
