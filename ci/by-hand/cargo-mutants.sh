@@ -25,5 +25,5 @@ fi
 export PATH="$tools/bin:$PATH"
 
 # The tests near the code; those of other crates find more, but take minutes for each mutant. A mutant may hang.
-cargo mutants --package vgic-core --package vgic-sim --test-package vgic-core,vgic-count,vgic-sim \
+cargo mutants --package vgic-core --package vgic-sim --test-package vgic-core --test-package vgic-count --test-package vgic-sim \
   --timeout 120 --build-timeout 600 --output target/mutants --no-shuffle "${options[@]}" "$@" -- --lib --tests

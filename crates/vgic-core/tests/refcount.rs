@@ -64,12 +64,12 @@ fn an_overflow_saturates() {
 fn saturation_is_for_ever() {
     let (value, warnings) = after(0, |ctx, count| {
         count.get(ctx);
-        for _ in 0..1000 {
+        for _ in 0..20 {
             assert!(count.get_unless_zero(ctx));
             assert!(!count.put_and_test(ctx));
             assert!(!count.put_and_test(ctx));
             assert_eq!(count.read(ctx), SATURATED);
         }
     });
-    assert_eq!((value, warnings.len()), (SATURATED, 3001));
+    assert_eq!((value, warnings.len()), (SATURATED, 61));
 }

@@ -183,6 +183,16 @@ const CASES: &[Case] = &[
     Case { name: "hit", before: cached, does: |g| send(g, 0) },
     Case { name: "hit that coalesces", before: queued, does: |g| send(g, 0) },
     Case {
+        name: "hit on an LPI that is queued elsewhere than it should go",
+        before: |g| {
+            queued(g);
+            command(g, Command::Movi { device_id: EVENT_0.0, event_id: EVENT_0.1, collection_id: 1 });
+            // Cached again.
+            send(g, 0);
+        },
+        does: |g| send(g, 0),
+    },
+    Case {
         name: "hit that kicks a vCPU out of the guest",
         before: |g| {
             cached(g);
@@ -238,6 +248,15 @@ const CASES: &[Case] = &[
             mapped(g);
             more_events(g, 2..5);
             g.send_all(0, 0..5);
+        },
+        does: enter_take_exit,
+    },
+    Case {
+        name: "flush of as many as there are list registers, fold",
+        before: |g| {
+            mapped(g);
+            more_events(g, 2..4);
+            g.send_all(0, 0..4);
         },
         does: enter_take_exit,
     },
