@@ -2,13 +2,19 @@
 # Faults put into Python code, one after the other, to see whether a unit test fails with each (cosmic-ray, from PyPI).
 #
 #   ci/by-hand/mutate-python.sh                            all of its, redist, trace and calibrate: many hours
-#   ci/by-hand/mutate-python.sh python/vgic/trace/check.py one file: some minutes
+#   ci/by-hand/mutate-python.sh python/vgic/trace/check.py one file: ten minutes
 #
 # The project must be built (make build). Nothing of the working tree is touched: what is mutated is a copy in
 # target/mutants/tree, the tool has a virtual environment of its own in target/mutants/venv, and the tests run with the
 # project's. A file's session is kept in target/mutants, so a run that was stopped goes on where it was; it starts anew
-# if the sources or the tests have changed. Survivors are printed as diffs. A survivor is a test that is missing, or a
-# change that means the same; docs/explain/mutants.md lists those that were looked at.
+# if the sources or the tests have changed. Survivors are printed as diffs: a test is missing, or it means the same.
+#
+# Tried on trace/check.py until it was stopped, after 83 of 205 mutants: 72 were noticed. Of the 11 that survived five got
+# a test (what is left, in_order, the INTID of MAPI, and two of "100.00%"). The others are no faults:
+#   frozen=False, slots=False (3)  a value that nobody changes; slots are for its size
+#   answered is recorded           the same for numbers that are the same object, as those of a test are
+#   kind >= "mapti"                the only other kind there is "mapi", which is less
+#   .get(operands[1], -1)          an MSI of an event that is not mapped: neither 0 nor -1 is an LPI
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root="$PWD"
