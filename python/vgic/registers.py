@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 __all__ = ["GICR", "GITS"]
 
+#: Of GITS_CBASER and GITS_BASER<n>: there is a queue, a table.
+VALID = 1 << 63
+#: Of GITS_BASER<n>: the table has two levels.
+INDIRECT = 1 << 62
+
 
 class GITS(IntEnum):
     """Registers of an ITS, as offsets in its frame (Arm IHI 0069, 12.18 "The ITS register map")."""

@@ -157,3 +157,20 @@ def test_a_tie_is_with_what_was_sent_since_it_was_last_taken():
     rows = [(0, 8192, 8192, 3, ""), (0, 8200, 8192, 4, "tie")]
     assert check(r, rows).reasons == {"unexplained": 1}
     assert check(r, [(0, 8192, 8192, 3, "tie")]).reasons == {"tie": 1}
+
+
+def test_mapi_maps_an_event_to_the_lpi_of_its_number():
+    r = Recording("mapi")
+    r.append(1, 0, "mapi", 8, 8195, 1)
+    r.append(2, 0, "msi", 8, 8195)
+    r.append(3, 0, "acknowledge", 0, 8200)
+    assert tie(r, 8195) == {"tie": 1}
+    assert tie(r, 1) == {"unexplained": 1}
+
+
+def test_the_counts_of_a_check():
+    rows = [(0, 8192, 8192, 6), (0, 8193, 8193, 7), (0, 8192, 8192, 6), (0, 8194, 0, 8)]
+    assert check(recording(), rows).in_order == 3
+    assert str(check(recording(), rows[:3])) == "3 of 3 acknowledges as recorded (100.00%)"
+    answer = check(recording(), rows[:1], left=[(0, 8194), (0, 8194), (0, 8194), (1, 8193)])
+    assert (answer.left, answer.reasons) == (3, {"invented": 1})

@@ -24,14 +24,12 @@ from vgic.cli.options import JsonOption
 from vgic.its.commands import COMMAND_SIZE, decode
 from vgic.its.saving import table_address, table_size
 from vgic.its.tables import ENTRY_SIZE, CollectionEntry, DeviceEntry, IttEntry, Level1Entry
-from vgic.registers import mask
+from vgic.registers import INDIRECT, VALID, mask
 
 __all__ = ["app"]
 
 #: Most bytes that are taken from a pipe, which has to be held: 1 GiB.
 MOST_HELD = 1 << 30
-_VALID = 1 << 63
-_INDIRECT = 1 << 62
 _PER_PAGE = 8192
 _MOST_IDS = 1 << 16
 _MOST_EVENT_BITS = 16
@@ -184,7 +182,7 @@ def level1(dump: Dump, address: int, size: int) -> Iterator[Row]:
 def whole(dump: Dump, cbaser: int | None, baser0: int | None, baser1: int | None) -> Iterator[Section]:
     """Everything that the registers name."""
     for name, value in (("GITS_CBASER", cbaser), ("GITS_BASER0", baser0), ("GITS_BASER1", baser1)):
-        if value is not None and not value & _VALID:
+        if value is not None and not value & VALID:
             dump.remark(f"{name} {value:#x} is not valid: bit 63 is clear")
     if cbaser is not None:
         address = cbaser & mask(51, 12) & ~mask(15, 12)
@@ -201,7 +199,7 @@ def whole(dump: Dump, cbaser: int | None, baser0: int | None, baser1: int | None
 def _device_tables(dump: Dump, baser0: int) -> Iterator[Section]:
     address = table_address(baser0)
     parts = []
-    if baser0 & _INDIRECT:
+    if baser0 & INDIRECT:
         most = _MOST_IDS // _PER_PAGE * ENTRY_SIZE
         size = dump.share(address, min(table_size(baser0), most), "device table, level 1")
         title = f"Device table at {address:#x}: level 1, pages of {_PER_PAGE} devices"
@@ -227,7 +225,7 @@ def _device_tables(dump: Dump, baser0: int) -> Iterator[Section]:
                 length = dump.share(entry.itt_address, length, f"ITT of device {row.number}")
                 yield from itt(dump, entry.itt_address, length, row.number)
 
-    yield Section("Devices" if baser0 & _INDIRECT else f"Device table at {address:#x}", _DEVICE, all_devices())
+    yield Section("Devices" if baser0 & INDIRECT else f"Device table at {address:#x}", _DEVICE, all_devices())
     yield Section("Events, from the devices' interrupt translation tables", _EVENT, all_events())
 
 

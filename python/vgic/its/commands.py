@@ -14,7 +14,7 @@ from vgic.arguments import integer
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["COMMANDS", "COMMAND_SIZE", "GICV4_COMMANDS", "ItsCommand", "decode", "encode"]
+__all__ = ["COMMANDS", "COMMAND_SIZE", "GICV4_COMMANDS", "ItsCommand", "decode", "encode", "operands_of"]
 
 #: Bytes of a command.
 COMMAND_SIZE = 32
@@ -60,7 +60,18 @@ _FIELDS: dict[str, tuple[int, int, int]] = {
     "valid": (2, 63, 1),
     "to_vcpu": (3, 16, 32),
 }
-_NAMES = {opcode: name for name, (opcode, _) in COMMANDS.items()}
+#: opcode -> name, and of each operand: word, lowest bit, mask, shift to the left, what is added.
+_OPERANDS = {
+    opcode: (
+        name,
+        tuple(
+            (word, shift, (1 << width) - 1, 8 if field == "itt_address" else 0, int(field == "event_bits"))
+            for field in fields
+            for word, shift, width in [_FIELDS[field]]
+        ),
+    )
+    for name, (opcode, fields) in COMMANDS.items()
+}
 WORDS = struct.Struct("<4Q")
 
 
@@ -88,18 +99,23 @@ def decode(entry: "Buffer") -> ItsCommand:
     raw = bytes(entry)
     if len(raw) != COMMAND_SIZE:
         raise ValueError(f"an ITS command has {COMMAND_SIZE} bytes, not {len(raw)}")
-    words = WORDS.unpack(raw)
-    opcode = words[0] & 0xFF
-    name = _NAMES.get(opcode)
-    if name is None:
+    found = operands_of(raw)
+    if found is None:
+        opcode = raw[0]
         gicv4 = GICV4_COMMANDS.get(opcode)
         return ItsCommand(f"{gicv4} (GICv4)" if gicv4 else f"opcode {opcode:#04x}", {}, raw)
-    operands = {}
-    for field in COMMANDS[name][1]:
-        word, shift, width = _FIELDS[field]
-        value = words[word] >> shift & ((1 << width) - 1)
-        operands[field] = value + 1 if field == "event_bits" else value << 8 if field == "itt_address" else value
-    return ItsCommand(name, operands, raw)
+    name, operands = found
+    return ItsCommand(name, dict(zip(COMMANDS[name][1], operands, strict=True)), raw)
+
+
+def operands_of(entry: "Buffer") -> tuple[str, list[int]] | None:
+    """Name and operands, in the order of :data:`COMMANDS`, of a command's 32 bytes; None if it is none of them."""
+    words = WORDS.unpack(entry)
+    known = _OPERANDS.get(words[0] & 0xFF)
+    if known is None:
+        return None
+    name, fields = known
+    return name, [((words[word] >> shift & mask) << left) + add for word, shift, mask, left, add in fields]
 
 
 def encode(name: str, **operands: int) -> bytes:

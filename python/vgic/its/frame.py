@@ -16,13 +16,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from vgic._core import CommandError
 from vgic.arguments import integer
-from vgic.its.commands import COMMAND_SIZE, WORDS, ItsCommand, decode
+from vgic.its.commands import COMMAND_SIZE, ItsCommand, decode, operands_of
 from vgic.its.saving import restore_tables, save_tables
-from vgic.registers import GITS, Register, access, find, mask, merge, part, read_only, sanitise
+from vgic.its.tables import ENTRY_SIZE
+from vgic.registers import GITS, INDIRECT, VALID, Register, access, find, mask, merge, part, read_only, sanitise
 
 if TYPE_CHECKING:
     from vgic import _core
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandFault", "ItsFrame"]
 
-_VALID = 1 << 63
-_INDIRECT = 1 << 62
 _ENABLED = 1
 _QUIESCENT = 1 << 31
 _LOW = (1 << 32) - 1
@@ -128,19 +128,19 @@ class ItsFrame:
             Register(0xFFD0, 48, (4,), lambda offset, size: _ID_REGISTERS.get(0xFFD0 + offset, 0), read_only),
         )
         self._vmm_writes: dict[int, Callable[[int], None]] = {GITS.IIDR: self._set_iidr, GITS.CREADR: self._set_creadr}
-        self._handlers: dict[int, Callable[[int, int, int, int], None]] = {
-            0x01: self._movi,
-            0x03: self._int,
-            0x04: self._clear,
-            0x05: self._sync,
-            0x08: self._mapd,
-            0x09: self._mapc,
-            0x0A: self._mapti,
-            0x0B: self._mapi,
-            0x0C: self._inv,
-            0x0D: self._invall,
-            0x0E: self._movall,
-            0x0F: self._discard,
+        self._handlers: dict[str, Callable[..., None]] = {
+            "MOVI": partial(vm.movi, index),
+            "INT": partial(vm.int, index),
+            "CLEAR": partial(vm.clear, index),
+            "SYNC": partial(vm.sync, index),
+            "MAPD": self._mapd,
+            "MAPC": self._mapc,
+            "MAPTI": partial(vm.mapti, index),
+            "MAPI": partial(vm.mapi, index),
+            "INV": partial(vm.inv, index),
+            "INVALL": partial(vm.invall, index),
+            "MOVALL": partial(vm.movall, index),
+            "DISCARD": self._discard,
         }
 
     def __repr__(self) -> str:
@@ -259,7 +259,7 @@ class ItsFrame:
             self._vm.set_its_enabled(self._index, False)
             self._cbaser = self._creadr = self._cwriter = 0
             for index, baser in enumerate(self._baser):
-                self._set_baser(index, baser & ~_VALID)
+                self._set_baser(index, baser & ~VALID)
             self._vm.free_tables(self._index, True, True)
 
     # Registers.
@@ -272,7 +272,7 @@ class ItsFrame:
         was_enabled = self._vm.its_enabled(self._index)
         enable = bool(value & _ENABLED)
         # To enable an ITS without its tables is unpredictable: refused.
-        if enable and not was_enabled and not (self._cbaser & self._baser[0] & self._baser[1] & _VALID):
+        if enable and not was_enabled and not (self._cbaser & self._baser[0] & self._baser[1] & VALID):
             return
         self._vm.set_its_enabled(self._index, enable)
         self.process(self._commands_per_write)
@@ -321,7 +321,7 @@ class ItsFrame:
             return
         baser = merge(self._baser[index], offset % 8, size, value) & ~_BASER_READ_ONLY | _TABLES[index]
         if index == 1:  # The collection table is flat.
-            baser &= ~_INDIRECT
+            baser &= ~INDIRECT
         # Pages of 64 KiB only.
         baser = sanitise(baser, inner=59, outer=53, shareability=10) & ~mask(9, 8) | 2 << 8
         if baser != self._baser[index]:
@@ -364,12 +364,12 @@ class ItsFrame:
             entry = self._memory.read(address, COMMAND_SIZE)
         except OSError:
             return CommandFault(offset, None, 0, "EFAULT")
-        words = WORDS.unpack(entry)
-        handler = self._handlers.get(words[0] & 0xFF)
-        if handler is None:
+        command = operands_of(entry)
+        if command is None:
             return CommandFault(offset, entry, 0, "UNKNOWN_COMMAND")
+        name, operands = command
         try:
-            handler(*words)
+            self._handlers[name](*operands)
         except CommandError as error:
             return CommandFault(offset, entry, error.code, error.name)
         except OSError as error:
@@ -378,11 +378,10 @@ class ItsFrame:
             return CommandFault(offset, entry, 0, "ENOMEM")
         return None
 
-    # Fields: DeviceID w0[63:32]; EventID w1[31:0]; pINTID w1[63:32]; Size w1[4:0]; ICID w2[15:0]; RDbase w2[47:16].
+    # Commands that take more than the core's function of that name.
 
-    def _mapd(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        device_id, valid = w0 >> 32, bool(w2 >> 63)
-        self._vm.mapd(self._index, device_id, (w1 & 0x1F) + 1, w2 & mask(51, 8), valid)
+    def _mapd(self, device_id: int, event_bits: int, itt_address: int, valid: int) -> None:
+        self._vm.mapd(self._index, device_id, event_bits, itt_address, bool(valid))
         if not valid:
             # Otherwise a restore would find what a save has left there.
             entry = self._vm.table_entry(self._index, 0, device_id)
@@ -390,39 +389,11 @@ class ItsFrame:
                 raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
             self._memory.write_u64(entry, 0)
 
-    def _mapc(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.mapc(self._index, w2 & 0xFFFF, w2 >> 16 & _LOW, bool(w2 >> 63))
+    def _mapc(self, collection_id: int, vcpu: int, valid: int) -> None:
+        self._vm.mapc(self._index, collection_id, vcpu, bool(valid))
 
-    def _mapti(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.mapti(self._index, w0 >> 32, w1 & _LOW, w1 >> 32, w2 & 0xFFFF)
-
-    def _mapi(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.mapi(self._index, w0 >> 32, w1 & _LOW, w2 & 0xFFFF)
-
-    def _movi(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.movi(self._index, w0 >> 32, w1 & _LOW, w2 & 0xFFFF)
-
-    def _movall(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.movall(self._index, w2 >> 16 & _LOW, w3 >> 16 & _LOW)
-
-    def _discard(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        device_id, event_id = w0 >> 32, w1 & _LOW
+    def _discard(self, device_id: int, event_id: int) -> None:
         device = self._vm.device(self._index, device_id)
         self._vm.discard(self._index, device_id, event_id)
         if device is not None:
-            self._memory.write_u64(device[1] + 8 * event_id, 0)
-
-    def _clear(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.clear(self._index, w0 >> 32, w1 & _LOW)
-
-    def _int(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.int(self._index, w0 >> 32, w1 & _LOW)
-
-    def _inv(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.inv(self._index, w0 >> 32, w1 & _LOW)
-
-    def _invall(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.invall(self._index, w2 & 0xFFFF)
-
-    def _sync(self, w0: int, w1: int, w2: int, w3: int) -> None:
-        self._vm.sync(self._index, w2 >> 16 & _LOW)
+            self._memory.write_u64(device[1] + ENTRY_SIZE * event_id, 0)

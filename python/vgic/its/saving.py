@@ -10,8 +10,20 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from vgic.errors import TableError
-from vgic.its.tables import ENTRY_SIZE, PAGE_SIZE, CollectionEntry, DeviceEntry, IttEntry, Level1Entry
-from vgic.registers import mask
+from vgic.its.tables import (
+    ENTRY_SIZE,
+    ENTRY_VALID,
+    ITE_MAPPED,
+    PAGE_SIZE,
+    CollectionEntry,
+    DeviceEntry,
+    IttEntry,
+    Level1Entry,
+    device_distance,
+    event_distance,
+    ite_fields,
+)
+from vgic.registers import INDIRECT, VALID, mask
 
 if TYPE_CHECKING:
     from vgic import _core
@@ -19,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["restore_tables", "save_tables", "table_address", "table_size"]
 
-_VALID = 1 << 63
-_INDIRECT = 1 << 62
 _DEVICES, _COLLECTIONS = 0, 1
 _MOST_IDS = 1 << 16
 _MOST_EVENT_BITS = 16
@@ -49,7 +59,7 @@ def save_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: 
     tables = vm.tables(its)
     #: Address, word, and whose it is: a text with its numbers, put together only if it is needed.
     entries: list[tuple[int, int, str, tuple[int, ...]]] = []
-    if devices_baser & _VALID:
+    if devices_baser & VALID:
         devices = []
         for device in sorted(tables["devices"], key=lambda device: device["device_id"]):
             address = vm.table_entry(its, _DEVICES, device["device_id"])
@@ -66,7 +76,7 @@ def save_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: 
             following = devices[n + 1][1]["device_id"] - device_id if n + 1 < len(devices) else 0
             word = DeviceEntry(True, following, itt, device["event_bits"]).encode()
             entries.append((address, word, "DTE of device {}", (device_id,)))
-    if collections_baser & _VALID:
+    if collections_baser & VALID:
         address = table_address(collections_baser)
         room = table_size(collections_baser) // ENTRY_SIZE
         for collection_id, vcpu in tables["collections"][:room]:
@@ -153,15 +163,15 @@ def _behind_zeroes(chunk: bytes, at: int) -> int:
 def _device_entries(memory: "GuestMemory", baser: int, steps: _Steps) -> Generator[tuple[int, int, int], None, None]:
     """Yield (DeviceID, address, word) of the valid entries of the device table."""
     base, size = table_address(baser), table_size(baser)
-    if not baser & _INDIRECT:
+    if not baser & INDIRECT:
         count = min(size // ENTRY_SIZE, _MOST_IDS)
-        yield from _scan(memory, base, count, _VALID, _device_distance, steps, "device table")
+        yield from _scan(memory, base, count, ENTRY_VALID, device_distance, steps, "device table")
         return
     per_page = PAGE_SIZE // ENTRY_SIZE
     pages = min(size // ENTRY_SIZE, _MOST_IDS // per_page)
-    for page, _, word in _scan(memory, base, pages, _VALID, lambda _: 1, steps, "level 1 device table"):
+    for page, _, word in _scan(memory, base, pages, ENTRY_VALID, lambda _: 1, steps, "level 1 device table"):
         what = f"device table page {page}"
-        entries = _scan(memory, Level1Entry.decode(word).address, per_page, _VALID, _device_distance, steps, what)
+        entries = _scan(memory, Level1Entry.decode(word).address, per_page, ENTRY_VALID, device_distance, steps, what)
         last = yield from _numbered(entries, page * per_page)
         if last:
             return
@@ -179,14 +189,6 @@ def _numbered(
         yield first + index, address, word
 
 
-def _device_distance(word: int) -> int:
-    return word >> 49 & 0x3FFF
-
-
-def _event_distance(word: int) -> int:
-    return word >> 48
-
-
 def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: int, collections_baser: int) -> None:
     """Read the tables; see :meth:`vgic.ItsFrame.restore_tables`."""
     if vm.its_enabled(its):
@@ -196,7 +198,7 @@ def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_base
         raise TableError(errno.EBUSY, "the ITS has devices or collections: reset it before the tables are restored")
     steps = _Steps()
     collections: dict[int, int | None] = {}
-    if collections_baser & _VALID:
+    if collections_baser & VALID:
         for index in range(table_size(collections_baser) // ENTRY_SIZE):
             address = table_address(collections_baser) + ENTRY_SIZE * index
             what = f"collection table, entry {index} at {address:#x}"
@@ -216,7 +218,7 @@ def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_base
             collections[entry.collection_id] = entry.vcpu
     devices: list[tuple[int, int, int, list[tuple[int, int, int]]]] = []
     mapped = 0
-    if devices_baser & _VALID:
+    if devices_baser & VALID:
         for device_id, address, word in _device_entries(memory, devices_baser, steps):
             device = DeviceEntry.decode(word)
             what = f"device {device_id} at {address:#x} ({device})"
@@ -224,9 +226,9 @@ def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_base
                 raise TableError(errno.EINVAL, f"{what}: more than {_MOST_EVENT_BITS} EventID bits")
             events = []
             room = 1 << device.event_bits
-            scan = _scan(memory, device.itt_address, room, mask(47, 16), _event_distance, steps, what)
+            scan = _scan(memory, device.itt_address, room, ITE_MAPPED, event_distance, steps, what)
             for event_id, ite_address, ite_word in scan:
-                intid, following, collection_id = ite_word >> 16 & 0xFFFF_FFFF, ite_word >> 48, ite_word & 0xFFFF
+                following, intid, collection_id = ite_fields(ite_word)
                 number, why = 0, ""
                 if intid not in _INTIDS:
                     number, why = errno.EINVAL, f"INTID {intid} is not an LPI"

@@ -27,11 +27,29 @@ ENTRY_SIZE = 8
 #: Bytes of a page of a table (GITS_BASER<n>.Page_Size: only 64 KiB).
 PAGE_SIZE = 0x1_0000
 
-_VALID = 1 << 63
+#: What makes an entry of a Device, Collection or level 1 table valid, and what is not zero in the ITE of an event.
+ENTRY_VALID = 1 << 63
+ITE_MAPPED = mask(47, 16)
+
 _MOST_DEVICE_DISTANCE = (1 << 14) - 1
 _MOST_EVENT_DISTANCE = (1 << 16) - 1
 _NOT_MAPPED = (1 << 32) - 1
 _WORD = (1 << 64) - 1
+
+
+def device_distance(word: int) -> int:
+    """Distance to the next valid DTE, of a DTE."""
+    return word >> 49 & _MOST_DEVICE_DISTANCE
+
+
+def event_distance(word: int) -> int:
+    """Distance to the ITE of the next event, of an ITE."""
+    return word >> 48
+
+
+def ite_fields(word: int) -> tuple[int, int, int]:
+    """Distance, INTID and collection of an ITE: a restore has many of these."""
+    return word >> 48, word >> 16 & 0xFFFF_FFFF, word & 0xFFFF
 
 
 class DeviceEntry(NamedTuple):
@@ -49,7 +67,7 @@ class DeviceEntry(NamedTuple):
     def decode(cls, word: int) -> "DeviceEntry":
         """Split the 64-bit entry ``word``."""
         integer("word", word, 0, _WORD)
-        return cls(bool(word & _VALID), word >> 49 & 0x3FFF, (word >> 5 & mask(43, 0)) << 8, (word & 0x1F) + 1)
+        return cls(bool(word & ENTRY_VALID), device_distance(word), (word >> 5 & mask(43, 0)) << 8, (word & 0x1F) + 1)
 
     def encode(self) -> int:
         """Return the 64-bit entry; a distance that is too far is capped.
@@ -80,7 +98,7 @@ class CollectionEntry(NamedTuple):
         """Split the 64-bit entry ``word``."""
         integer("word", word, 0, _WORD)
         vcpu = word >> 16 & 0xFFFF_FFFF
-        return cls(bool(word & _VALID), None if vcpu == _NOT_MAPPED else vcpu, word & 0xFFFF)
+        return cls(bool(word & ENTRY_VALID), None if vcpu == _NOT_MAPPED else vcpu, word & 0xFFFF)
 
     def encode(self) -> int:
         """Return the 64-bit entry. Raises ``ValueError`` for a number that does not fit."""
@@ -108,7 +126,7 @@ class IttEntry(NamedTuple):
     def decode(cls, word: int) -> "IttEntry":
         """Split the 64-bit entry ``word``."""
         integer("word", word, 0, _WORD)
-        return cls(word >> 48, word >> 16 & 0xFFFF_FFFF, word & 0xFFFF)
+        return cls(*ite_fields(word))
 
     def encode(self) -> int:
         """Return the 64-bit entry; a distance that is too far is capped.
@@ -142,7 +160,7 @@ class Level1Entry(NamedTuple):
     def decode(cls, word: int) -> "Level1Entry":
         """Split the 64-bit entry ``word``."""
         integer("word", word, 0, _WORD)
-        return cls(bool(word & _VALID), word & mask(51, 16))
+        return cls(bool(word & ENTRY_VALID), word & mask(51, 16))
 
     def __str__(self) -> str:
         return f"level 1 address={self.address:#x}" if self.valid else "level 1 invalid"

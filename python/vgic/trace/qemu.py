@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vgic.errors import RecordingError
+from vgic.its.commands import COMMANDS
 from vgic.trace.recording import Recording
 from vgic.trace.registers import Registers
 from vgic.trace.spelling import Lines, Spelled
@@ -69,20 +70,7 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "sync": (),
 }
 #: Numbers of the commands (Arm GICv3, 5.3).
-_OPCODES = {
-    0x01: "movi",
-    0x03: "int",
-    0x04: "clear",
-    0x05: "sync",
-    0x08: "mapd",
-    0x09: "mapc",
-    0x0A: "mapti",
-    0x0B: "mapi",
-    0x0C: "inv",
-    0x0D: "invall",
-    0x0E: "movall",
-    0x0F: "discard",
-}
+_OPCODES = {opcode: name.lower() for name, (opcode, _) in COMMANDS.items()}
 #: Commands that change nothing for a guest whose LPIs are all enabled, as those of a replay are.
 _HARMLESS = frozenset({"inv", "invall", "sync"})
 _OPCODE = re.compile(r"(?:at offset \w+: |\bcmd=)(0x[0-9a-f]{1,2})(?!\w)")

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vgic.errors import RecordingError
+from vgic.registers import GICR, GITS, VALID, merge
 from vgic.trace.recording import Recording
 
 __all__ = ["MAX_RESETS", "Registers"]
@@ -34,12 +35,9 @@ __all__ = ["MAX_RESETS", "Registers"]
 #: Resets that a recording may have.
 MAX_RESETS = 10_000
 
-_VALID = 1 << 63
 _TABLE = 0xFFFF_FFFF_F000  # address bits 47:12 of GITS_BASER<n>
 _PENDING_TABLE = 0xF_FFFF_FFFF_0000  # bits 51:16 of GICR_PENDBASER
 _PTZ = 1 << 62
-_CTLR, _CBASER, _BASER = 0x0, 0x80, 0x100
-_GICR_CTLR, _PROPBASER, _PENDBASER = 0x0, 0x70, 0x78
 #: Which table of QEMU's ITS is which (GITS_BASER<n>.Type is read-only).
 _DEVICES, _COLLECTIONS = 0, 1
 
@@ -90,7 +88,7 @@ class Registers:
 
     def its_write(self, line: int, time_us: int, offset: int, size: int, data: int) -> None:
         """A write to the ITS's control frame."""
-        if offset == _CTLR:
+        if offset == GITS.CTLR:
             on = bool(data & 1)
             if on and self._shown_by(None):
                 self._reset()
@@ -99,16 +97,16 @@ class Registers:
             self.its_on = on
             self._its_written = True
             self.recording.append(line, time_us, "its_enabled", int(on))
-        elif _CBASER <= offset < _CBASER + 8:
+        elif GITS.CBASER <= offset < GITS.CBASER + 8:
             if self.its_on:
                 self._sign(line, time_us, "GITS_CBASER was written while the ITS was on")
-        elif _BASER <= offset < _BASER + 64:
-            number = (offset - _BASER) // 8
+        elif GITS.BASER0 <= offset < GITS.BASER0 + 64:
+            number = (offset - GITS.BASER0) // 8
             if self.its_on:
                 self._sign(line, time_us, f"GITS_BASER{number} was written while the ITS was on")
             before = self.basers.get(number, 0)
             after = self.basers[number] = _merged(before, offset % 8, size, data)
-            gone = bool(before & _VALID) and (not after & _VALID or (before ^ after) & _TABLE != 0)
+            gone = bool(before & VALID) and (not after & VALID or (before ^ after) & _TABLE != 0)
             if gone and not self.its_on and number in (_DEVICES, _COLLECTIONS):
                 self._tables_gone(line, time_us, number)
 
@@ -116,7 +114,7 @@ class Registers:
         """A write to a redistributor's frame."""
         number = self.number_of(affinity)
         gicr = self.redistributors.setdefault(affinity, _Redistributor())
-        if offset == _GICR_CTLR:
+        if offset == GICR.CTLR:
             if data & 1 and self._shown_by(affinity):
                 self._reset()
                 gicr = self.redistributors.setdefault(affinity, _Redistributor())
@@ -125,12 +123,12 @@ class Registers:
                 self._sign(line, time_us, text, affinity, weak=True)
             gicr.ctlr = data
             self.recording.append(line, time_us, "lpis_enabled", number, data & 1)
-        elif _PROPBASER <= offset < _PROPBASER + 16:
-            name = "GICR_PROPBASER" if offset < _PENDBASER else "GICR_PENDBASER"
+        elif GICR.PROPBASER <= offset < GICR.PROPBASER + 16:
+            name = "GICR_PROPBASER" if offset < GICR.PENDBASER else "GICR_PENDBASER"
             if gicr.on:
                 text = f"{name} of redistributor {affinity:#x} was written while its LPIs were on"
                 self._sign(line, time_us, text, affinity)
-            if offset >= _PENDBASER:
+            if offset >= GICR.PENDBASER:
                 before = gicr.pendbaser
                 gicr.pendbaser = after = _merged(before or 0, offset % 8, size, data)
                 new = before is not None and ((before ^ after) & _PENDING_TABLE != 0 or after & _PTZ)
@@ -195,7 +193,4 @@ class Registers:
 
 def _merged(before: int, at: int, size: int, data: int) -> int:
     """A 64-bit register after a write of ``size`` bytes at byte ``at``."""
-    if size >= 8:
-        return data
-    mask = (1 << 8 * size) - 1
-    return before & ~(mask << 8 * at) | (data & mask) << 8 * at
+    return data if size >= 8 else merge(before, at, size, data)
