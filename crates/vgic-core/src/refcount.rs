@@ -79,11 +79,15 @@ impl<P: Platform> Refcount<P> {
     }
 
     /// Drops one reference unless it is the last; false, and nothing done, if it is (`refcount_dec_not_one`).
+    /// A saturated count stays as it is.
     #[inline]
     pub fn put_unless_last(&self, ctx: &P::Ctx) -> bool {
         // Relaxed: a first guess for the exchange.
         let mut old = self.0.load(ctx, Order::Relaxed);
         loop {
+            if old == SATURATED {
+                return true;
+            }
             if old <= 1 {
                 return false;
             }

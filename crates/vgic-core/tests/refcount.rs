@@ -68,6 +68,7 @@ fn saturation_is_for_ever() {
             assert!(count.get_unless_zero(ctx));
             assert!(!count.put_and_test(ctx));
             assert!(!count.put_and_test(ctx));
+            assert!(count.put_unless_last(ctx));
             assert_eq!(count.read(ctx), SATURATED);
         }
     });
