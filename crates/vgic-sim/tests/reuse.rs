@@ -111,7 +111,12 @@ fn throttled(objects: u64) -> (u64, bool) {
     }
     // Longer than it takes to leave all those callbacks.
     let grace = 1_000_000_000 * NS;
-    let world = World::new(Machine { grace_period: [grace; 2], ..Machine::flat(1) }, 1, BTreeSet::new(), 0);
+    let world = World::new(
+        Machine { grace_period_min: grace, grace_period_max: grace, ..Machine::flat(1) },
+        1,
+        BTreeSet::new(),
+        0,
+    );
     let freed = Arc::new(AtomicU64::new(0));
     let result = Rc::new(Cell::new((0, false)));
     let (counts, out) = (Arc::clone(&freed), Rc::clone(&result));

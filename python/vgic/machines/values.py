@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vgic import _core
 from vgic.errors import MachineError
 
 __all__ = [
@@ -37,8 +38,6 @@ STATUSES = {
 _VERIFIED = ("measured", "published")
 #: Nanoseconds that each unit of time has.
 TIMES = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
-#: Longest time that is taken, in nanoseconds: 10 s.
-_LONGEST = 1e10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,13 @@ class Parameter:
     #: What it is, in one line.
     text: str
     #: Smallest value.
-    low: float = 0.0
+    low: float
     #: Largest value.
-    high: float = _LONGEST
+    high: float
     #: What a choice may be.
     choices: tuple[str, ...] = ()
+    #: What the core takes is a value times this, rounded.
+    scale: int = 1
 
     def check(self, value: object) -> float | int | str:
         """``value`` as a number (or choice) in range, or :class:`MachineError`."""
@@ -80,67 +81,17 @@ class Parameter:
 
     def to_core(self, value: float | int | str) -> int | str:
         """As the core takes it: picoseconds, thousandths, a count or a choice."""
-        if isinstance(value, str) or self.unit == "count":
-            return value if isinstance(value, str) else int(value)
-        if self.unit == "ratio":
-            return round(value * 1000)
-        return round(value * TIMES[self.unit] * 1000)
+        return value if isinstance(value, str) else round(value * self.scale)
 
 
-def _time(name: str, text: str, low: float = 0.0) -> Parameter:
-    return Parameter(name, "ns", text, low)
+def _parameter(row: "_core.MachineParameter") -> Parameter:
+    return Parameter(
+        row["name"], row["unit"], row["text"], row["low"], row["high"], tuple(row["choices"]), row["scale"]
+    )
 
 
-_ALL = (
-    _time("hit_load", "a load that hits the own cache"),
-    _time("hit_store", "a store that hits the own cache"),
-    _time("hit_rmw", "an atomic read-modify-write that hits the own cache"),
-    Parameter("shared_read", "ratio", "a clean copy of a line that others have, relative to the distance", high=10),
-    _time("read_occupancy", "how long one such copy keeps the line's home busy"),
-    Parameter("invalidate", "ratio", "to take a line from all who share it, relative to the farthest of them", high=10),
-    _time("memory", "to get a line that no cache has"),
-    _time("hold", "who got a line keeps it so long"),
-    _time("fence", "a full barrier"),
-    Parameter(
-        "atomics",
-        "choice",
-        "where atomics are executed: in the own cache, at the line's home if nobody asks for the result, or by load "
-        "and conditional store",
-        choices=("near", "far-store", "llsc"),
-    ),
-    _time("far_atomic", "an atomic executed at the line's home, for the core that asks"),
-    Parameter("spin_locks", "choice", "how spin locks hand over", choices=("qspinlock", "ticket")),
-    Parameter("store_buffer", "count", "stores that may be on their way; 0: each waits for its line", high=1024),
-    _time("rcu_section", "to enter and to leave a read section of RCU"),
-    Parameter("grace_period_min", "ms", "the shortest grace period of RCU", high=_LONGEST / 1e6),
-    Parameter("grace_period_max", "ms", "the longest grace period of RCU", high=_LONGEST / 1e6),
-    _time("relax", "one turn of a loop that waits", low=0.001),
-    _time("step", "the engine's own instructions between two shared accesses"),
-    Parameter("jitter", "ratio", "work takes longer or shorter by up to so much, at random", high=1),
-    _time("syscall", "entry and exit of a system call"),
-    _time("copy", "to copy the MSI from the caller"),
-    _time("kmalloc", "to allocate an object"),
-    _time("kfree", "to free an object"),
-    _time("ipi_send", "to send an IPI, for the sender"),
-    _time("ipi_latency", "until the IPI arrives"),
-    _time("ipi_receive", "to take the IPI, for the receiver"),
-    _time("wake", "to wake a sleeping thread, for the waker"),
-    _time("wake_latency", "until the woken thread runs"),
-    _time("world_switch_in", "the world switch into the guest"),
-    _time("world_switch_out", "the world switch out of the guest"),
-    _time("list_register_write", "to write a list register"),
-    _time("list_register_read", "to read a list register"),
-    _time("guest_access", "an access of the host to guest memory"),
-    _time("guest_interrupt", "the guest's handler of one interrupt: acknowledge, work, end"),
-    _time("bus_step", "a step of the binary search of the MMIO bus"),
-    _time("workqueue_hop", "an irqfd's miss: until the worker runs"),
-    _time("irqfd", "from a signalled eventfd to the irqfd's function, without shared accesses"),
-    _time("gicv4_translate", "GICv4: the ITS is busy with one LPI"),
-    _time("gicv4_deliver", "GICv4: until a resident vCPU sees the LPI"),
-    _time("gicv4_doorbell", "GICv4: from the doorbell interrupt on the host until the vCPU is woken"),
-)
-#: Every parameter but the distances, by name.
-PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _ALL}
+#: Every parameter but the distances, by name. The simulator has the list.
+PARAMETERS: dict[str, Parameter] = {row["name"]: _parameter(row) for row in _core.machine_parameters()}
 
 
 class Sourced:
