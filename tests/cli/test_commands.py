@@ -106,7 +106,7 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
 
 def test_compare_says_what_a_recording_shows(vgic_command, tmp_path):
     """A design that does not give the guest what it took is status 1, and so is a recording that shows nothing."""
-    bundled = Path(vgic.__file__).parent / "recordings" / "virtio-4cpu.log.xz"
+    bundled = Path(vgic.__file__).parent / "trace" / "recordings" / "virtio-4cpu.log.xz"
     lines = lzma.decompress(bundled.read_bytes()).decode().splitlines(keepends=True)
     of_lpis = re.compile(r"(gicv3_icc_iar1_read .* value )0x[2-9a-f][0-9a-f]{3}$", re.MULTILINE)
     first = next(n for n, line in enumerate(lines) if of_lpis.search(line))

@@ -96,7 +96,7 @@ fn spinners_get_a_mutex_in_the_order_in_which_they_came() {
 fn who_was_woken_in_vain_is_handed_the_mutex() {
     let rig = Rig::new();
     let mutex = mutex();
-    let wake = Machine::flat(8).work.wake_latency;
+    let wake = Machine::flat(8).wake_latency;
     let let_go = 50_000 * NS;
     let thread = |at: Ps, work: Ps, name: &'static str| {
         let mutex = Rc::clone(&mutex);
@@ -120,7 +120,7 @@ fn who_was_woken_in_vain_is_handed_the_mutex() {
 fn the_hand_over_is_forgotten_when_it_is_done() {
     let rig = Rig::new();
     let mutex = mutex();
-    let wake = Machine::flat(8).work.wake_latency;
+    let wake = Machine::flat(8).wake_latency;
     let let_go = 50_000 * NS;
     let thread = |at: Ps, work: Ps, name: &'static str| {
         let mutex = Rc::clone(&mutex);
