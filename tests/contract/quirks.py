@@ -12,15 +12,19 @@ SOUND = [design.name for design in vgic.designs() if not design.unsound]
 #: The others.
 UNSOUND = [design.name for design in vgic.designs() if design.unsound]
 
-_XARRAY_CACHE = ("v6.10", "v6.17", "v7.1.8", "hardened")
+#: Each quirk: the design that has brought it, and the one that has ended it. A design has those that the design has
+#: on which it is based.
+_XARRAY_CACHE = ("v6.10", None)
 #: INVALL, MOVALL and the enable of LPIs copy the INTIDs from 8192 to 16: none.
-_EMPTY_WALK = ("v2", "call-rcu")
+_EMPTY_WALK = ("v2", None)
 #: The cache's count never goes up, so its limit is inactive.
-_NO_LIMIT = ("patch-11", "patch-12", "patch-13")
+_NO_LIMIT = ("patch-11", "patch-14")
 #: The active state of an LPI is dropped when list registers are folded; LPIs that are switched off lose their state.
-_SUMMARY = ("v7.1.8", "hardened")
+_SUMMARY = ("v7.1.8", None)
 #: A put-off release of an LPI that a map of the same INTID overwrites is forgotten (CVE-2026-74568).
-_LEAKS = ("v6.17",)
+_LEAKS = ("v6.17", "v7.1.8")
+#: What is sent is not lost to switches, and goes where it is mapped (docs/explain/hardened.md).
+_HARDENED = ("hardened", None)
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,26 @@ class Quirks:
     leak: str
 
 
+def _has(design: str, quirk: tuple[str, str | None]) -> bool:
+    while design and design not in quirk:
+        design = vgic.design(design).based_on
+    return design == quirk[0]
+
+
 def quirks(design: str) -> Quirks:
     """Look up a design."""
-    per_its = design in _XARRAY_CACHE
+    per_its = _has(design, _XARRAY_CACHE)
+    summary = _has(design, _SUMMARY)
     return Quirks(
-        empty_walk=design in _EMPTY_WALK,
+        empty_walk=_has(design, _EMPTY_WALK),
         walk_visits_all=per_its,
         mapc_checks_unmap=not per_its,
-        disable_clears_pending=design in _SUMMARY,
-        keeps_active=design not in _SUMMARY,
+        disable_clears_pending=summary,
+        keeps_active=not summary,
         cache_per_its=per_its,
-        cache_limit=None if per_its or design in _NO_LIMIT else 16,
-        hardened=design == "hardened",
-        leak="CVE-2026-74568: an LPI whose release is put off and which a map overwrites" if design in _LEAKS else "",
+        cache_limit=None if per_its or _has(design, _NO_LIMIT) else 16,
+        hardened=_has(design, _HARDENED),
+        leak="CVE-2026-74568: an LPI whose release is put off and which a map overwrites"
+        if _has(design, _LEAKS)
+        else "",
     )
