@@ -1,7 +1,7 @@
 //! A guest's whole life, in every design: nothing is leaked, used after it was freed, or done in the wrong order.
 
 use vgic_core::designs::series::NAMES;
-use vgic_core::designs::{CacheKind, Composed, Limit};
+use vgic_core::designs::{AXES, CacheKind, Composed, Limit, Retire};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Design, Event};
 use vgic_count::life::{DEVICE, Guest};
@@ -64,6 +64,19 @@ fn refused_commands_change_nothing() {
         }
         assert_eq!(ctx.live_objects(), Vec::<String>::new(), "{name}");
     });
+}
+
+/// The lock of the VM-wide caches has its place also among the locks of a design that gave it up.
+#[test]
+fn a_cache_of_any_kind() {
+    let cache = AXES.iter().find(|axis| axis.name == "cache").expect("an axis");
+    for (base, kind) in
+        ["v6.9", "v6.17", "v7.1.8"].into_iter().flat_map(|base| cache.choices.iter().map(move |kind| (base, kind)))
+    {
+        let design = Composed::new(&format!("{base}+cache={}", kind.name)).expect("a design");
+        let ctx = CountCtx::with_grace(Grace::Late);
+        assert_eq!(live(design, &ctx, &Tables::new()), Vec::<String>::new(), "{}", design.name());
+    }
 }
 
 /// Each allocation of the script fails once.
@@ -135,7 +148,7 @@ fn an_overcommitted_cache() {
             };
             assert_eq!(guest.vm.cached_translations(&ctx), if unlimited { 17 } else { 16 }, "{name}");
             assert_eq!(ctx.events(Event::CacheEviction) > 0, !unlimited, "{name}");
-            let waits = ["patch-14", "patch-15", "v2"].contains(&name);
+            let waits = matches!(guest.vm.spec().lazy().retire, Retire::SynchronizeAlways | Retire::SynchronizeVictim);
             assert_eq!(ctx.events(Event::GracePeriod) > 0, waits, "{name}");
             guest.destroy();
         }

@@ -74,8 +74,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// erase takes out the wrong one may have LPIs that the index does not know.) All locks that keep them alive are
     /// held meanwhile, in the design's order.
     fn latched_count(&self, ctx: &P::Ctx) -> u64 {
-        let store = &self.dist.store;
-        let xa_first = self.spec().releases_outside_raw_locks();
+        let (store, spec) = (&self.dist.store, self.spec());
         let all_its = self.its_list(ctx);
         // Several locks of one class: ascending addresses of ITSes, ascending ids of vCPUs.
         let its_locks = all_its.iter().enumerate();
@@ -86,13 +85,18 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 },
             )
             .collect();
-        let _xa_before = xa_first.then(|| store.lpi_xa.lock_irqsave(ctx));
+        let index_locks = || {
+            let list = spec.has_lpi_list_lock().then(|| Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx));
+            let xa = spec.index.has_xarray().then(|| store.lpi_xa.lock_irqsave(ctx));
+            (xa, list) // In the order in which they are dropped.
+        };
+        let index_first = spec.releases_outside_raw_locks();
+        let _index_before = index_first.then(index_locks);
         let _queues: Vec<_> = self.vcpus.iter().map(|vcpu| vcpu.queue.hold(ctx, vcpu.id == 0)).collect();
-        let _list = self.spec().has_lpi_list_lock().then(|| Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx));
-        let _xa_after = (!xa_first && self.spec().index.has_xarray()).then(|| store.lpi_xa.lock_irqsave(ctx));
+        let _index_after = (!index_first).then(index_locks);
 
         let mut all = Vec::new();
-        if self.spec().index.has_list() {
+        if spec.index.has_list() {
             all.extend(store.lpi_list.iter(ctx));
         } else {
             store.lpi_xa.for_each(ctx, 0, u32::MAX, |_, irq| all.push(irq));

@@ -3,7 +3,6 @@
 //! Ranks are for the debug build of real threads and for the checking platforms. The order that a design really has is
 //! what its runs show: `vgic designs NAME` prints the nesting that the counting platform has recorded.
 
-use super::axes::Put;
 use super::spec::Spec;
 
 /// The mutex that a running vCPU holds.
@@ -16,17 +15,17 @@ pub const ITS_LOCK: u8 = 50;
 pub const LPI_CONFIG: u8 = 52;
 /// The lock of a per-ITS translation cache.
 pub const TRANSLATION_CACHE: u8 = 55;
+/// The reader-writer lock of the `rwlock` design's cache: what leaves is put under it.
+pub const CACHE_RWLOCK: u8 = 56;
 /// `ap_list_lock`.
 pub const AP_LIST: u8 = 60;
-/// The reader-writer lock of the `rwlock` design's cache.
-pub const CACHE_RWLOCK: u8 = 65;
 /// `irq_lock`.
 pub const IRQ: u8 = 80;
 
 impl Spec {
-    /// `dist->lpi_list_lock`: inside `ap_list_lock`, where puts take it.
+    /// `dist->lpi_list_lock`: outside the xarray's lock, and so where that is.
     pub(crate) const fn lpi_list_rank(&self) -> u8 {
-        if self.releases_outside_raw_locks() && !matches!(self.put, Put::Locked) { 57 } else { 70 }
+        if self.releases_outside_raw_locks() { 57 } else { 70 }
     }
 
     /// The lock of `dist->lpi_xa`: inside `ap_list_lock`, unless puts under that lock leave the release for later.
