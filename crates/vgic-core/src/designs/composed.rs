@@ -7,7 +7,7 @@ use super::series::spec;
 use super::spec::{AXES, Spec};
 use crate::cache::any::AnyCache;
 use crate::platform::Platform;
-use crate::queue::ap_list::ApListQueue;
+use crate::queue::any::AnyQueue;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -22,7 +22,7 @@ pub struct Composed {
 
 impl Design for Composed {
     type Cache<P: Platform> = AnyCache<P>;
-    type Queue<P: Platform> = ApListQueue<P>;
+    type Queue<P: Platform> = AnyQueue<P>;
     fn spec(self) -> &'static Spec {
         self.spec
     }

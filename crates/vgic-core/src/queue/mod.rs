@@ -3,8 +3,9 @@
 //! A queue also owns the state of an LPI (pending, enabled, priority, target), since whoever changes that must see to it
 //! that the right vCPU finds the LPI. The rest of the engine tells it what happens, and asks what the state is.
 //!
-//! One folder a kind: [`ap_list`].
+//! One folder a kind: [`ap_list`]; [`any`] is the one that a spec names.
 
+pub mod any;
 pub mod ap_list;
 
 use crate::designs::{Design, Spec};
@@ -33,9 +34,9 @@ pub struct LpiView {
 
 /// A kind of queue.
 ///
-/// `vm` has this kind in each vCPU. Where an LPI is given, the caller holds a reference on it, or a lock under which it
+/// `vm` has `W` in each vCPU, which is this kind, or has one of this kind [in it](Part). Where an LPI is given, the caller holds a reference on it, or a lock under which it
 /// cannot be released; no spin lock unless it says so.
-pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
+pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     /// What [`Queue::hold`] gives.
     type Held<'a>;
 
@@ -43,11 +44,11 @@ pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
     fn new(l: &P::Layout, spec: &Spec) -> Self;
 
     /// An MSI or INT: the LPI becomes pending and is queued where it belongs. Never sleeps.
-    fn send<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
     /// The LPI's state has come to depend on something else than before (`GICD_CTLR`): queues it if it should be queued.
-    fn look_again<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    fn look_again<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
     /// Its configuration byte was read; with `only_target`, applies it only if the LPI targets that vCPU.
-    fn configure<D: Design<Queue<P> = Self>>(
+    fn configure<D: Design<Queue<P> = W>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         irq: Obj<Irq<P>>,
@@ -55,7 +56,7 @@ pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
         only_target: Option<u32>,
     );
     /// It is to go to another vCPU; with `only_from`, only if it goes to that one now.
-    fn retarget<D: Design<Queue<P> = Self>>(
+    fn retarget<D: Design<Queue<P> = W>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         irq: Obj<Irq<P>>,
@@ -64,7 +65,7 @@ pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
     );
     /// Its bit of the pending table of `vcpu` was read; then it is queued if it should be. False if it has another target
     /// and was left alone.
-    fn load<D: Design<Queue<P> = Self>>(
+    fn load<D: Design<Queue<P> = W>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         irq: Obj<Irq<P>>,
@@ -76,13 +77,13 @@ pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
     fn clear(ctx: &P::Ctx, irq: Obj<Irq<P>>);
 
     /// LPIs of a vCPU are switched off: nothing stays in its queue that it would deliver.
-    fn switch_off<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>);
+    fn switch_off<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>);
     /// Before the guest runs: from the queue into the list registers (`kvm_vgic_flush_hwstate`).
-    fn flush<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>);
+    fn flush<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>);
     /// After it ran: from the list registers back (`kvm_vgic_sync_hwstate`).
-    fn sync<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>);
+    fn sync<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>);
     /// Whether the vCPU should run (`kvm_vgic_vcpu_pending_irq`). The guest's priority mask is taken to be 0xff.
-    fn has_pending<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> bool;
+    fn has_pending<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) -> bool;
 
     /// Whether nothing is queued; a hint.
     fn is_empty(&self, ctx: &P::Ctx) -> bool;
@@ -100,7 +101,20 @@ pub trait Queue<P: Platform>: Send + Sync + Sized + 'static {
     /// The state of an LPI, as far as one look without a lock can tell.
     fn view(ctx: &P::Ctx, irq: &Irq<P>) -> LpiView;
     /// Empties the queue of a VM that nobody else uses any more.
-    fn destroy<D: Design<Queue<P> = Self>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);
+    fn destroy<D: Design<Queue<P> = W>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);
+}
+
+/// What has a queue of the kind `Q`: such a queue itself, or one of [any kind](any).
+pub trait Part<Q> {
+    /// The queue.
+    fn part(&self) -> &Q;
+}
+
+impl<Q> Part<Q> for Q {
+    #[inline(always)]
+    fn part(&self) -> &Q {
+        self
+    }
 }
 
 /// To which LPIs a bit of a pending table applies.

@@ -25,7 +25,7 @@ pub(crate) const EXITING_GUEST_MODE: u32 = 2;
 /// `KVM_REQ_IRQ_PENDING`.
 pub(crate) const IRQ_PENDING: u32 = 1;
 
-impl<P: Platform, Q: Queue<P>> Vcpu<P, Q> {
+impl<P: Platform, Q> Vcpu<P, Q> {
     /// `kvm_make_request(KVM_REQ_IRQ_PENDING)` and `kvm_vcpu_kick`.
     #[inline(always)]
     pub(crate) fn kick(&self, ctx: &P::Ctx) {

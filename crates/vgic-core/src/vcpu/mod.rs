@@ -19,7 +19,7 @@ use crate::queue::Queue;
 pub const MAX_LIST_REGISTERS: usize = 16;
 
 /// One vCPU.
-pub struct Vcpu<P: Platform, Q: Queue<P>> {
+pub struct Vcpu<P: Platform, Q> {
     /// Its number, which is also its processor number for the ITS.
     pub id: u32,
     /// Held by the thread that runs the vCPU.

@@ -1,6 +1,6 @@
 //! Before the guest runs: from the `ap_list` to the list registers (`kvm_vgic_flush_hwstate`).
 
-use super::ApListQueue;
+use super::{ApListQueue, Part};
 use crate::designs::{Design, EmptyList, Moved, Overflow};
 use crate::guard::Spin;
 use crate::irq::Irq;
@@ -11,33 +11,37 @@ use crate::vcpu::list_register::{LR_ACTIVE, LR_PENDING, lr};
 use crate::vm::Vm;
 
 impl<P: Platform> ApListQueue<P> {
-    pub(super) fn flush_hwstate<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    pub(super) fn flush_hwstate<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+    ) {
         // Up to 6.18: an empty list needs no lock.
-        if vm.spec().ap_list().empty == EmptyList::Skipped && vcpu.queue.ap_list.is_empty(ctx) {
+        if vm.spec().ap_list().empty == EmptyList::Skipped && Self::of(vcpu).ap_list.is_empty(ctx) {
             return;
         }
-        let _lock = Spin::<P>::lock_irqsave(&vcpu.queue.ap_list_lock, ctx);
+        let _lock = Spin::<P>::lock_irqsave(&Self::of(vcpu).ap_list_lock, ctx);
         Self::flush_lr_state(vm, ctx, vcpu);
     }
 
-    fn flush_lr_state<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    fn flush_lr_state<D: Design<Queue<P>: Part<Self>>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) {
         let registers = vm.list_registers;
         match vm.spec().ap_list().overflow {
             Overflow::ByDepth => {
                 if Self::ap_list_depth(ctx, vcpu) > registers {
-                    vcpu.queue.ap_list.sort(ctx, |a, b| Self::sorts_after_classic(ctx, a, b));
+                    Self::of(vcpu).ap_list.sort(ctx, |a, b| Self::sorts_after_classic(ctx, a, b));
                 }
             }
             Overflow::BySummary => {
                 if Self::ap_list_summary(vm, ctx, vcpu) > registers {
-                    vcpu.queue.ap_list.sort(ctx, |a, b| Self::sorts_after_summary(vm, ctx, vcpu.id, a, b));
+                    Self::of(vcpu).ap_list.sort(ctx, |a, b| Self::sorts_after_summary(vm, ctx, vcpu.id, a, b));
                 }
             }
         }
         let mut used = 0;
-        let mut at = vcpu.queue.ap_list.first(ctx);
+        let mut at = Self::of(vcpu).ap_list.first(ctx);
         while let Some(irq) = at {
-            at = vcpu.queue.ap_list.next(ctx, irq);
+            at = Self::of(vcpu).ap_list.next(ctx, irq);
             {
                 let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
                 if Self::target_oracle(vm, ctx, &irq) == Some(vcpu.id) {
@@ -59,7 +63,7 @@ impl<P: Platform> ApListQueue<P> {
     }
 
     /// `vgic_v3_populate_lr`: the pending state moves into the register.
-    fn populate_lr(ctx: &P::Ctx, vcpu: &Vcpu<P, Self>, index: usize, irq: &Irq<P>) {
+    fn populate_lr<W>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>, index: usize, irq: &Irq<P>) {
         P::work(ctx, Work::WriteListRegister);
         let mut lr = lr(irq.intid.get(ctx), irq.priority.get(ctx));
         if irq.active.get(ctx) {
@@ -72,16 +76,20 @@ impl<P: Platform> ApListQueue<P> {
     }
 
     /// How many registers the list would fill (`compute_ap_list_depth`).
-    fn ap_list_depth(ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> usize {
+    fn ap_list_depth(ctx: &P::Ctx, vcpu: &Vcpu<P, impl Part<Self>>) -> usize {
         let weight = |irq: Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
             usize::from(irq.is_pending(ctx) || irq.active.get(ctx))
         };
-        vcpu.queue.ap_list.iter(ctx).map(weight).sum()
+        Self::of(vcpu).ap_list.iter(ctx).map(weight).sum()
     }
 
     /// How many could go into registers (`summarize_ap_list`, 6.19).
-    fn ap_list_summary<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> usize {
+    fn ap_list_summary<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+    ) -> usize {
         let deliverable = |irq: &Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
             let target = Self::target_oracle(vm, ctx, irq);
@@ -91,7 +99,7 @@ impl<P: Platform> ApListQueue<P> {
             }
             target == Some(vcpu.id)
         };
-        vcpu.queue.ap_list.iter(ctx).filter(deliverable).count()
+        Self::of(vcpu).ap_list.iter(ctx).filter(deliverable).count()
     }
 
     /// `vgic_irq_cmp`, classic: active first, then pending and enabled, then the lower priority value; stable.
@@ -115,7 +123,7 @@ impl<P: Platform> ApListQueue<P> {
     }
 
     /// `vgic_irq_cmp` from 6.19: deliverable here first, then pending before active, then the lower priority value.
-    fn sorts_after_summary<D: Design<Queue<P> = Self>>(
+    fn sorts_after_summary<D: Design<Queue<P>: Part<Self>>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         vcpu: u32,

@@ -1,6 +1,6 @@
 //! After the guest ran: from the list registers back to the LPIs (`vgic_v3_fold_lr_state`).
 
-use super::ApListQueue;
+use super::{ApListQueue, Part};
 use crate::designs::{Design, FoldActive, LpisOff};
 use crate::guard::Spin;
 use crate::platform::{Event, PlainCell, Platform, Work};
@@ -9,7 +9,11 @@ use crate::vcpu::list_register::{LR_ACTIVE, LR_PENDING, lr_intid};
 use crate::vm::Vm;
 
 impl<P: Platform> ApListQueue<P> {
-    pub(super) fn fold_lr_state<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    pub(super) fn fold_lr_state<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+    ) {
         vcpu.underflow.set(ctx, false);
         let used = vcpu.used_list_registers.get(ctx) as usize;
         for register in &vcpu.list_registers[..used] {

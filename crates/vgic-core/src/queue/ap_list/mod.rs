@@ -11,7 +11,7 @@ mod fold;
 mod prune;
 mod switch_off;
 
-use super::{Applies, LpiView, Queue};
+use super::{Applies, LpiView, Part, Queue};
 use crate::designs::{Design, LpisOff, Moved, Spec, TableBit, rank};
 use crate::guard::Spin;
 use crate::irq::{ApList, Irq, NO_VCPU};
@@ -29,7 +29,7 @@ pub struct ApListQueue<P: Platform> {
     ap_list: List<P, Irq<P>, ApList>,
 }
 
-impl<P: Platform> Queue<P> for ApListQueue<P> {
+impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
     type Held<'a> = Spin<'a, P>;
 
     fn new(l: &P::Layout, _spec: &Spec) -> Self {
@@ -40,19 +40,19 @@ impl<P: Platform> Queue<P> for ApListQueue<P> {
     }
 
     #[inline(always)]
-    fn send<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
         let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
         irq.make_pending(ctx);
         Self::queue_irq_unlock(vm, ctx, irq, lock);
     }
 
-    fn look_again<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+    fn look_again<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
         // irq_lock orders this look against a send or a prune that still sees what was before.
         let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
         Self::queue_irq_unlock(vm, ctx, irq, lock);
     }
 
-    fn configure<D: Design<Queue<P> = Self>>(
+    fn configure<D: Design<Queue<P> = W>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         irq: Obj<Irq<P>>,
@@ -68,7 +68,7 @@ impl<P: Platform> Queue<P> for ApListQueue<P> {
     }
 
     /// A queued LPI moves when its present vCPU prunes next.
-    fn retarget<D: Design<Queue<P> = Self>>(
+    fn retarget<D: Design<Queue<P> = W>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         irq: Obj<Irq<P>>,
@@ -89,7 +89,7 @@ impl<P: Platform> Queue<P> for ApListQueue<P> {
         }
     }
 
-    fn load<D: Design<Queue<P> = Self>>(
+    fn load<D: Design<Queue<P> = W>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         irq: Obj<Irq<P>>,
@@ -114,7 +114,7 @@ impl<P: Platform> Queue<P> for ApListQueue<P> {
         irq.drop_pending(ctx);
     }
 
-    fn switch_off<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    fn switch_off<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
         if vm.spec().lpis_off == LpisOff::ClearAndPrune {
             Self::clear_pending_lpis(vm, ctx, vcpu);
             Self::prune_ap_list(vm, ctx, vcpu);
@@ -123,19 +123,19 @@ impl<P: Platform> Queue<P> for ApListQueue<P> {
         }
     }
 
-    fn flush<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    fn flush<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
         Self::flush_hwstate(vm, ctx, vcpu);
     }
 
-    fn sync<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    fn sync<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
         Self::sync_hwstate(vm, ctx, vcpu);
     }
 
-    fn has_pending<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> bool {
+    fn has_pending<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) -> bool {
         if !vm.distributor_enabled(ctx) {
             return false;
         }
-        let queue = &vcpu.queue;
+        let queue = Self::of(vcpu);
         let _lock = Spin::<P>::lock_irqsave(&queue.ap_list_lock, ctx);
         queue.ap_list.iter(ctx).any(|irq| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
@@ -182,7 +182,7 @@ impl<P: Platform> Queue<P> for ApListQueue<P> {
         }
     }
 
-    fn destroy<D: Design<Queue<P> = Self>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
+    fn destroy<D: Design<Queue<P> = W>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
         while let Some(irq) = self.ap_list.first(ctx) {
             self.ap_list.del(ctx, irq);
             irq.vcpu.set(ctx, NO_VCPU);
@@ -196,6 +196,12 @@ fn some_vcpu(vcpu: u32) -> Option<u32> {
 }
 
 impl<P: Platform> ApListQueue<P> {
+    /// The one of a vCPU.
+    #[inline(always)]
+    fn of<W: Part<Self>>(vcpu: &Vcpu<P, W>) -> &Self {
+        vcpu.queue.part()
+    }
+
     /// Where an LPI belongs now (`vgic_target_oracle`, `irq_lock` held).
     #[inline(always)]
     fn target_oracle<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
@@ -213,7 +219,7 @@ impl<P: Platform> ApListQueue<P> {
     /// Queues an LPI if it should be queued and is not (`vgic_queue_irq_unlock`). Enters with `irq_lock` held, leaves with
     /// no lock.
     #[inline(always)]
-    fn queue_irq_unlock<D: Design<Queue<P> = Self>>(
+    fn queue_irq_unlock<D: Design<Queue<P>: Part<Self>>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         irq: Obj<Irq<P>>,
@@ -235,7 +241,7 @@ impl<P: Platform> ApListQueue<P> {
             }
             drop(irq_lock);
             let Some(vcpu) = target.and_then(|vcpu| vm.vcpus.get(vcpu as usize)) else { return };
-            let queue = &vcpu.queue;
+            let queue = Self::of(vcpu);
             let ap_list_lock = Spin::<P>::lock_irqsave(&queue.ap_list_lock, ctx);
             irq_lock = Spin::lock(&irq.irq_lock, ctx);
             // ap_list_lock comes first, so irq_lock had to be dropped: look again.

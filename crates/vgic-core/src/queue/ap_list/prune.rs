@@ -4,7 +4,7 @@
 //! held must be dropped first. In that gap somebody else may take the LPI off the list (disable of LPIs) and put its
 //! last reference. Up to 7.1.7 nothing guarded against either (CVE-2026-72288, CVE-2026-72289).
 
-use super::ApListQueue;
+use super::{ApListQueue, Part};
 use crate::designs::{Design, EmptyList, PruneGap};
 use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
@@ -15,9 +15,13 @@ use crate::vm::Vm;
 
 impl<P: Platform> ApListQueue<P> {
     /// `kvm_vgic_sync_hwstate`, after the list registers were saved.
-    pub(super) fn sync_hwstate<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    pub(super) fn sync_hwstate<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+    ) {
         let skips_empty = vm.spec().ap_list().empty == EmptyList::Skipped;
-        if skips_empty && vcpu.queue.ap_list.is_empty(ctx) && vcpu.used_list_registers.get(ctx) == 0 {
+        if skips_empty && Self::of(vcpu).ap_list.is_empty(ctx) && vcpu.used_list_registers.get(ctx) == 0 {
             return;
         }
         if !skips_empty || vcpu.used_list_registers.get(ctx) != 0 {
@@ -26,19 +30,23 @@ impl<P: Platform> ApListQueue<P> {
         Self::prune_ap_list(vm, ctx, vcpu);
     }
 
-    pub(super) fn prune_ap_list<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+    pub(super) fn prune_ap_list<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+    ) {
         let mut deleted = false;
-        let mut ap_list_lock = Spin::<P>::lock_irqsave(&vcpu.queue.ap_list_lock, ctx);
-        let mut at = vcpu.queue.ap_list.first(ctx);
+        let mut ap_list_lock = Spin::<P>::lock_irqsave(&Self::of(vcpu).ap_list_lock, ctx);
+        let mut at = Self::of(vcpu).ap_list.first(ctx);
         while let Some(irq) = at {
-            at = vcpu.queue.ap_list.next(ctx, irq);
+            at = Self::of(vcpu).ap_list.next(ctx, irq);
             let irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
             if irq.vcpu.get(ctx) != vcpu.id {
                 P::warn(ctx, "an LPI is on the ap_list of a vCPU that it is not queued on");
             }
             match Self::target_oracle(vm, ctx, &irq) {
                 None => {
-                    vcpu.queue.ap_list.del(ctx, irq);
+                    Self::of(vcpu).ap_list.del(ctx, irq);
                     irq.vcpu.set(ctx, NO_VCPU);
                     drop(irq_lock);
                     // The list's reference. The lock of the index nests inside ap_list_lock here, or must wait.
@@ -56,8 +64,8 @@ impl<P: Platform> ApListQueue<P> {
                         vm.put_irq(ctx, irq);
                     }
                     // The list may have changed meanwhile: start again.
-                    ap_list_lock = Spin::lock_irqsave(&vcpu.queue.ap_list_lock, ctx);
-                    at = vcpu.queue.ap_list.first(ctx);
+                    ap_list_lock = Spin::lock_irqsave(&Self::of(vcpu).ap_list_lock, ctx);
+                    at = Self::of(vcpu).ap_list.first(ctx);
                 }
             }
         }
@@ -68,18 +76,18 @@ impl<P: Platform> ApListQueue<P> {
     }
 
     /// Moves a queued LPI to the `ap_list` of `target`, unless that has changed.
-    fn migrate<D: Design<Queue<P> = Self>>(
+    fn migrate<D: Design<Queue<P>: Part<Self>>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
-        vcpu: &Vcpu<P, Self>,
+        vcpu: &Vcpu<P, D::Queue<P>>,
         target: u32,
         irq: Obj<Irq<P>>,
     ) {
         let Some(other) = vm.vcpus.get(target as usize) else { return };
         let (low, high) = if vcpu.id < other.id { (vcpu, other) } else { (other, vcpu) };
         let moved = {
-            let _low = Spin::<P>::lock_irqsave(&low.queue.ap_list_lock, ctx);
-            let _high = Spin::<P>::lock_nested(&high.queue.ap_list_lock, ctx);
+            let _low = Spin::<P>::lock_irqsave(&Self::of(low).ap_list_lock, ctx);
+            let _high = Spin::<P>::lock_nested(&Self::of(high).ap_list_lock, ctx);
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
             let still = match vm.spec().ap_list().prune_gap {
                 PruneGap::Bare => true,
@@ -87,9 +95,9 @@ impl<P: Platform> ApListQueue<P> {
             };
             let moved = still && Self::target_oracle(vm, ctx, &irq) == Some(target);
             if moved {
-                vcpu.queue.ap_list.del(ctx, irq);
+                Self::of(vcpu).ap_list.del(ctx, irq);
                 irq.vcpu.set(ctx, other.id);
-                other.queue.ap_list.add_tail(ctx, irq);
+                Self::of(other).ap_list.add_tail(ctx, irq);
             }
             moved
         };

@@ -1,0 +1,158 @@
+//! The queue that a spec names, where the design is a value: every call looks which it is.
+
+use super::ap_list::ApListQueue;
+use super::{Applies, LpiView, Part, Queue};
+use crate::designs::{Design, QueueKind, Spec};
+use crate::irq::Irq;
+use crate::obj::Obj;
+use crate::platform::Platform;
+use crate::vcpu::Vcpu;
+use crate::vm::Vm;
+
+/// A queue of any kind.
+#[allow(missing_docs)] // Each is told where it is defined.
+pub enum AnyQueue<P: Platform> {
+    ApList(ApListQueue<P>),
+}
+
+/// What [`Queue::hold`] gives.
+#[allow(missing_docs)]
+pub enum AnyHeld<ApList> {
+    ApList(ApList),
+}
+
+impl<P: Platform> Part<ApListQueue<P>> for AnyQueue<P> {
+    fn part(&self) -> &ApListQueue<P> {
+        #[allow(unreachable_patterns)] // Where there is one kind.
+        match self {
+            AnyQueue::ApList(queue) => queue,
+            _ => unreachable!("each vCPU of a VM has the queue of the VM's spec"),
+        }
+    }
+}
+
+/// A call of the kind that the VM has.
+macro_rules! kind {
+    ($vm:expr, $kind:ident => $call:expr) => {
+        match $vm.spec().queue {
+            QueueKind::ApList(_) => {
+                type $kind<P> = ApListQueue<P>;
+                $call
+            }
+        }
+    };
+}
+
+/// A call of the queue that this is.
+macro_rules! each {
+    ($queue:expr, $inner:ident => $call:expr) => {
+        match $queue {
+            AnyQueue::ApList($inner) => $call,
+        }
+    };
+}
+
+impl<P: Platform> Queue<P> for AnyQueue<P> {
+    type Held<'a> = AnyHeld<<ApListQueue<P> as Queue<P, Self>>::Held<'a>>;
+
+    fn new(l: &P::Layout, spec: &Spec) -> Self {
+        match spec.queue {
+            QueueKind::ApList(_) => AnyQueue::ApList(Queue::<P, Self>::new(l, spec)),
+        }
+    }
+
+    fn send<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::send(vm, ctx, irq))
+    }
+
+    fn look_again<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::look_again(vm, ctx, irq))
+    }
+
+    fn configure<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        byte: u8,
+        only_target: Option<u32>,
+    ) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::configure(vm, ctx, irq, byte, only_target))
+    }
+
+    fn retarget<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        only_from: Option<u32>,
+        vcpu: u32,
+    ) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::retarget(vm, ctx, irq, only_from, vcpu))
+    }
+
+    fn load<D: Design<Queue<P> = Self>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        irq: Obj<Irq<P>>,
+        vcpu: u32,
+        pending: bool,
+        applies: Applies,
+    ) -> bool {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::load(vm, ctx, irq, vcpu, pending, applies))
+    }
+
+    fn switch_off<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::switch_off(vm, ctx, vcpu))
+    }
+
+    fn flush<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::flush(vm, ctx, vcpu))
+    }
+
+    fn sync<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::sync(vm, ctx, vcpu))
+    }
+
+    fn has_pending<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) -> bool {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::has_pending(vm, ctx, vcpu))
+    }
+
+    // An LPI keeps its state in the same fields in every kind.
+
+    fn clear(ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        <ApListQueue<P> as Queue<P, Self>>::clear(ctx, irq);
+    }
+
+    fn target(ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
+        <ApListQueue<P> as Queue<P, Self>>::target(ctx, irq)
+    }
+
+    fn is_pending(ctx: &P::Ctx, irq: &Irq<P>) -> bool {
+        <ApListQueue<P> as Queue<P, Self>>::is_pending(ctx, irq)
+    }
+
+    fn view(ctx: &P::Ctx, irq: &Irq<P>) -> LpiView {
+        <ApListQueue<P> as Queue<P, Self>>::view(ctx, irq)
+    }
+
+    fn is_empty(&self, ctx: &P::Ctx) -> bool {
+        each!(self, queue => Queue::<P, Self>::is_empty(queue, ctx))
+    }
+
+    fn hold<'a>(&'a self, ctx: &'a P::Ctx, first: bool) -> Self::Held<'a> {
+        match self {
+            AnyQueue::ApList(queue) => AnyHeld::ApList(Queue::<P, Self>::hold(queue, ctx, first)),
+        }
+    }
+
+    fn put_first(&self, ctx: &P::Ctx, intid: u32) {
+        each!(self, queue => Queue::<P, Self>::put_first(queue, ctx, intid));
+    }
+
+    fn for_each(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>)) {
+        each!(self, queue => Queue::<P, Self>::for_each(queue, ctx, f));
+    }
+
+    fn destroy<D: Design<Queue<P> = Self>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {
+        each!(self, queue => Queue::<P, Self>::destroy(queue, vm, ctx));
+    }
+}
