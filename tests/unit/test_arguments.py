@@ -267,6 +267,8 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
             "has_pending": {"vcpu": 0},
             "lpi": {"intid": 8192},
             "tables": {"its": 0},
+            "pendbaser": {"vcpu": 0},
+            "baser": {"its": 0, "index": 0},
         }.items()
     },
 }  # fmt: skip
