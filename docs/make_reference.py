@@ -53,7 +53,7 @@ MODULES = {
 }
 #: Public for other modules of the package only.
 INTERNAL = {
-    *("LpiRegisters", "save_frames", "restore_frames"),
+    *("save_frames", "restore_frames"),
     *("changed", "scaled_distance"),
     *("TIMES", "hint", "parse_value", "status_of", "text_of"),
     *("checks_text", "checks_toml", "parse_checks"),

@@ -35,14 +35,11 @@ class Core:
         return getattr(self.vm, name)
 
 
-def watched(vm, frame, *, shared=False):
+def watched(frame):
     lock = Lock()
     core = Core(frame._vm, lock)
     frame._vm = core
-    if shared:
-        frame._shared.lock = lock
-    else:
-        frame._lock = lock
+    frame._lock = lock
     return lock, core
 
 
@@ -74,7 +71,7 @@ def test_the_core_is_asked_for_an_its_register_under_the_lock(access):
         frame.write(CTLR, 4, 0)
     if access == "restore_tables":
         vm._core.free_tables(0, True, True)
-    lock, core = watched(vm, frame)
+    lock, core = watched(frame)
     ITS[access](frame)
     assert core.calls
     assert all(core.calls.values()), core.calls
@@ -113,7 +110,7 @@ def test_the_core_is_told_of_a_redistributors_table_under_the_lock(register, val
     frame.write(0, 4, 0)
     for vcpu in vm.vcpu:
         vcpu.frame.write(0, 4, 0)
-    lock, core = watched(vm, frame, shared=True)
+    lock, core = watched(frame)
     frame.write(vgic.GICR[register], 8, value)
     assert {"lpis_enabled", asked} <= core.calls.keys()
     assert all(core.calls.values()), core.calls
@@ -124,7 +121,7 @@ def test_the_core_is_told_of_a_redistributors_table_under_the_lock(register, val
 def test_an_invalidation_counts_itself_under_the_lock_but_works_without(register):
     vm = machine()
     frame = vm.vcpu[0].frame
-    lock, core = watched(vm, frame, shared=True)
+    lock, core = watched(frame)
     frame.write(vgic.GICR[register], 8, 8192)
     assert (lock.taken, lock.depth) == (2, 0)
     # Others see GICR_SYNCR.Busy meanwhile, and may write their registers.
@@ -135,7 +132,7 @@ def test_enabling_lpis_does_not_hold_the_lock():
     """Disabling may take long: others write their registers meanwhile."""
     vm = machine()
     frame = vm.vcpu[0].frame
-    lock, core = watched(vm, frame, shared=True)
+    lock, core = watched(frame)
     frame.write(0, 4, 0)
     assert core.calls["set_lpis_enabled"] is False
     assert lock.taken == 0

@@ -105,7 +105,8 @@ class ItsFrame:
         self._cbaser = 0
         self._cwriter = 0
         self._creadr = 0
-        self._baser = [table | _BASER_RESET for table in _TABLES]
+        for table, baser in enumerate(_TABLES):
+            vm.set_baser(index, table, baser | _BASER_RESET)
         #: Guest physical address of the frame.
         self.base = vm.its_base(index)
         #: The translation page as a device sees it: ``translater.write(0x40, event_id, device_id)``.
@@ -240,7 +241,7 @@ class ItsFrame:
         is not in guest memory; then nothing has been written.
         """
         with self._lock:
-            save_tables(self._vm, self._index, self._memory, *self._baser)
+            save_tables(self._vm, self._index, self._memory, *map(self._baser, range(len(_TABLES))))
 
     def restore_tables(self) -> None:
         """Rebuild devices, events and collections from guest memory (``KVM_DEV_ARM_ITS_RESTORE_TABLES``).
@@ -251,15 +252,15 @@ class ItsFrame:
         devices and no collections, except after EBUSY, which changes nothing.
         """
         with self._lock:
-            restore_tables(self._vm, self._index, self._memory, *self._baser)
+            restore_tables(self._vm, self._index, self._memory, *map(self._baser, range(len(_TABLES))))
 
     def reset(self) -> None:
         """Forget everything but the addresses (``KVM_DEV_ARM_ITS_CTRL_RESET``): disabled, no tables, an empty queue."""
         with self._lock:
             self._vm.set_its_enabled(self._index, False)
             self._cbaser = self._creadr = self._cwriter = 0
-            for index, baser in enumerate(self._baser):
-                self._set_baser(index, baser & ~VALID)
+            for table in range(len(_TABLES)):
+                self._vm.set_baser(self._index, table, self._baser(table) & ~VALID)
             self._vm.free_tables(self._index, True, True)
 
     # Registers.
@@ -272,7 +273,7 @@ class ItsFrame:
         was_enabled = self._vm.its_enabled(self._index)
         enable = bool(value & _ENABLED)
         # To enable an ITS without its tables is unpredictable: refused.
-        if enable and not was_enabled and not (self._cbaser & self._baser[0] & self._baser[1] & VALID):
+        if enable and not was_enabled and not (self._cbaser & self._baser(0) & self._baser(1) & VALID):
             return
         self._vm.set_its_enabled(self._index, enable)
         self.process(self._commands_per_write)
@@ -313,24 +314,24 @@ class ItsFrame:
 
     def _read_baser(self, offset: int, size: int) -> int:
         index = offset // 8
-        return part(self._baser[index], offset % 8, size) if index < len(self._baser) else 0
+        return part(self._baser(index), offset % 8, size) if index < len(_TABLES) else 0
 
     def _write_baser(self, offset: int, size: int, value: int) -> None:
         index = offset // 8
-        if index >= len(self._baser) or self._vm.its_enabled(self._index):
+        if index >= len(_TABLES) or self._vm.its_enabled(self._index):
             return
-        baser = merge(self._baser[index], offset % 8, size, value) & ~_BASER_READ_ONLY | _TABLES[index]
+        baser = merge(self._baser(index), offset % 8, size, value) & ~_BASER_READ_ONLY | _TABLES[index]
         if index == 1:  # The collection table is flat.
             baser &= ~INDIRECT
         # Pages of 64 KiB only.
         baser = sanitise(baser, inner=59, outer=53, shareability=10) & ~mask(9, 8) | 2 << 8
-        if baser != self._baser[index]:
-            self._set_baser(index, baser)
+        if baser != self._baser(index):
+            self._vm.set_baser(self._index, index, baser)
             self._vm.free_tables(self._index, index == 0, index == 1)
 
-    def _set_baser(self, index: int, value: int) -> None:
-        self._baser[index] = value
-        self._vm.set_baser(self._index, index, value)
+    def _baser(self, table: int) -> int:
+        """GITS_BASER<n>: the device table's, or the collection table's. The core has it."""
+        return self._vm.baser(self._index, table)
 
     # The command queue.
 

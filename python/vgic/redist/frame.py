@@ -15,7 +15,7 @@ from vgic.registers import GICR, Register, access, find, mask, merge, part, read
 if TYPE_CHECKING:
     from vgic import _core
 
-__all__ = ["LpiRegisters", "RedistributorFrame"]
+__all__ = ["RedistributorFrame"]
 
 _ENABLE_LPIS = 1
 #: GICR_INVLPIR and its companions exist (IR), and EnableLPIs may be cleared again (CES).
@@ -28,15 +28,6 @@ _PENDBASER_RES0 = mask(63, 63) | mask(61, 59) | mask(55, 52) | mask(15, 12) | ma
 _FIRST_LPI = 8192
 
 
-class LpiRegisters:
-    """What the redistributors of a VM share: GICR_PROPBASER, and a lock for their registers."""
-
-    def __init__(self) -> None:
-        """Make the registers as they are after reset."""
-        self.lock = threading.RLock()
-        self.propbaser = _ATTRIBUTES_RESET
-
-
 class RedistributorFrame:
     """The LPI registers of one vCPU; take it from ``vm.vcpu[n].frame``.
 
@@ -47,12 +38,13 @@ class RedistributorFrame:
     #: Bytes of the frame: RD_base and SGI_base.
     SIZE = 0x2_0000
 
-    def __init__(self, vm: "_core.Vm", vcpu: int, shared: LpiRegisters, base: int) -> None:
-        """Made by :class:`vgic.Vm`."""
+    def __init__(self, vm: "_core.Vm", vcpu: int, lock: threading.RLock, base: int) -> None:
+        """Made by :class:`vgic.Vm`; all redistributors of a VM share a lock, and GICR_PROPBASER."""
         self._vm = vm
         self._vcpu = vcpu
-        self._shared = shared
-        self._pendbaser = _ATTRIBUTES_RESET
+        self._lock = lock
+        vm.set_propbaser(_ATTRIBUTES_RESET)
+        vm.set_pendbaser(vcpu, _ATTRIBUTES_RESET)
         self._busy = 0
         #: Guest physical address of the frame.
         self.base = base
@@ -124,33 +116,31 @@ class RedistributorFrame:
             return
         try:
             # Without the lock: disabling may take long, and others see RWP meanwhile.
-            load_pending = not self._pendbaser & _PTZ
+            load_pending = not self._vm.pendbaser(self._vcpu) & _PTZ
             self._vm.set_lpis_enabled(self._vcpu, bool(value & _ENABLE_LPIS), load_pending)
         except OSError:
             pass  # The pending table is not in guest memory: LPIs are enabled, with what could be read (as in KVM).
 
     def _read_propbaser(self, offset: int, size: int) -> int:
-        return part(self._shared.propbaser, offset, size)
+        return part(self._vm.propbaser(), offset, size)
 
     def _write_propbaser(self, offset: int, size: int, value: int) -> None:
-        with self._shared.lock:
+        with self._lock:
             if self._vm.lpis_enabled(self._vcpu):
                 return
-            merged = merge(self._shared.propbaser, offset, size, value)
-            self._shared.propbaser = sanitise(merged, inner=7, outer=56, shareability=10) & ~_PROPBASER_RES0
-            self._vm.set_propbaser(self._shared.propbaser)
+            merged = merge(self._vm.propbaser(), offset, size, value)
+            self._vm.set_propbaser(sanitise(merged, inner=7, outer=56, shareability=10) & ~_PROPBASER_RES0)
 
     def _read_pendbaser(self, offset: int, size: int) -> int:
         # PTZ is write-only.
-        return part(self._pendbaser & ~_PTZ, offset, size)
+        return part(self._vm.pendbaser(self._vcpu) & ~_PTZ, offset, size)
 
     def _write_pendbaser(self, offset: int, size: int, value: int) -> None:
-        with self._shared.lock:
+        with self._lock:
             if self._vm.lpis_enabled(self._vcpu):
                 return
-            merged = merge(self._pendbaser, offset, size, value)
-            self._pendbaser = sanitise(merged, inner=7, outer=56, shareability=10) & ~_PENDBASER_RES0
-            self._vm.set_pendbaser(self._vcpu, self._pendbaser)
+            merged = merge(self._vm.pendbaser(self._vcpu), offset, size, value)
+            self._vm.set_pendbaser(self._vcpu, sanitise(merged, inner=7, outer=56, shareability=10) & ~_PENDBASER_RES0)
 
     def _write_invlpir(self, offset: int, size: int, value: int) -> None:
         # The upper half is for virtual LPIs.
@@ -166,10 +156,10 @@ class RedistributorFrame:
 
     def _invalidate(self, work: Callable[[], None]) -> None:
         """Do it, with GICR_SYNCR.Busy for whoever looks meanwhile."""
-        with self._shared.lock:
+        with self._lock:
             self._busy += 1
         try:
             work()
         finally:
-            with self._shared.lock:
+            with self._lock:
                 self._busy -= 1

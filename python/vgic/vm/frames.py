@@ -1,10 +1,11 @@
 """The register frames of a VM, by guest physical address."""
 
+import threading
 from typing import TYPE_CHECKING
 
 from vgic.arguments import integer
 from vgic.its.frame import ItsFrame
-from vgic.redist.frame import LpiRegisters, RedistributorFrame
+from vgic.redist.frame import RedistributorFrame
 
 if TYPE_CHECKING:
     from vgic import _core
@@ -20,12 +21,12 @@ class Frames:
 
     def __init__(self, vm: "_core.Vm", memory: "GuestMemory", redistributors: int) -> None:
         """Make them; those of the redistributors begin at ``redistributors``."""
-        shared = LpiRegisters()
+        lock = threading.RLock()
         size = RedistributorFrame.SIZE
         #: One for each ITS.
         self.its = [ItsFrame(vm, n, memory) for n in range(vm.its_count)]
         #: One for each vCPU.
-        self.redistributors = [RedistributorFrame(vm, n, shared, redistributors + n * size) for n in range(vm.vcpus)]
+        self.redistributors = [RedistributorFrame(vm, n, lock, redistributors + n * size) for n in range(vm.vcpus)]
         frames: list[ItsFrame | RedistributorFrame] = [*self.its, *self.redistributors]
         self._pages = {frame.base // _PAGE + page: frame for frame in frames for page in range(frame.SIZE // _PAGE)}
 
