@@ -1,6 +1,6 @@
 """Numbers in three digits, as the reports and the tables of ``vgic scale`` write them."""
 
-__all__ = ["rate_text", "time_text"]
+__all__ = ["rate_text", "ratio_text", "time_text"]
 
 
 def rate_text(rate: float) -> str:
@@ -19,3 +19,11 @@ def time_text(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e9:.3g} ns"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """A ratio in three significant digits: ``1.35x``."""
+    if ratio is None:
+        return "-"
+    digits = 0 if ratio >= 100 else 1 if ratio >= 10 else 2 if ratio >= 0.1 else 4
+    return f"{ratio:.{digits}f}\N{MULTIPLICATION SIGN}"

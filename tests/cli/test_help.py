@@ -79,3 +79,11 @@ def test_several_designs_with_commas_or_repeated(vgic_command, tmp_path, argumen
     more = ["gicv4"] if arguments[0] == "scale" else []
     assert designs("--design", "v6.10,v6.9") == wanted + more
     assert designs("--design", "v6.10", "--design", "v6.9,v6.10") == wanted + more
+
+
+@pytest.mark.parametrize("option", [("--design", ""), ("--design", "v6.10,"), ("--design", ",")])
+def test_an_empty_name_is_no_name(vgic_command, option):
+    for command in ("prove", "stress", "predict", "scale", "compare"):
+        done = vgic_command(command, *option)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("vgic: error: unknown design ''")

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from vgic.measure.results import Result, noise
+from vgic.text import ratio_text
 from vgic.trace import Recording
 
 
@@ -178,14 +179,6 @@ def rate_text(rate: float) -> str:
             digits = 2 if value < 10 else 1 if value < 100 else 0
             return f"{value:.{digits}f} {unit}"
     return f"{rate:.3g}"
-
-
-def ratio_text(ratio: float | None) -> str:
-    """A ratio in three significant digits: ``1.35x``."""
-    if ratio is None:
-        return "-"
-    digits = 0 if ratio >= 100 else 1 if ratio >= 10 else 2 if ratio >= 0.1 else 4
-    return f"{ratio:.{digits}f}\N{MULTIPLICATION SIGN}"
 
 
 def percent_text(result: Result) -> str:

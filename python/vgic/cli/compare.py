@@ -18,7 +18,6 @@ from vgic.cli.common import (
     percent_text,
     progress,
     rate_text,
-    ratio_text,
     recording_notes,
     warn,
     write_json,
@@ -31,6 +30,7 @@ from vgic.measure.results import ResultFile, busy_text
 from vgic.measure.rounds import Effort
 from vgic.measure.run import COMPARED_DESIGNS, default_workloads
 from vgic.measure.run import compare as measure_all
+from vgic.text import ratio_text
 from vgic.trace import read_recording
 
 

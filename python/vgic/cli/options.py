@@ -49,9 +49,8 @@ def machine_names() -> list[str]:
 
 
 def listed(given: Sequence[str] | None) -> list[str]:
-    """The names that an option was given, in order, each once."""
-    names = (name.strip() for text in given or () for name in text.split(","))
-    return list(dict.fromkeys(name for name in names if name))
+    """The names that an option was given, in order, each once. An empty one is among them, to be refused as unknown."""
+    return list(dict.fromkeys(name.strip() for text in given or () for name in text.split(",")))
 
 
 DesignsOption = Annotated[list[str] | None, names_option("design", "A design, see 'vgic designs'.", design_names)]

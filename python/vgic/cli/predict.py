@@ -18,7 +18,6 @@ from vgic.cli.common import (
     only,
     progress,
     rate_text,
-    ratio_text,
     warn,
     write_json,
     write_whole,
@@ -50,6 +49,7 @@ from vgic.predict.prediction import (
     prediction_file,
     prediction_result,
 )
+from vgic.text import ratio_text
 
 Load = PredictedWorkload | ClosedWorkload
 

@@ -6,10 +6,11 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from vgic.cli.common import rate_text, ratio_text
+from vgic.cli.common import rate_text
 from vgic.measure.results import Result
 from vgic.predict.explain import Line, WhatIf, lines, locks, spent
 from vgic.predict.prediction import Prediction
+from vgic.text import ratio_text
 
 __all__ = ["comparison", "explanation", "time_text", "what_if_table"]
 

@@ -113,6 +113,7 @@ def prove_designs(
     files = [read_scenario(path) for path in scenario_file or ()]
     names = check_scenarios(listed(scenario)) if scenario or not files else []
     wanted: list[str | ScenarioFile] = [*names, *files]
+    told = stories or full or len(wanted) == 1
     plan = ProofPlan(
         search, preemptions, depth, seed, seconds=_SECONDS if seconds is None else seconds, findings=findings
     )
@@ -129,14 +130,13 @@ def prove_designs(
             proofs = _search([(name, one, plan) for one in designs for name in wanted])
         except Interrupted as stopped:
             if stopped.finished:
-                show_proofs(console(json), stopped.finished, stories=stories or full or len(wanted) == 1, full=full)
+                show_proofs(console(json), stopped.finished, stories=told, full=full)
             raise
     if json is not None:
         write_json(
             json, json_module.dumps({"schema": 1, "proofs": [as_row(proof) for proof in proofs]}, indent=1) + "\n"
         )
     if json != "-":
-        told = stories or full or len(wanted) == 1
         if replay is not None:
             show_replay(console(), proofs[0], full=full)
         else:

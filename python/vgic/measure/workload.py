@@ -4,6 +4,7 @@ A workload is a value: frozen, checked when it is made (:class:`vgic.WorkloadErr
 ``TypeError``), and written into every result, so that a result says how to repeat it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self, cast
@@ -55,7 +56,7 @@ def _options(*options: tuple[str, object, object]) -> str:
     return "".join(f" {option} {value}" for option, value, default in options if value != default)
 
 
-class Load:
+class Load(ABC):
     """What the frozen workloads have in common: a name, and their way into a result file and back."""
 
     __slots__ = ()
@@ -63,9 +64,9 @@ class Load:
     label: str
 
     @property
+    @abstractmethod
     def flags(self) -> str:
         """The options that repeat it, without its length."""
-        raise NotImplementedError
 
     @property
     def name(self) -> str:

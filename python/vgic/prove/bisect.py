@@ -95,7 +95,8 @@ def _with(base: Design, ways: dict[str, str]) -> Design | str:
     try:
         return base.with_(**ways)
     except ValueError as error:
-        return str(error).rpartition(": ")[2]
+        # The name of what was to be composed stands before it.
+        return str(error).partition(": ")[2]
 
 
 def _smallest(

@@ -16,7 +16,7 @@ from vgic.predict.prediction import GICV4, GICV4_TEXT
 from vgic.prove.defects import defects_of
 from vgic.report.stack import Stack, stacked_bars
 from vgic.report.svg import bar_chart
-from vgic.text import rate_text
+from vgic.text import rate_text, ratio_text
 
 __all__ = ["render"]
 
@@ -28,7 +28,7 @@ def render(results: ResultFile) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["linked"] = html
     environment.filters["rate"] = rate_text
-    environment.filters["ratio"] = _ratio
+    environment.filters["ratio"] = ratio_text
     environment.filters["time"] = _time
     text = (resources.files("vgic.report") / "page.html.j2").read_text(encoding="utf-8")
     cells: dict[str, dict[str, Result]] = {name: {} for name in results.designs}
@@ -124,8 +124,3 @@ def _time(seconds: float) -> str:
         if seconds >= size * 0.9995:
             return f"{seconds / size:.3g} {unit}" if seconds / size < 999.5 else f"{seconds / size:.0f} {unit}"
     return f"{seconds * 1e9:.0f} ns" if seconds else "-"
-
-
-def _ratio(ratio: float) -> str:
-    digits = 0 if ratio >= 100 else 1 if ratio >= 10 else 2 if ratio >= 0.1 else 4
-    return f"{ratio:.{digits}f}\N{MULTIPLICATION SIGN}"
