@@ -1,4 +1,9 @@
+import contextlib
+import gc
+import io
+
 import pytest
+from command import run_here
 
 LOG = """\
 gicv3_its_write GICv3 ITS write: offset 0x0 data 0x80000001 size 4
@@ -50,6 +55,12 @@ RAW_SAMPLE = {
 }
 
 
+def pytest_collection_finish():
+    """What was collected stays: a test that collects garbage need not look at thousands of other tests again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def log_text() -> str:
     """A guest with two vCPUs, one device and two MSIs, without prefixes."""
@@ -60,3 +71,19 @@ def log_text() -> str:
 def raw_sample() -> dict:
     """What the core returns for a run that adds up."""
     return dict(RAW_SAMPLE)
+
+
+@pytest.fixture
+def vgic_command(tmp_path, monkeypatch):
+    """Runs ``vgic`` in an empty directory, without a terminal, as wide as ``columns``."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    def run(*arguments, columns=80):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr("sys.argv", ["vgic", *arguments])
+        with contextlib.chdir(tmp_path):
+            return run_here(arguments)
+
+    return run

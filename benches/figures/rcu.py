@@ -1,4 +1,4 @@
-"""What read-copy-update costs, beside crossbeam-epoch and seize: the medians of `crates/vgic-native/benches/rcu.rs`."""
+"""What read-copy-update costs, beside crossbeam-epoch and seize: the medians of `crates/vgic-bench/benches/rcu.rs`."""
 
 import json
 import tempfile
@@ -12,7 +12,7 @@ from vgic.measure.stats import Spread, spread_of
 __all__ = ["rcu"]
 
 _TITLE = "8. RCU"
-_COMMAND = ("cargo", "bench", "-p", "vgic-native", "--bench", "rcu")
+_COMMAND = ("cargo", "bench", "-p", "vgic-bench", "--bench", "rcu")
 _NAMES = {"read section": "read section: enter and leave", "small": "for scale"}
 
 

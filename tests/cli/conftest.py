@@ -63,22 +63,3 @@ def vgic_process(tmp_path):
     for process in started:
         with process:
             pass
-
-
-@pytest.fixture
-def vgic_command(tmp_path):
-    """Runs ``vgic`` in an empty directory, without a terminal, as wide as ``columns``."""
-
-    def run(*arguments, columns=80):
-        environment = {**os.environ, "COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}
-        return subprocess.run(
-            [sys.executable, "-m", "vgic", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run

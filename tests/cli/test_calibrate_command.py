@@ -163,11 +163,12 @@ def test_bad_input_is_one_line(monkeypatch, tmp_path, capsys, arguments, message
 
 
 def test_ctrl_c_stops_a_fit_and_leaves_nothing(tmp_path, vgic_process):
-    process = vgic_process("calibrate", "--rates", "published:v6.8-rc1", "--output", "mine.toml")
+    (tmp_path / "rates.toml").write_text(RATES)
+    process = vgic_process("calibrate", "--rates", "rates.toml", "--machine", "generic-arm64-8", "--output", "mine.toml")
     process.wait_until_busy()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.endswith("vgic: interrupted\n")
     assert "Traceback" not in errors
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ["rates.toml"]

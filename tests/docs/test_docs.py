@@ -67,17 +67,10 @@ QUICK = [
 
 
 @pytest.mark.parametrize(("command", "output", "status"), QUICK)
-def test_a_quick_command_runs(command, output, status, tmp_path):
+def test_a_quick_command_runs(command, output, status, vgic_command):
     words = shlex.split(command)
     assert words[0] == "vgic"
-    run = subprocess.run(
-        [sys.executable, "-m", "vgic", *words[1:]],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = vgic_command(*words[1:])
     assert run.returncode == status, run.stderr
     for line in output:
         assert line in run.stdout + run.stderr

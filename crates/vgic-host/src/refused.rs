@@ -86,9 +86,9 @@ pub fn in_range(what: &'static str, value: u64, least: u64, most: u64) -> Result
 }
 
 /// The same for what is measured: a composed design is refused.
-pub fn check_compiled(name: &str, allow_unsound: bool) -> Result<(), Refused> {
+pub fn check_compiled(name: &str, allow_unsound: bool) -> Result<Composed, Refused> {
     let design = check_design(name, allow_unsound)?;
-    if design.is_shipped() { Ok(()) } else { Err(Refused::NotCompiled(name.to_owned())) }
+    if design.is_shipped() { Ok(design) } else { Err(Refused::NotCompiled(name.to_owned())) }
 }
 
 /// The design of a name, shipped or composed, if it may run on real threads.

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod clock;
 pub mod company;
+mod compiled;
 pub mod floor;
 pub mod here;
 pub mod predict;

@@ -7,6 +7,7 @@
 
 use crate::bench::{Bench, Guest, Load, message};
 use crate::company::Company;
+use crate::compiled::compiled;
 use crate::sample::{Length, Poll, Sample, Stopped};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
@@ -15,7 +16,8 @@ use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vcpu::run::Running;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::{Command, CommandError, Design, Event, Msi, Platform, Vm, with_design};
+use vgic_core::designs::Composed;
+use vgic_core::{Command, CommandError, Design, Event, Msi, Platform, Vm};
 use vgic_host::{Refused, check_compiled, in_range};
 use vgic_native::{Counters, Native, NativeCtx};
 
@@ -93,8 +95,8 @@ impl From<CommandError> for Failure {
 const EVENTS_PER_DEVICE: u32 = 1 << 16;
 
 impl Stress {
-    fn check(&self, design: &str) -> Result<(), Refused> {
-        check_compiled(design, self.allow_unsound)?;
+    fn check(&self, design: &str) -> Result<Composed, Refused> {
+        let any = check_compiled(design, self.allow_unsound)?;
         let lpis = u64::from(INTID_LIMIT - FIRST_LPI);
         in_range("vcpus", u64::from(self.vcpus), 1, u64::from(MAX_VCPUS))?;
         in_range("devices", u64::from(self.devices), 1, lpis)?;
@@ -105,14 +107,13 @@ impl Stress {
         if self.mode == Mode::Live {
             in_range("devices in live mode (a thread each)", u64::from(self.devices), 1, 1024)?;
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Runs it once, on a new VM of the design.
     pub fn run(&self, design: &str, poll: Poll<'_>) -> Result<Sample, Failure> {
-        self.check(design)?;
-        with_design!(design, design => self.run_design(design, poll))
-            .unwrap_or_else(|| Err(Refused::UnknownDesign(design.to_owned()).into()))
+        let any = self.check(design)?;
+        compiled!(design, any, design => self.run_design(design, poll))
     }
 
     fn run_design<D: Design>(&self, design: D, poll: Poll<'_>) -> Result<Sample, Failure> {

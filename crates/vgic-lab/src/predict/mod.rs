@@ -17,10 +17,11 @@ pub use entry::{Entry, FileReference};
 pub use flood::Flood;
 pub use outcome::{Latency, Outcome};
 
+use crate::compiled::compiled;
 use crate::sample::Poll;
 use crate::stress::Failure;
 use std::collections::BTreeSet;
-use vgic_core::{Design, with_design};
+use vgic_core::Design;
 use vgic_host::{Refused, check_design, in_range};
 use vgic_sim::Machine;
 
@@ -65,6 +66,6 @@ pub trait Predict {
             cores,
         )?;
         let Some(any) = any else { return self.run_gicv4(setting, poll) };
-        with_design!(design, design => self.run(design, setting, poll)).unwrap_or_else(|| self.run(any, setting, poll))
+        compiled!(design, any, design => self.run(design, setting, poll))
     }
 }

@@ -11,6 +11,7 @@ mod recorded;
 pub use recorded::{Acknowledge, Reason};
 
 use crate::company::Company;
+use crate::compiled::compiled;
 use crate::sample::{Length, Poll, Sample};
 use crate::stress::{Failure, Mode};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use vgic_core::its::Its;
 use vgic_core::its::TRANSLATER;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::{Command, CommandError, Design, Msi, Obj, Vm, with_design};
+use vgic_core::{Command, CommandError, Design, Msi, Obj, Vm};
 use vgic_host::tables::{FlatTables, Shared};
 use vgic_host::{ITS_BASE, Refused, check_design, in_range};
 use vgic_native::{Native, NativeCtx};
@@ -241,7 +242,7 @@ impl Replay<'_> {
             return Err(Refused::Unsound(any.name(), "a recording that turns LPIs off, beside vCPUs that run").into());
         }
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)?;
-        with_design!(design, design => self.run_design(design, poll)).unwrap_or_else(|| self.run_design(any, poll))
+        compiled!(design, any, design => self.run_design(design, poll))
     }
 
     fn run_design<D: Design>(&self, design: D, poll: Poll<'_>) -> Result<Replayed, Failure> {

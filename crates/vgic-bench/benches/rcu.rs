@@ -1,6 +1,6 @@
 //! What RCU costs: a read section, a deferred free, a grace period; beside the two usual crates.
 //!
-//! `cargo bench -p vgic-native --bench rcu`. On a shared machine compare rows of one run only.
+//! `cargo bench -p vgic-bench --bench rcu`. On a shared machine compare rows of one run only.
 #![allow(missing_docs, reason = "the macros of criterion make public functions")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
