@@ -47,7 +47,7 @@ prove: $(VENV)/.built ## Search what the tests have no time for: defects, design
 	echo "  prove  hardened"
 	$(BIN)/vgic prove --design hardened --seconds 120
 	echo "  prove  longer bounds"
-	CARGO_PROFILE_RELEASE_LTO=off cargo test --release --quiet -p vgic-check -p vgic-loom -- --ignored
+	cargo test --release --quiet -p vgic-check -p vgic-loom -- --ignored
 
 oracle: $(VENV)/.built $(VENV)/.dev ## Send 100,000 random commands to this ITS and to QEMU's (needs qemu-system-arm).
 	echo "  oracle qemu-system-aarch64"

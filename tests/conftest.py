@@ -3,6 +3,7 @@ import gc
 import io
 
 import pytest
+
 from command import run_here
 
 LOG = """\

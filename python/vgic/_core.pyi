@@ -449,18 +449,14 @@ class Prediction(Sample):
     #: kind, core, name, begin and end in ps, number of the LPI or -1; only where a trace was asked for
     trace: NotRequired[list[tuple[str, int, str, int, int, int]]]
 
-@type_check_only
-class MeasuredHere(TypedDict):
-    cpus: list[int]
-    matrix_ns: list[list[float]]  # half a round of compare-and-swap; 0 from a CPU to itself
-    hit_load_ns: float
-    hit_store_ns: float
-    hit_rmw_ns: float
-    fence_ns: float
-    syscall_ns: float
+#: One sample of so many seconds: nanoseconds of a thing; ``what``: load, store, rmw, store_and_fence or syscall.
+def sample_cost(what: str, seconds: float) -> float: ...
 
-#: What a few things cost on this machine, measured for about so many seconds.
-def measure_here(seconds: float) -> MeasuredHere: ...
+#: One sample of so many seconds: nanoseconds of half a round of compare-and-swap between two CPUs.
+def sample_ping_pong(cpu: int, other_cpu: int, seconds: float) -> float: ...
+
+#: CPUs that a thread can be pinned to.
+def usable_cpus() -> list[int]: ...
 
 #: Most cores of a machine.
 MAX_CORES: int

@@ -164,7 +164,9 @@ def test_bad_input_is_one_line(monkeypatch, tmp_path, capsys, arguments, message
 
 def test_ctrl_c_stops_a_fit_and_leaves_nothing(tmp_path, vgic_process):
     (tmp_path / "rates.toml").write_text(RATES)
-    process = vgic_process("calibrate", "--rates", "rates.toml", "--machine", "generic-arm64-8", "--output", "mine.toml")
+    process = vgic_process(
+        "calibrate", "--rates", "rates.toml", "--machine", "generic-arm64-8", "--output", "mine.toml"
+    )
     process.wait_until_busy()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -172,3 +174,16 @@ def test_ctrl_c_stops_a_fit_and_leaves_nothing(tmp_path, vgic_process):
     assert errors.endswith("vgic: interrupted\n")
     assert "Traceback" not in errors
     assert os.listdir(tmp_path) == ["rates.toml"]
+
+
+def test_ctrl_c_shows_what_was_measured(vgic_command, tmp_path, monkeypatch):
+    def interrupted(cpu, other_cpu, seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vgic._core.usable_cpus", lambda: [0, 1])
+    monkeypatch.setattr("vgic._core.sample_cost", lambda what, seconds: 2.5)
+    monkeypatch.setattr("vgic._core.sample_ping_pong", interrupted)
+    done = vgic_command("calibrate", "--here", "-o", "mine.toml")
+    assert (done.returncode, done.stderr) == (130, "vgic: interrupted\n")
+    assert done.stdout.splitlines()[:2] == ["Measured here, before it was interrupted:", "  hit_load: 2.5 ns"]
+    assert os.listdir(tmp_path) == []

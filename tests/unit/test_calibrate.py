@@ -1,5 +1,6 @@
 """Machine profiles from measurements: parsing, the search, and that a fit finds what a machine was made with."""
 
+import itertools
 import math
 import tomllib
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import vgic
 import vgic.calibrate.fit as fitting
 from vgic import _core
 from vgic.calibrate import (
@@ -428,7 +430,7 @@ def test_what_is_not_micro_bench(tmp_path, text, message):
 
 HERE = {
     "cpus": [0, 3],
-    "matrix_ns": [[0.0, 61.5], [62.5, 0.0]],
+    "matrix_ns": [[0.0, 61.5], [61.5, 0.0]],
     "hit_load_ns": 0.5,
     "hit_store_ns": 0.25,
     "hit_rmw_ns": 2.25,
@@ -437,10 +439,39 @@ HERE = {
 }
 
 
-def test_a_measurement_here(monkeypatch):
-    monkeypatch.setattr(_core, "measure_here", lambda seconds: HERE, raising=False)
-    found = with_here(machine("generic-arm64"), measure_here(0.5))
-    assert (found.cores, found.matrix()) == (2, ((0.0, 61.5), (62.5, 0.0)))
+def samples_of_a_machine(monkeypatch, best=None):
+    """A machine whose costs are those of HERE, but for samples that something disturbed."""
+    costs = {"load": 0.5, "store": 0.25, "rmw": 2.25, "store_and_fence": 5.75, "syscall": 170.0}
+    disturbed = itertools.cycle([40.0, 0.0, 3.0])
+    monkeypatch.setattr(_core, "usable_cpus", lambda: HERE["cpus"])
+    monkeypatch.setattr(_core, "sample_cost", lambda what, seconds: costs[what] + next(disturbed))
+    monkeypatch.setattr(_core, "sample_ping_pong", best or (lambda a, b, seconds: 61.5 + next(disturbed)))
+
+
+def test_the_best_sample_counts(monkeypatch):
+    samples_of_a_machine(monkeypatch)
+    told = []
+    assert measure_here(0.5, progress=lambda share, what: told.append((share, what))) == HERE
+    assert all(0 <= share <= 1 for share, _ in told)
+    assert list(dict.fromkeys(what for _, what in told)) == [
+        "measuring hit_load", "measuring hit_store", "measuring hit_rmw", "measuring fence", "measuring syscall",
+        "measuring CPU 0 to 3",
+    ]  # fmt: skip
+
+
+def test_ctrl_c_leaves_what_was_measured(monkeypatch):
+    def interrupted(a, b, seconds):
+        raise KeyboardInterrupt
+
+    samples_of_a_machine(monkeypatch, interrupted)
+    with pytest.raises(vgic.Interrupted) as stopped:
+        measure_here(0.5)
+    assert stopped.value.finished == {key: value for key, value in HERE.items() if isinstance(value, float)}
+
+
+def test_a_measurement_here():
+    found = with_here(machine("generic-arm64"), HERE)
+    assert (found.cores, found.matrix()) == (2, ((0.0, 61.5), (61.5, 0.0)))
     assert found.number("syscall") == 170
     assert found.values["fence"].verified
     assert found.values["fence"].source.startswith("measured here by vgic calibrate, on ")

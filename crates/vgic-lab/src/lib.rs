@@ -1,12 +1,10 @@
-//! Workloads on the engine: the kernel's stress test, recorded guests, torture, predictions.
+//! Workloads on real threads: the kernel's stress test, recorded guests, torture.
 
 pub mod bench;
 pub mod clock;
 pub mod company;
-mod compiled;
 pub mod floor;
 pub mod here;
-pub mod predict;
 pub mod replay;
 pub mod sample;
 pub mod stress;

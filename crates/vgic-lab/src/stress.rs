@@ -7,17 +7,16 @@
 
 use crate::bench::{Bench, Guest, Load, message};
 use crate::company::Company;
-use crate::compiled::compiled;
 use crate::sample::{Length, Poll, Sample, Stopped};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use vgic_core::designs::Composed;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vcpu::run::Running;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::designs::Composed;
-use vgic_core::{Command, CommandError, Design, Event, Msi, Platform, Vm};
+use vgic_core::{Command, CommandError, Design, Event, Msi, Platform, Vm, with_design};
 use vgic_host::{Refused, check_compiled, in_range};
 use vgic_native::{Counters, Native, NativeCtx};
 
@@ -113,7 +112,7 @@ impl Stress {
     /// Runs it once, on a new VM of the design.
     pub fn run(&self, design: &str, poll: Poll<'_>) -> Result<Sample, Failure> {
         let any = self.check(design)?;
-        compiled!(design, any, design => self.run_design(design, poll))
+        with_design!(design, any, design => self.run_design(design, poll))
     }
 
     fn run_design<D: Design>(&self, design: D, poll: Poll<'_>) -> Result<Sample, Failure> {

@@ -140,7 +140,7 @@ impl Platform for Native {
     }
 
     fn spawn(ctx: &NativeCtx, name: &str, f: impl FnOnce(&NativeCtx) + Send + 'static) -> Thread {
-        threads::spawn(ctx, name, f)
+        threads::spawn(ctx, name, Box::new(f))
     }
 
     fn join(_: &NativeCtx, thread: Thread) -> bool {

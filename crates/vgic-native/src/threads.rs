@@ -12,7 +12,9 @@ use std::thread::{self, JoinHandle};
 pub struct Thread(JoinHandle<()>);
 
 /// Starts a thread with a context of its own, in the RCU domains of `ctx`.
-pub(crate) fn spawn(ctx: &NativeCtx, name: &str, f: impl FnOnce(&NativeCtx) + Send + 'static) -> Thread {
+///
+/// Boxed: what the standard library needs to start a thread is compiled once, not for each function.
+pub(crate) fn spawn(ctx: &NativeCtx, name: &str, f: Box<dyn FnOnce(&NativeCtx) + Send>) -> Thread {
     let runtime = Arc::clone(ctx.runtime());
     let own_name = name.to_owned();
     let handle = thread::Builder::new()

@@ -136,6 +136,7 @@ arguments! {
     Loops: "loops", u64, 0..=u64::MAX;
     Window: "window", u64, 0..=u64::MAX;
     Cpu: "cpu", usize, 0..=u32::MAX;
+    OtherCpu: "other_cpu", usize, 0..=u32::MAX;
     Seed: "seed", u64, 0..=u64::MAX;
     Warmup: "warmup", u64, 0..=u64::MAX;
     Gap: "gap_ps", u64, 0..=u64::MAX;

@@ -1,8 +1,8 @@
 //! `predict`, `predict_closed`: workloads in virtual time, with the interpreter lock released.
 
 use crate::arguments::{
-    Devices, Events, Gap, InFlight, Iterations, Mapped, Network, Queues, Registers, Requests, Seconds, Seed, Service,
-    Trace, Vcpus, Warmup, Whole,
+    Cpu, Devices, Events, Gap, InFlight, Iterations, Mapped, Network, OtherCpu, Queues, Registers, Requests, Seconds,
+    Seed, Service, Trace, Vcpus, Warmup, Whole,
 };
 use crate::runs::interruptible;
 use crate::vm::counts_dict;
@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeMap;
 use vgic_lab::bench::Load;
-use vgic_lab::predict::{Closed, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
+use vgic_lab::here::{Cost, ping_pong, usable};
+use vgic_predict::{Closed, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
 use vgic_sim::Ps;
 use vgic_sim::report::{FieldTally, ThreadKind};
 
@@ -269,25 +270,40 @@ fn predict_closed<'py>(
     outcome_dict(py, design, false, &outcome)
 }
 
-/// Measures this machine for about so many seconds; times in nanoseconds.
+/// One sample of what a thing costs on this machine, in nanoseconds.
 #[pyfunction]
-#[pyo3(signature = (seconds))]
-fn measure_here(py: Python<'_>, seconds: Seconds) -> PyResult<Bound<'_, PyDict>> {
+#[pyo3(signature = (what, seconds))]
+fn sample_cost(py: Python<'_>, what: &str, seconds: Seconds) -> PyResult<f64> {
+    let cost = match what {
+        "load" => Cost::Load,
+        "store" => Cost::Store,
+        "rmw" => Cost::Rmw,
+        "store_and_fence" => Cost::StoreAndFence,
+        "syscall" => Cost::Syscall,
+        _ => return Err(PyValueError::new_err(format!("what: {what:?} is none of load, store, rmw, ..."))),
+    };
     let time = seconds.within("seconds", 3600)?;
-    let here = py.detach(|| vgic_lab::here::here(time));
-    let dict = PyDict::new(py);
-    dict.set_item("cpus", here.cpus)?;
-    dict.set_item("matrix_ns", here.matrix)?;
-    dict.set_item("hit_load_ns", here.hit_load)?;
-    dict.set_item("hit_store_ns", here.hit_store)?;
-    dict.set_item("hit_rmw_ns", here.hit_rmw)?;
-    dict.set_item("fence_ns", here.fence)?;
-    dict.set_item("syscall_ns", here.syscall)?;
-    Ok(dict)
+    Ok(py.detach(|| cost.sample(time)))
+}
+
+/// One sample of half a round of compare-and-swap between two CPUs, in nanoseconds.
+#[pyfunction]
+#[pyo3(signature = (cpu, other_cpu, seconds))]
+fn sample_ping_pong(py: Python<'_>, cpu: Whole<Cpu>, other_cpu: Whole<OtherCpu>, seconds: Seconds) -> PyResult<f64> {
+    let time = seconds.within("seconds", 3600)?;
+    Ok(py.detach(|| ping_pong(cpu.0, other_cpu.0, time)))
+}
+
+/// CPUs that a thread can be pinned to.
+#[pyfunction]
+fn usable_cpus(py: Python<'_>) -> Vec<usize> {
+    py.detach(usable)
 }
 
 pub fn add(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(measure_here, m)?)?;
+    m.add_function(wrap_pyfunction!(sample_cost, m)?)?;
+    m.add_function(wrap_pyfunction!(sample_ping_pong, m)?)?;
+    m.add_function(wrap_pyfunction!(usable_cpus, m)?)?;
     m.add_function(wrap_pyfunction!(predict, m)?)?;
     m.add_function(wrap_pyfunction!(predict_closed, m)?)
 }

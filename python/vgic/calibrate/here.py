@@ -1,10 +1,14 @@
 """A short measurement on this machine: distances between its CPUs, hits, a fence, a system call."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import combinations
 from typing import Any
 
 from vgic import _core
 from vgic.arguments import real
+from vgic.errors import Interrupted
 from vgic.machines import Machine
 from vgic.measure.results import machine as this_machine
 
@@ -18,12 +22,57 @@ _KEYS = {
     "fence": "fence_ns",
     "syscall": "syscall_ns",
 }
+#: Key of the measurement -> what the core takes samples of.
+_COSTS = {
+    "hit_load_ns": "load",
+    "hit_store_ns": "store",
+    "hit_rmw_ns": "rmw",
+    "fence_ns": "store_and_fence",
+    "syscall_ns": "syscall",
+}
+#: Most CPUs of which pairs are measured.
+_MOST_CPUS = 16
+#: Samples of each thing, at least. Of more seconds come more samples: Ctrl-C is heard, and a quiet moment is met.
+_SAMPLES = 7
+_LONGEST_SAMPLE_SECONDS = 0.05
 
 
-def measure_here(seconds: float = 2.0) -> dict[str, Any]:
-    """Measure for about so many seconds (0.1 to 600)."""
+def measure_here(seconds: float = 2.0, *, progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
+    """Measure for about so many seconds (0.1 to 600).
+
+    Returns nanoseconds by key: ``hit_load_ns``, ``hit_store_ns``, ``hit_rmw_ns``, ``fence_ns``, ``syscall_ns``, and for
+    the CPUs in ``cpus`` (at most 16) ``matrix_ns``: half a round of compare-and-swap from one to another, 0 from one to
+    itself. ``progress`` is called with the share done (0 to 1) and what is being measured.
+
+    Ctrl-C comes out as :class:`vgic.Interrupted` with the keys that were finished.
+    """
     real("seconds", seconds, 0.1, 600)
-    return dict(_core.measure_here(seconds))
+    cpus = list(_core.usable_cpus())[:_MOST_CPUS]
+    pairs = list(combinations(range(len(cpus)), 2))
+    begun = time.monotonic()
+
+    def best(what: str, sample: Callable[[float], float], share: float) -> float:
+        """The best of several samples: what disturbs a sample only makes it longer."""
+        length = min(share / _SAMPLES, _LONGEST_SAMPLE_SECONDS)
+        values = []
+        for _ in range(max(_SAMPLES, round(share / length))):
+            values.append(sample(length))
+            if progress is not None:
+                progress(min(1.0, (time.monotonic() - begun) / seconds), f"measuring {what}")
+        return min(values)
+
+    found: dict[str, Any] = {}
+    try:
+        for key, what in _COSTS.items():
+            cost = best(key.removesuffix("_ns"), partial(_core.sample_cost, what), seconds / 2 / len(_COSTS))
+            found[key] = max(0.0, cost - found["hit_store_ns"]) if key == "fence_ns" else cost
+        matrix = [[0.0] * len(cpus) for _ in cpus]
+        for a, b in pairs:
+            sample = partial(_core.sample_ping_pong, cpus[a], cpus[b])
+            matrix[a][b] = matrix[b][a] = best(f"CPU {cpus[a]} to {cpus[b]}", sample, seconds / 2 / len(pairs))
+    except KeyboardInterrupt:
+        raise Interrupted(found) from None
+    return {**found, "cpus": cpus, "matrix_ns": matrix}
 
 
 def with_here(machine: Machine, measured: Mapping[str, Any], *, distances: bool = True) -> Machine:

@@ -43,6 +43,7 @@ from vgic.cli.common import (
     write_whole,
 )
 from vgic.cli.options import JsonOption
+from vgic.errors import Interrupted
 from vgic.machines import PARAMETERS, Check, Machine, machine, read_matrix
 from vgic.predict.prediction import DEFAULT_MACHINE, check_predicted
 
@@ -238,8 +239,15 @@ def _measured(
 ) -> Machine:
     """The profile with what was measured directly."""
     if here:
-        with progress("measuring"):
-            found = measure_here(seconds)
+        try:
+            with progress("measuring") as update:
+                found = measure_here(seconds, progress=update)
+        except Interrupted as stopped:
+            if stopped.finished:
+                out.print("Measured here, before it was interrupted:", markup=False)
+            for key, value in stopped.finished.items():
+                out.print(f"  {key.removesuffix('_ns')}: {value:.3g} ns", markup=False)
+            raise
         data["here"] = found
         target = with_here(target, found, distances=c2c is None)
         out.print(f"Measured here for {seconds:g} s, on CPUs {', '.join(map(str, found['cpus']))}:", markup=False)

@@ -68,7 +68,7 @@ class Effort:
     """
 
     processes: int = 8
-    rounds: int = 12
+    rounds: int = 8
     seconds: float = 0.012
 
     def __post_init__(self) -> None:

@@ -107,8 +107,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 all.extend(device.itt.iter(ctx).filter_map(|ite| ite.irq.get(ctx)));
             }
         }
-        all.sort_by_key(|irq| irq.as_ptr() as usize);
-        all.dedup();
+        each_once(&mut all);
         all.iter().filter(|irq| <D::Queue<P>>::is_pending(ctx, irq)).count() as u64
     }
+}
+
+/// Not of the VM, so that it is compiled once, not once a design.
+fn each_once<P: Platform>(all: &mut Vec<Obj<Irq<P>>>) {
+    all.sort_by_key(|irq| irq.as_ptr() as usize);
+    all.dedup();
 }

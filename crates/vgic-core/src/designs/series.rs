@@ -188,17 +188,23 @@ macro_rules! designs {
             }
         )*
 
-        /// Runs `$body` with `$design` bound to the design of a name: `Some(body)`, or `None` if no shipped design has it.
-        /// The engine is compiled for each, so this is for where speed counts; elsewhere take [`Composed`].
+        /// Runs `$body` with `$design` bound to the type of a shipped design, for which the engine is compiled, so this
+        /// is for where speed counts; or to `$any`, a [`Composed`], if the name is that of none.
+        ///
+        /// A build with debug assertions measures nothing: it takes `$any` always, and compiles the engine once.
         #[macro_export]
         macro_rules! with_design {
-            ($wanted:expr, $design:ident => $body:expr) => {
+            ($wanted:expr, $any:expr, $design:ident => $body:expr) => {
                 match $wanted {
-                    $($name => {
+                    $(#[cfg(not(debug_assertions))]
+                    $name => {
                         let $design = $crate::designs::series::$type;
-                        Some($body)
+                        $body
                     })*
-                    _ => None,
+                    _ => {
+                        let $design = $any;
+                        $body
+                    }
                 }
             };
         }

@@ -11,7 +11,6 @@ mod recorded;
 pub use recorded::{Acknowledge, Reason};
 
 use crate::company::Company;
-use crate::compiled::compiled;
 use crate::sample::{Length, Poll, Sample};
 use crate::stress::{Failure, Mode};
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use vgic_core::its::Its;
 use vgic_core::its::TRANSLATER;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::{Command, CommandError, Design, Msi, Obj, Vm};
+use vgic_core::{Command, CommandError, Design, Msi, Obj, Vm, with_design};
 use vgic_host::tables::{FlatTables, Shared};
 use vgic_host::{ITS_BASE, Refused, check_design, in_range};
 use vgic_native::{Native, NativeCtx};
@@ -242,10 +241,27 @@ impl Replay<'_> {
             return Err(Refused::Unsound(any.name(), "a recording that turns LPIs off, beside vCPUs that run").into());
         }
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)?;
-        compiled!(design, any, design => self.run_design(design, poll))
+        match self.how {
+            // Nothing is measured.
+            How::Recorded => self.play(any, |ctx, guest, replayed| {
+                recorded::run(self.program, ctx, guest, replayed);
+                Ok(())
+            }),
+            How::FlatOut(mode) => with_design!(design, any, design => {
+                self.play(design, |ctx, guest, replayed| match mode {
+                    Mode::Live => self.live(ctx, guest, replayed, poll),
+                    Mode::Lockstep | Mode::Senders => self.one_thread(ctx, guest, replayed, mode, poll),
+                })
+            }),
+        }
     }
 
-    fn run_design<D: Design>(&self, design: D, poll: Poll<'_>) -> Result<Replayed, Failure> {
+    /// Plays the recording on a new VM of a design.
+    fn play<D: Design>(
+        &self,
+        design: D,
+        how: impl FnOnce(&NativeCtx, &Arc<Replica<D>>, &mut Replayed) -> Result<(), Failure>,
+    ) -> Result<Replayed, Failure> {
         let _company = Company::new();
         let ctx = NativeCtx::new("main");
         let vcpus = self.program.vcpus;
@@ -256,14 +272,7 @@ impl Replay<'_> {
         let its = vm.add_its(&set_up, ITS_BASE)?;
         let guest = Arc::new(Replica::<D> { vm, its, tables });
         let mut replayed = Replayed::default();
-        let result = match self.how {
-            How::Recorded => {
-                recorded::run(self.program, &ctx, &guest, &mut replayed);
-                Ok(())
-            }
-            How::FlatOut(Mode::Live) => self.live(&ctx, &guest, &mut replayed, poll),
-            How::FlatOut(mode) => self.one_thread(&ctx, &guest, &mut replayed, mode, poll),
-        };
+        let result = how(&ctx, &guest, &mut replayed);
         replayed.sample.add(&ctx);
         replayed.sample.pending = guest.vm.pending_count(&ctx);
         result.map(|()| replayed)

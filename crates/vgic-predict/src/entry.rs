@@ -33,7 +33,7 @@ pub enum FileReference {
 }
 
 /// What senders share on their way in.
-pub(super) struct Door {
+pub(crate) struct Door {
     entry: Entry,
     f_count: AtomicU64,
     /// The routing entry of each device's irqfd.
@@ -41,13 +41,13 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(entry: Entry, devices: u32) -> Self {
+    pub(crate) fn new(entry: Entry, devices: u32) -> Self {
         let route = |_| Sim::embed("kvm_kernel_irqfd", |l| l.cell("irq_entry", 0_u64));
         Door { entry, f_count: Sim::embed("file", |l| l.u64("f_count", 1)), routes: (0..devices).map(route).collect() }
     }
 
     /// Sends; true if it was taken.
-    pub(super) fn send<D: Design>(&self, vm: &Vm<Sim, D>, ctx: &SimCtx, msi: &Msi, device: u32) -> bool {
+    pub(crate) fn send<D: Design>(&self, vm: &Vm<Sim, D>, ctx: &SimCtx, msi: &Msi, device: u32) -> bool {
         let costs = ctx.costs();
         match self.entry {
             Entry::Direct => vm.inject_msi(ctx, msi) == Ok(true),

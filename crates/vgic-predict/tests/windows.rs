@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use vgic_core::Event;
 use vgic_core::designs::ROWS;
 use vgic_lab::bench::{Guest, Load};
-use vgic_lab::predict::{Closed, Entry, FileReference, Flood, GICV4, Outcome, Predict, Setting};
+use vgic_predict::{Closed, Entry, FileReference, Flood, GICV4, Outcome, Predict, Setting};
 use vgic_sim::machine::{Machine, NS};
 
 fn setting(seed: u64) -> Setting {

@@ -18,7 +18,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub(super) fn of(mut all: Vec<Ps>) -> Self {
+    pub(crate) fn of(mut all: Vec<Ps>) -> Self {
         all.sort_unstable();
         let rank =
             |share: usize| all.get((all.len() * share / 100).min(all.len().saturating_sub(1))).copied().unwrap_or(0);

@@ -5,15 +5,12 @@
 //! lets the client send the next request after the network's time. The host takes the NIC's interrupts on a core a queue pair
 //! and injects them. A vCPU with nothing to do sleeps (WFI), as does the host's thread.
 
-use super::Setting;
-use super::entry::{Door, Entry};
-use super::gicv4::Hardware;
-use super::outcome::Outcome;
-use super::run::{Run, world};
-use crate::bench::{Bench, Guest, Load, message};
-use crate::predict::Predict;
-use crate::sample::Poll;
-use crate::stress::Failure;
+use crate::Setting;
+use crate::Workload;
+use crate::entry::{Door, Entry};
+use crate::gicv4::Hardware;
+use crate::outcome::Outcome;
+use crate::run::{Run, world};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -22,6 +19,9 @@ use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
 use vgic_host::{Refused, in_range};
+use vgic_lab::bench::{Bench, Guest, Load, message};
+use vgic_lab::sample::Poll;
+use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
 use vgic_sim::{Ps, Sim, SimCtx};
 
@@ -84,7 +84,7 @@ impl Pair {
 /// Until an answer has left the NIC.
 const TRANSMIT: Ps = 1_000_000;
 
-impl Predict for Closed {
+impl Workload for Closed {
     fn check(&self) -> Result<(), Refused> {
         in_range("vcpus", u64::from(self.vcpus), 1, u64::from(MAX_VCPUS))?;
         in_range("queues", u64::from(self.queues), 1, 512)?;

@@ -4,18 +4,18 @@
 //! vCPU that does not run is woken by a doorbell interrupt. Three parameters of the machine say all: `gicv4_translate`,
 //! `gicv4_deliver`, `gicv4_doorbell`. A device's write is posted: it waits only while the ITS is busy with earlier ones.
 
-use super::Setting;
-use super::flood::{Flood, handle};
-use super::outcome::Outcome;
-use super::run::world;
-use crate::bench::Guest;
-use crate::sample::Poll;
-use crate::stress::Failure;
+use crate::Setting;
+use crate::flood::{Flood, handle};
+use crate::outcome::Outcome;
+use crate::run::world;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Event, Platform};
+use vgic_lab::bench::Guest;
+use vgic_lab::sample::Poll;
+use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
 use vgic_sim::{Ps, Sim, SimCtx};
 
@@ -23,7 +23,7 @@ use vgic_sim::{Ps, Sim, SimCtx};
 type Pending = BTreeSet<(Ps, u32)>;
 
 /// The ITS and the vCPUs' pending tables, in hardware.
-pub(super) struct Hardware {
+pub(crate) struct Hardware {
     free_at: Cell<Ps>,
     /// Of each vCPU.
     pending: Box<[RefCell<Pending>]>,
@@ -34,7 +34,7 @@ pub(super) struct Hardware {
 }
 
 impl Hardware {
-    pub(super) fn new(vcpus: u32) -> Self {
+    pub(crate) fn new(vcpus: u32) -> Self {
         Hardware {
             free_at: Cell::new(0),
             pending: (0..vcpus).map(|_| RefCell::default()).collect(),
@@ -44,7 +44,7 @@ impl Hardware {
     }
 
     /// A device's write.
-    pub(super) fn send(&self, ctx: &SimCtx, intid: u32, vcpu: u32) {
+    pub(crate) fn send(&self, ctx: &SimCtx, intid: u32, vcpu: u32) {
         Sim::count(ctx, Event::Sent);
         ctx.in_order();
         let begin = ctx.now().max(self.free_at.get());
@@ -61,7 +61,7 @@ impl Hardware {
     }
 
     /// A vCPU takes what has come; `None` if nothing has yet.
-    pub(super) fn take(&self, ctx: &SimCtx, vcpu: u32) -> Option<u32> {
+    pub(crate) fn take(&self, ctx: &SimCtx, vcpu: u32) -> Option<u32> {
         ctx.in_order();
         let mut pending = self.pending[vcpu as usize].borrow_mut();
         let first = *pending.first()?;
@@ -76,7 +76,7 @@ impl Hardware {
 
     /// The vCPU's core waits until something comes, or `stop` is true: who makes it so calls [`Hardware::wake_all`]. Its time
     /// goes to `on`.
-    pub(super) fn wait(&self, ctx: &SimCtx, vcpu: u32, on: Spending, stop: &Cell<bool>) {
+    pub(crate) fn wait(&self, ctx: &SimCtx, vcpu: u32, on: Spending, stop: &Cell<bool>) {
         // Whoever comes before has come: from here to the block nobody else runs.
         ctx.in_order();
         let next = self.pending[vcpu as usize].borrow().first().map(|(at, _)| *at);
@@ -92,11 +92,11 @@ impl Hardware {
     }
 
     /// Everybody who waits goes on.
-    pub(super) fn wake_all(&self, ctx: &SimCtx) {
+    pub(crate) fn wake_all(&self, ctx: &SimCtx) {
         self.waiting.iter().filter_map(Cell::get).for_each(|core| ctx.wake(core, ctx.now()));
     }
 
-    pub(super) fn pending(&self) -> u64 {
+    pub(crate) fn pending(&self) -> u64 {
         self.is_pending.borrow().len() as u64
     }
 }
@@ -104,7 +104,7 @@ impl Hardware {
 /// How often a guest that takes nothing looks whether it is over: 100 us.
 const MASKED: Ps = 100_000_000;
 
-pub(super) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
     let flood = *flood;
     let world = world(setting);
     let run = flood.new_run();

@@ -17,12 +17,11 @@ pub use entry::{Entry, FileReference};
 pub use flood::Flood;
 pub use outcome::{Latency, Outcome};
 
-use crate::compiled::compiled;
-use crate::sample::Poll;
-use crate::stress::Failure;
 use std::collections::BTreeSet;
-use vgic_core::Design;
+use vgic_core::{Design, with_design};
 use vgic_host::{Refused, check_design, in_range};
+use vgic_lab::sample::Poll;
+use vgic_lab::stress::Failure;
 use vgic_sim::Machine;
 
 /// What direct injection is called beside the designs.
@@ -45,6 +44,24 @@ pub struct Setting {
 
 /// A workload in virtual time.
 pub trait Predict {
+    /// Runs it on the design of that name, or with direct injection.
+    fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
+}
+
+impl Predict for Flood {
+    fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        predict(self, design, setting, poll)
+    }
+}
+
+impl Predict for Closed {
+    fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        predict(self, design, setting, poll)
+    }
+}
+
+/// What a workload is made of.
+pub(crate) trait Workload {
     /// Says what is wrong with it.
     fn check(&self) -> Result<(), Refused>;
     /// Threads that it has, a core each.
@@ -53,19 +70,13 @@ pub trait Predict {
     fn run<D: Design>(&self, design: D, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
     /// Runs it with direct injection.
     fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure>;
+}
 
-    /// Runs it on the design of that name, or with direct injection.
-    fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
-        let any = if design == GICV4 { None } else { Some(check_design(design, setting.allow_unsound)?) };
-        self.check()?;
-        let cores = u64::from(setting.machine.cores);
-        in_range(
-            "threads (vCPUs and senders, a core each; the machine's cores are the most)",
-            self.threads(),
-            1,
-            cores,
-        )?;
-        let Some(any) = any else { return self.run_gicv4(setting, poll) };
-        compiled!(design, any, design => self.run(design, setting, poll))
-    }
+fn predict<W: Workload>(load: &W, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+    let any = if design == GICV4 { None } else { Some(check_design(design, setting.allow_unsound)?) };
+    load.check()?;
+    let cores = u64::from(setting.machine.cores);
+    in_range("threads (vCPUs and senders, a core each; the machine's cores are the most)", load.threads(), 1, cores)?;
+    let Some(any) = any else { return load.run_gicv4(setting, poll) };
+    with_design!(design, any, design => load.run(design, setting, poll))
 }

@@ -4,19 +4,19 @@
 //! device is somewhere in its round and its gap when the window begins: if all began alike they would visit one vCPU
 //! after the other together, and it takes a thousand sends until that has blurred.
 
-use super::entry::{Door, Entry};
-use super::outcome::Outcome;
-use super::run::{Run, world};
-use super::{Predict, Setting, gicv4};
-use crate::bench::{Bench, Guest, Load, message};
-use crate::sample::Poll;
-use crate::stress::Failure;
+use crate::entry::{Door, Entry};
+use crate::outcome::Outcome;
+use crate::run::{Run, world};
+use crate::{Setting, Workload, gicv4};
 use std::rc::Rc;
 use vgic_core::Design;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
 use vgic_host::{Refused, in_range};
+use vgic_lab::bench::{Bench, Guest, Load, message};
+use vgic_lab::sample::Poll;
+use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
 use vgic_sim::{Ps, Sim, SimCtx};
 
@@ -38,7 +38,7 @@ pub struct Flood {
 /// Longest gap between two sends: a second.
 const MAX_GAP: Ps = 1_000_000_000_000;
 
-impl Predict for Flood {
+impl Workload for Flood {
     fn check(&self) -> Result<(), Refused> {
         let load = &self.load;
         let lpis = u64::from(INTID_LIMIT - FIRST_LPI);
@@ -82,7 +82,7 @@ impl Predict for Flood {
 
 impl Flood {
     /// What the run of this load shares.
-    pub(super) fn new_run(&self) -> Rc<Run> {
+    pub(crate) fn new_run(&self) -> Rc<Run> {
         Run::new(self.load.devices, self.rounds() * u64::from(self.load.devices))
     }
 
@@ -92,7 +92,7 @@ impl Flood {
 
     /// A sender: all its rounds. `send` sends an event with its INTID, and says whether it was taken. True for the last
     /// one.
-    pub(super) fn send_all(&self, ctx: &SimCtx, run: &Run, device: u32, send: impl Fn(u32, u32) -> bool) -> bool {
+    pub(crate) fn send_all(&self, ctx: &SimCtx, run: &Run, device: u32, send: impl Fn(u32, u32) -> bool) -> bool {
         let Flood { load, warmup, gap, .. } = *self;
         let mut pace = Pace::new(ctx, gap);
         let mut first = pace.first(ctx, load.events);
@@ -122,7 +122,7 @@ impl Flood {
 }
 
 /// The guest's handler of an LPI that it has just taken; `eoi` ends the interrupt.
-pub(super) fn handle(ctx: &SimCtx, run: &Run, intid: u32, eoi: impl FnOnce()) {
+pub(crate) fn handle(ctx: &SimCtx, run: &Run, intid: u32, eoi: impl FnOnce()) {
     let begin = ctx.now();
     let number = run.taken(ctx, intid);
     ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));

@@ -5,15 +5,15 @@
 //! whatever the load, no more is accepted than sent, no more delivered than accepted, and a latency is never that of a
 //! send of the warm-up.
 
-use super::Setting;
-use super::outcome::{Latency, Outcome};
-use crate::sample::Poll;
-use crate::stress::Failure;
+use crate::Setting;
+use crate::outcome::{Latency, Outcome};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Design, Event, Platform, Vm};
+use vgic_lab::sample::Poll;
+use vgic_lab::stress::Failure;
 use vgic_sim::report::{Spending, Tally, Threads};
 use vgic_sim::{Ps, Sim, SimCtx, World};
 
@@ -21,7 +21,7 @@ use vgic_sim::{Ps, Sim, SimCtx, World};
 const MOST_LATENCIES: usize = 1 << 20;
 
 /// What the threads share.
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Who has come to the end of the warm-up and waits for the others.
     waiting: RefCell<Vec<u32>>,
     /// The last of them, while it waits until nothing is pending.
@@ -29,11 +29,11 @@ pub(super) struct Run {
     senders: u32,
     senders_left: Cell<u32>,
     /// Everybody goes home.
-    pub(super) stop: Cell<bool>,
-    pub(super) measuring: Cell<bool>,
+    pub(crate) stop: Cell<bool>,
+    pub(crate) measuring: Cell<bool>,
     accepted: Cell<u64>,
     delivered: Cell<u64>,
-    pub(super) requests: Cell<u64>,
+    pub(crate) requests: Cell<u64>,
     /// Steps done, of `steps`, for the progress bar.
     done: Cell<u64>,
     steps: u64,
@@ -44,7 +44,7 @@ pub(super) struct Run {
     /// Number of the first send of the window.
     first: Cell<u64>,
     latencies: RefCell<Vec<Ps>>,
-    pub(super) responses: RefCell<Vec<Ps>>,
+    pub(crate) responses: RefCell<Vec<Ps>>,
 }
 
 /// An LPI. Each has one sender, which sends one after the other.
@@ -76,7 +76,7 @@ fn pending(counts: &[u64; Event::COUNT]) -> u64 {
 }
 
 impl Run {
-    pub(super) fn new(senders: u32, steps: u64) -> Rc<Self> {
+    pub(crate) fn new(senders: u32, steps: u64) -> Rc<Self> {
         Rc::new(Run {
             waiting: RefCell::default(),
             draining: Cell::new(None),
@@ -100,7 +100,7 @@ impl Run {
     }
 
     /// A step of the work is done.
-    pub(super) fn step(&self) {
+    pub(crate) fn step(&self) {
         self.done.set(self.done.get() + 1);
     }
 
@@ -108,7 +108,7 @@ impl Run {
     /// wakes the others one by one, as a barrier does. With a pace it begins when the guest has taken what is pending by
     /// then, if it takes any (`takes`): senders that were late after the cold start caught up in a burst, and a pace has no
     /// bursts.
-    pub(super) fn warmed_up(&self, ctx: &SimCtx, paced: bool, takes: bool) {
+    pub(crate) fn warmed_up(&self, ctx: &SimCtx, paced: bool, takes: bool) {
         ctx.in_order();
         if self.waiting.borrow().len() as u32 + 1 < self.senders {
             self.waiting.borrow_mut().push(ctx.number());
@@ -130,7 +130,7 @@ impl Run {
     }
 
     /// The window begins.
-    pub(super) fn begin(&self, ctx: &SimCtx) {
+    pub(crate) fn begin(&self, ctx: &SimCtx) {
         ctx.measure();
         *self.before.borrow_mut() = Some(Box::new(ctx.world().events()));
         self.latencies.borrow_mut().clear();
@@ -144,7 +144,7 @@ impl Run {
 
     /// This sender has ended; true for the last one, with which the run ends, and the window with it. With a pace the
     /// window ends with the first one: from then on less is sent than was asked for.
-    pub(super) fn sender_done(&self, ctx: &SimCtx, paced: bool) -> bool {
+    pub(crate) fn sender_done(&self, ctx: &SimCtx, paced: bool) -> bool {
         ctx.in_order();
         self.senders_left.set(self.senders_left.get() - 1);
         let last = self.senders_left.get() == 0;
@@ -158,7 +158,7 @@ impl Run {
     }
 
     /// The window ends, unless it has ended before.
-    pub(super) fn end(&self, ctx: &SimCtx) {
+    pub(crate) fn end(&self, ctx: &SimCtx) {
         if !self.measuring.replace(false) {
             return;
         }
@@ -182,7 +182,7 @@ impl Run {
 
     /// An LPI is about to be sent; the number of the send that it is one with: one that finds it pending is one with the
     /// first.
-    pub(super) fn sending(&self, ctx: &SimCtx, intid: u32) -> u64 {
+    pub(crate) fn sending(&self, ctx: &SimCtx, intid: u32) -> u64 {
         let at = (intid - FIRST_LPI) as usize;
         let mut lpis = self.lpis.borrow_mut();
         if lpis.len() <= at {
@@ -198,7 +198,7 @@ impl Run {
     }
 
     /// The sender is back; `accepted`: the LPI was routed.
-    pub(super) fn sent(&self, intid: u32, accepted: bool) {
+    pub(crate) fn sent(&self, intid: u32, accepted: bool) {
         let mut lpis = self.lpis.borrow_mut();
         let lpi = &mut lpis[(intid - FIRST_LPI) as usize];
         lpi.was_sent = Some(true);
@@ -208,12 +208,12 @@ impl Run {
     }
 
     /// Whether the LPI of that number, from 0 on, has been sent and its sender was back.
-    pub(super) fn was_sent(&self, number: u32) -> bool {
+    pub(crate) fn was_sent(&self, number: u32) -> bool {
         self.lpis.borrow().get(number as usize).is_some_and(|lpi| lpi.was_sent == Some(true))
     }
 
     /// Whether a sender is about to send an LPI for the first time.
-    pub(super) fn sends_first(&self) -> bool {
+    pub(crate) fn sends_first(&self) -> bool {
         self.lpis.borrow().iter().any(|lpi| lpi.was_sent == Some(false))
     }
 
@@ -226,7 +226,7 @@ impl Run {
     }
 
     /// A vCPU has taken an LPI; the number of the send that made it pending.
-    pub(super) fn taken(&self, ctx: &SimCtx, intid: u32) -> u64 {
+    pub(crate) fn taken(&self, ctx: &SimCtx, intid: u32) -> u64 {
         let mut lpis = self.lpis.borrow_mut();
         let Some(lpi) = lpis.get_mut((intid - FIRST_LPI) as usize) else { return 0 };
         // One that was taken while its next send was under way has no other than that one.
@@ -248,7 +248,7 @@ impl Run {
     }
 
     /// Runs the world to its end, and takes the VM apart, which is part of what the threads share.
-    pub(super) fn finish<T, D: Design>(
+    pub(crate) fn finish<T, D: Design>(
         &self,
         world: &Rc<World>,
         shared: Rc<T>,
@@ -271,7 +271,7 @@ impl Run {
     }
 
     /// Runs the world to its end.
-    pub(super) fn drive(&self, world: &Rc<World>, poll: Poll<'_>) -> Result<(), Failure> {
+    pub(crate) fn drive(&self, world: &Rc<World>, poll: Poll<'_>) -> Result<(), Failure> {
         let mut stopped = false;
         let steps = self.steps.max(1) as f64;
         let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -300,7 +300,7 @@ impl Run {
     }
 
     /// What came out.
-    pub(super) fn outcome(&self, world: &World, pending: u64) -> Outcome {
+    pub(crate) fn outcome(&self, world: &World, pending: u64) -> Outcome {
         let measured = self.measured.take();
         Outcome {
             counts: world.events(),
@@ -321,6 +321,6 @@ impl Run {
 }
 
 /// The machine of a prediction.
-pub(super) fn world(setting: &Setting) -> Rc<World> {
+pub(crate) fn world(setting: &Setting) -> Rc<World> {
     World::new(setting.machine.clone(), setting.seed, setting.free.clone(), setting.trace)
 }
