@@ -9,6 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Python starts in half the time when it may keep what it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
+ENGINE := --lib -p vgic-check -p vgic-count -p vgic-host -p vgic-lab -p vgic-predict
+DEPENDENCIES = $$($(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["dependencies"])')
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 
 # Runs a command without its output, unless it fails.
@@ -78,13 +80,11 @@ $(VENV)/.made:
 	$(call quietly,$(PYTHON) -m venv $(VENV))
 	touch $@
 
-$(VENV)/.tools: pyproject.toml $(VENV)/.made
-	echo "  pip    maturin"
-	$(call quietly,$(BIN)/python -m pip install --quiet "$(MATURIN)")
-	touch $@
-
-$(VENV)/.built: $(VENV)/.tools pyproject.toml $(RUST_SOURCES)
+# What pip brings comes while cargo has begun: the engine needs nothing of Python.
+$(VENV)/.built: $(VENV)/.made pyproject.toml $(RUST_SOURCES)
 	echo "  build  vgic (release)"
+	cargo build --release --quiet $(ENGINE) & engine=$$!; trap "kill $$engine 2>&-" EXIT; \
+	  $(call quietly,$(BIN)/python -m pip install --quiet "$(MATURIN)" $(DEPENDENCIES)); wait $$engine
 	$(call quietly,$(BIN)/maturin develop --release)
 	touch $@
 

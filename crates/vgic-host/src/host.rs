@@ -23,7 +23,7 @@ use vgic_core::its::snapshot::{CollectionState, DeviceState};
 use vgic_core::tables::Fault;
 use vgic_core::vcpu::run::{Running, Tie};
 use vgic_core::{Command, CommandError, Msi, Obj, SendError, Vm};
-use vgic_native::{Native, NativeCtx};
+use vgic_native::{Native, NativeCtx, fork};
 
 /// An event that could not be restored, after which the ITS is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub struct Host {
     pub(crate) tables: Tables,
     /// Commands share it, control changes take it alone; `None` if the design needs no such care.
     pub(crate) control: Option<RwLock<()>>,
+    /// The process that it was made in.
+    pub(crate) process: u32,
 }
 
 impl Host {
@@ -113,6 +115,10 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        // In a child of `fork` threads that are not there may hold its locks: its memory stays as it is.
+        if !fork::born_here(self.process) {
+            return;
+        }
         self.vm.destroy(&NativeCtx::new("vgic-destroy"));
     }
 }

@@ -1,13 +1,14 @@
 //! [`GuestMemory`]: guest physical memory as regions that somebody else owns.
 //!
-//! The regions are an immutable list that a change replaces. An access takes the list out of its lock and lets go of
-//! the lock before it touches a region: a region may have to wait for something (Python's interpreter lock) that a
-//! thread holds which is about to map another one.
+//! The regions are an immutable list that a change replaces, without a lock: a region may have to wait for something
+//! (Python's interpreter lock) that a thread holds which is about to map another one, and a child of `fork` may use the
+//! memory whatever the parent's threads did with it.
 
+use arc_swap::ArcSwap;
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use vgic_core::tables::Fault;
 
 /// Guest physical addresses are below this.
@@ -67,35 +68,31 @@ impl fmt::Display for MapError {
     }
 }
 
-type Regions = Arc<[Mapping]>;
+type Regions = Arc<Vec<Mapping>>;
 
 /// Guest memory.
+#[derive(Default)]
 pub struct GuestMemory {
     /// By address.
-    regions: RwLock<Regions>,
-}
-
-impl Default for GuestMemory {
-    fn default() -> Self {
-        GuestMemory { regions: RwLock::new(Arc::new([])) }
-    }
+    regions: ArcSwap<Vec<Mapping>>,
 }
 
 impl GuestMemory {
     /// The regions as they are now, by address.
     pub fn regions(&self) -> Regions {
-        Arc::clone(&self.regions.read().unwrap_or_else(PoisonError::into_inner))
+        self.regions.load_full()
     }
 
-    /// Replaces the list. The old one is dropped when the lock is free again: the drop of a region may wait.
-    fn change(&self, f: impl FnOnce(&mut Vec<Mapping>) -> Result<(), MapError>) -> Result<(), MapError> {
-        let mut regions = self.regions.write().unwrap_or_else(PoisonError::into_inner);
-        let mut new = regions.to_vec();
-        f(&mut new)?;
-        let old = std::mem::replace(&mut *regions, new.into());
-        drop(regions);
-        drop(old);
-        Ok(())
+    /// Replaces the list; does it again if another thread has replaced it meanwhile.
+    fn change(&self, f: impl Fn(&mut Vec<Mapping>) -> Result<(), MapError>) -> Result<(), MapError> {
+        loop {
+            let old = self.regions();
+            let mut new = old.to_vec();
+            f(&mut new)?;
+            if Arc::ptr_eq(&self.regions.compare_and_swap(&old, Arc::new(new)), &old) {
+                return Ok(());
+            }
+        }
     }
 
     /// Adds a region.

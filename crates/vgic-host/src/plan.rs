@@ -11,7 +11,7 @@ use vgic_core::tables::GuestTables;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
 use vgic_core::{Design, Vm};
-use vgic_native::NativeCtx;
+use vgic_native::{NativeCtx, fork};
 
 /// Guest physical base of the first ITS, as in QEMU's `virt` machine.
 pub const ITS_BASE: u64 = 0x0808_0000;
@@ -67,7 +67,7 @@ impl Plan<'_> {
         let careful = design.spec().has_control_races() && !self.allow_unsound;
         let control = careful.then(|| RwLock::new(()));
         let vm = Vm::with_frames(design, ctx, self.vcpus, self.list_registers, self.frames, handle)?;
-        let mut host = Host { vm, its: Vec::new(), tables, control };
+        let mut host = Host { vm, its: Vec::new(), tables, control, process: fork::process() };
         for base in self.its {
             host.its.push(host.vm.add_its(ctx, *base)?);
         }

@@ -105,4 +105,11 @@ pub const ORDERS: &[Asked] = &[
     fails("R-03", Full, "models/protocol.rs synchronize", "a_section_and_a_free"),
     fails("R-08", Acquire, "protocol.rs take_token", "parked_and_woken_once"),
     fails("R-08", Release, "protocol.rs unpark", "parked_and_woken_once"),
+    fails("R-10", Acquire, "latch.rs try_lock", "two_at_a_latch"),
+    fails("R-10", Acquire, "latch.rs wait", "two_at_a_latch"),
+    fails("R-10", Release, "latch.rs unlock", "two_at_a_latch"),
+    fails("R-11", Acquire, "latch.rs try_enter", "a_reader_and_a_writer_at_a_gate"),
+    fails("R-11", Release, "latch.rs leave", "a_reader_and_a_writer_at_a_gate"),
+    fails("R-11", Acquire, "latch.rs try_close", "a_reader_and_a_writer_at_a_gate"),
+    fails("R-11", Release, "latch.rs open", "a_reader_and_a_writer_at_a_gate"),
 ];

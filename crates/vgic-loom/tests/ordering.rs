@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use vgic_core::Pair;
 use vgic_loom::models::{self, MODELS};
 use vgic_loom::needed::{ORDERS, Without};
-use vgic_loom::{Options, Report, Side, Site, explore};
+use vgic_loom::{Ctx, Options, Report, Side, Site, explore};
 
 /// Preemptions in the tests that run always; more of them, or any number, in those that are asked for.
 const BOUND: usize = 2;
@@ -165,6 +165,40 @@ fn parked_and_woken_once() {
 #[test]
 fn parked_and_woken_twice() {
     holds("parked_and_woken_twice", Some(BOUND));
+}
+
+#[test]
+fn two_at_a_latch() {
+    holds("two_at_a_latch", Some(BOUND));
+}
+
+#[test]
+fn three_at_a_latch() {
+    holds("three_at_a_latch", Some(BOUND));
+}
+
+#[test]
+fn a_reader_and_a_writer_at_a_gate() {
+    holds("a_reader_and_a_writer_at_a_gate", Some(BOUND));
+}
+
+/// Nothing is broken with one preemption.
+fn holds_once(model: fn(&Ctx)) {
+    let report = explore(&Options { preemptions: Some(1), ..Options::default() }, model);
+    if let Some(story) = &report.violation {
+        panic!("{}", story.text(100));
+    }
+    assert!(report.complete && report.gave_up.is_none(), "only {} executions in {:?}", report.executions, report.time);
+}
+
+#[test]
+fn two_readers_and_a_writer_at_a_gate() {
+    holds_once(models::latch::two_readers_and_a_writer_at_a_gate);
+}
+
+#[test]
+fn two_writers_and_a_reader_at_a_gate() {
+    holds_once(models::latch::two_writers_and_a_reader_at_a_gate);
 }
 
 /// A walk that no lock orders with the invalidation may find the ITS enabled although it misses because of it: only a

@@ -5,7 +5,8 @@
 //!
 //! **Protocol.** A push appends to a queue under a short lock. The thread `vgic-rcu`, started by the first push, lets
 //! a batch gather for a moment, takes all of it, waits for one grace period and runs the callbacks in order. It
-//! ends when there was nothing to do for a while, and the next push starts another; a child of `fork` starts its own.
+//! ends when there was nothing to do for a while, and the next push starts another. A child of `fork` has a queue of its
+//! own; the one that it inherited panics there ([`fork`]).
 //!
 //! **Bound.** A push never waits. Each operation that may have pushed ends with [`Deferred::throttle`], which waits
 //! while [`Deferred::cap`] callbacks or more are queued; so the backlog is at most the cap, and what the operations that
@@ -14,11 +15,13 @@
 //! **Cost.** A push: an uncontended lock and sixteen bytes written; the thread is woken once per batch.
 
 use crate::ctx::NativeCtx;
+#[cfg(doc)]
+use crate::fork;
 use crate::runtime::Runtime;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Guard, Mutex};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use vgic_core::Callback;
@@ -43,8 +46,6 @@ struct Queue {
     queued: u64,
     run: u64,
     worker: Worker,
-    /// How often the process had forked when the worker was started.
-    forks: u32,
     /// Somebody waits: do not let the batch gather.
     hurry: bool,
 }
@@ -90,7 +91,6 @@ impl Deferred {
                 queued: 0,
                 run: 0,
                 worker: Worker::None,
-                forks: 0,
                 hurry: false,
             }),
             wake: Condvar::new(),
@@ -108,6 +108,7 @@ impl Deferred {
 
     /// Queues a callback.
     pub(crate) fn push(&self, runtime: &Arc<Runtime>, callback: Callback<NativeCtx>) {
+        runtime.rcu.assert_of_this_process();
         let mut queue = self.queue.lock();
         if queue.pending.is_empty() {
             queue.pending_since = Some(Instant::now());
@@ -115,7 +116,7 @@ impl Deferred {
         queue.pending.push(callback);
         queue.queued += 1;
         self.publish_backlog(&queue);
-        if queue.worker != Worker::Busy || queue.pending.len() == FULL_BATCH || queue.forks != forks() {
+        if queue.worker != Worker::Busy || queue.pending.len() == FULL_BATCH {
             self.rouse(&mut queue, runtime);
         }
     }
@@ -126,18 +127,20 @@ impl Deferred {
         if !self.is_full() {
             return;
         }
+        runtime.rcu.assert_of_this_process();
         let mut queue = self.queue.lock();
         while self.is_full() {
-            self.await_progress(&mut queue, runtime);
+            queue = self.await_progress(queue, runtime);
         }
     }
 
     /// Waits until all that was queued before has run.
     pub(crate) fn barrier(&self, runtime: &Arc<Runtime>) {
+        runtime.rcu.assert_of_this_process();
         let mut queue = self.queue.lock();
         let goal = queue.queued;
         while queue.run < goal {
-            self.await_progress(&mut queue, runtime);
+            queue = self.await_progress(queue, runtime);
         }
     }
 
@@ -162,25 +165,16 @@ impl Deferred {
         self.backlog.store((queue.queued - queue.run) as usize, Ordering::Relaxed);
     }
 
-    fn await_progress(&self, queue: &mut parking_lot::MutexGuard<'_, Queue>, runtime: &Arc<Runtime>) {
+    fn await_progress<'a>(&self, mut queue: Guard<'a, Queue>, runtime: &Arc<Runtime>) -> Guard<'a, Queue> {
         queue.hurry = true;
-        self.rouse(queue, runtime);
-        self.done.wait_for(queue, LOOK_AGAIN);
+        self.rouse(&mut queue, runtime);
+        self.done.wait_for(queue, LOOK_AGAIN).0
     }
 
     /// Makes the worker look at the queue; starts it if there is none.
     fn rouse(&self, queue: &mut Queue, runtime: &Arc<Runtime>) {
-        if queue.worker != Worker::None && queue.forks != forks() {
-            // In the child of a fork there is no worker, and the batch that it had taken is lost (leaked).
-            queue.worker = Worker::None;
-            queue.run = queue.queued - queue.pending.len() as u64;
-            queue.batch_since = None;
-            self.publish_backlog(queue);
-        }
         match queue.worker {
             Worker::None => {
-                watch_forks();
-                queue.forks = forks();
                 let runtime = Arc::clone(runtime);
                 // Where no thread can be started now, the next push or wait tries again.
                 if thread::Builder::new().name("vgic-rcu".into()).spawn(move || work(&runtime)).is_ok() {
@@ -199,7 +193,8 @@ impl Deferred {
         let mut queue = self.queue.lock();
         while queue.pending.is_empty() {
             queue.worker = Worker::Idle;
-            let timed_out = self.wake.wait_for(&mut queue, IDLE).timed_out();
+            let timed_out;
+            (queue, timed_out) = self.wake.wait_for(queue, IDLE);
             if timed_out && queue.pending.is_empty() {
                 queue.worker = Worker::None;
                 return None;
@@ -207,7 +202,7 @@ impl Deferred {
         }
         queue.worker = Worker::Busy;
         if !queue.hurry && queue.pending.len() < FULL_BATCH {
-            self.wake.wait_for(&mut queue, GATHER);
+            queue = self.wake.wait_for(queue, GATHER).0;
         }
         queue.hurry = false;
         queue.batch_since = queue.pending_since.take();
@@ -254,27 +249,4 @@ fn run(ctx: &NativeCtx, callback: Callback<NativeCtx>) {
     if catch_unwind(AssertUnwindSafe(call)).is_err() {
         crate::threads::warn("an RCU callback panicked");
     }
-}
-
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-/// How many forks led to this process since [`watch_forks`].
-#[inline]
-fn forks() -> u32 {
-    // Relaxed: written by the only thread of a child, before it returns from fork.
-    FORKS.load(Ordering::Relaxed)
-}
-
-/// Has the child of each fork count.
-fn watch_forks() {
-    extern "C" fn in_child() {
-        FORKS.fetch_add(1, Ordering::Relaxed);
-    }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: N-08: the handler only touches a lock-free atomic, which is allowed after fork in any process.
-        unsafe {
-            libc::pthread_atfork(None, None, Some(in_child));
-        }
-    });
 }

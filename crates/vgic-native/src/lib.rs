@@ -8,6 +8,8 @@ mod atomics;
 mod barrier;
 mod ctx;
 mod deferred;
+pub mod fork;
+pub mod latch;
 mod layout;
 mod lock_order;
 mod locks;
@@ -18,6 +20,7 @@ mod quarantine;
 mod rcu;
 mod runtime;
 mod stall;
+pub mod sync;
 mod threads;
 
 pub use atomics::{AtomicPtr, AtomicU32, AtomicU64, Cell, PtrCell};

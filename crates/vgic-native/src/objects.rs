@@ -7,13 +7,14 @@
 //! nonsense instead of what was there.
 
 use crate::ctx::NativeCtx;
+use crate::fork::OfProcess;
 use crate::layout::NativeLayout;
 use crate::quarantine;
+use crate::sync::Mutex;
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI64, Ordering};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use vgic_core::{NoMemory, Obj};
 
@@ -24,12 +25,12 @@ struct Class {
     live: AtomicI64,
 }
 
-static CLASSES: Mutex<Vec<&'static Class>> = Mutex::new(Vec::new());
+static CLASSES: OfProcess<Mutex<Vec<&'static Class>>> = OfProcess::new();
 
 impl Class {
     /// The class of that name; made on first use, and never freed.
     fn find(name: &'static str) -> &'static Class {
-        let mut classes = CLASSES.lock();
+        let mut classes = CLASSES.get(Mutex::default).lock();
         if let Some(class) = classes.iter().find(|class| class.name == name) {
             return class;
         }
@@ -39,10 +40,11 @@ impl Class {
     }
 }
 
-/// How many objects of each class that was ever used are alive in the process.
+/// How many objects of each class that was ever used are alive in the process; in a child of `fork`, of its own.
 pub fn live_objects() -> BTreeMap<&'static str, i64> {
+    let classes = CLASSES.get(Mutex::default).lock();
     // Relaxed: a sum that is exact once the threads that allocate have been joined, which orders it.
-    CLASSES.lock().iter().map(|class| (class.name, class.live.load(Ordering::Relaxed))).collect()
+    classes.iter().map(|class| (class.name, class.live.load(Ordering::Relaxed))).collect()
 }
 
 /// The classes that a context used last, found by the address of their name.

@@ -6,8 +6,8 @@
 
 use crate::ctx::NativeCtx;
 use crate::protocol::{Bed, Parking};
+use crate::sync::{Condvar, Mutex};
 use core::sync::atomic::AtomicU32;
-use parking_lot::{Condvar, Mutex};
 use vgic_core::platform;
 
 /// A place to sleep.
@@ -41,7 +41,7 @@ impl Bed for Sleeper {
         let mut asleep = self.asleep.lock();
         if enter() {
             while !leave() {
-                self.wake.wait(&mut asleep);
+                asleep = self.wake.wait(asleep);
             }
         }
     }

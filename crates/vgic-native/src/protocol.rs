@@ -17,6 +17,8 @@ pub trait Word<T>: Send + Sync {
     fn swap(&self, value: T, order: Ordering) -> T;
     /// Writes `new` if the value is `current`; `Err` holds what was found, in no order.
     fn compare_exchange(&self, current: T, new: T, order: Ordering) -> Result<T, T>;
+    /// Adds, wrapping around; returns what was there.
+    fn fetch_add(&self, value: T, order: Ordering) -> T;
 }
 
 macro_rules! word {
@@ -41,6 +43,10 @@ macro_rules! word {
             #[inline(always)]
             fn compare_exchange(&self, current: $value, new: $value, order: Ordering) -> Result<$value, $value> {
                 self.compare_exchange(current, new, order, Ordering::Relaxed)
+            }
+            #[inline(always)]
+            fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                self.fetch_add(value, order)
             }
         }
     )*};

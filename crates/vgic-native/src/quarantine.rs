@@ -9,9 +9,10 @@
 //!
 //! **Cost.** Off: one relaxed load for each free, and nothing on any other path. On: the queue's lock for each free.
 
+use crate::fork::OfProcess;
+use crate::sync::Mutex;
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicBool, Ordering};
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 
 /// What freed memory is filled with.
@@ -31,7 +32,7 @@ struct Block {
 unsafe impl Send for Block {}
 
 static ON: AtomicBool = AtomicBool::new(false);
-static QUEUE: Mutex<VecDeque<Block>> = Mutex::new(VecDeque::new());
+static QUEUE: OfProcess<Mutex<VecDeque<Block>>> = OfProcess::new();
 
 /// Whether freed memory is poisoned and kept back.
 #[inline(always)]
@@ -50,7 +51,7 @@ pub fn set_quarantine(on: bool) {
 
 /// Looks at all that is in the quarantine and gives it back. What was written to after its free is a warning.
 pub fn check_quarantine() {
-    let blocks = core::mem::take(&mut *QUEUE.lock());
+    let blocks = core::mem::take(&mut *QUEUE.get(Mutex::default).lock());
     blocks.into_iter().for_each(give_back);
 }
 
@@ -61,7 +62,7 @@ pub fn check_quarantine() {
 pub(crate) unsafe fn keep(start: *mut u8, layout: Layout, class: &'static str) {
     // SAFETY: N-09: the caller's promise.
     unsafe { fill(start, layout.size()) };
-    let mut queue = QUEUE.lock();
+    let mut queue = QUEUE.get(Mutex::default).lock();
     queue.push_back(Block { start, layout, class });
     let oldest = if queue.len() > LENGTH { queue.pop_front() } else { None };
     drop(queue);

@@ -46,11 +46,12 @@
 //! never gives up.
 
 use crate::barrier::Strategy;
+use crate::fork;
 use crate::protocol::{Number, Section};
 use crate::stall::{StallWatch, Waiting};
+use crate::sync::Mutex;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,8 @@ pub struct Domain {
     strategy: Strategy,
     name: &'static str,
     records: Mutex<Vec<Arc<Record>>>,
+    /// The process that it is for: in a child, its readers are threads that are not there.
+    process: u32,
     watch: StallWatch,
     totals: Totals,
 }
@@ -104,11 +107,13 @@ impl Domain {
     /// If this machine lacks the strategy ([`Strategy::available`]).
     pub fn new(name: &'static str, strategy: Strategy) -> Arc<Domain> {
         assert!(strategy.available(), "this machine has no {strategy:?}");
+        fork::watch();
         Arc::new(Domain {
             number: Number::new(),
             strategy,
             name,
             records: Mutex::new(Vec::new()),
+            process: fork::process(),
             watch: StallWatch::new(),
             totals: Totals::default(),
         })
@@ -131,6 +136,7 @@ impl Domain {
 
     /// Makes the calling thread a reader, under a name that appears in reports, until the reader is dropped.
     pub fn register(self: &Arc<Self>, name: &str) -> Reader {
+        self.assert_of_this_process();
         // Relaxed: the registry's lock publishes it.
         let record = Arc::new(Record { section: Section::new(), name: name.into(), reported: AtomicU64::new(0) });
         self.records.lock().push(Arc::clone(&record));
@@ -154,7 +160,17 @@ impl Domain {
         self.wait_for_readers(None)
     }
 
+    /// Panics in a child of `fork`, where a wait might have no end.
+    pub(crate) fn assert_of_this_process(&self) {
+        assert!(
+            fork::born_here(self.process),
+            "{}: made before a fork, and used in the child: make new ones",
+            self.name
+        );
+    }
+
     fn wait_for_readers(&self, caller: Option<&Arc<Record>>) -> Duration {
+        self.assert_of_this_process();
         let begin = Instant::now();
         let is_caller = |record: &Arc<Record>| caller.is_some_and(|caller| Arc::ptr_eq(caller, record));
         let mut late = Vec::new();
@@ -263,6 +279,9 @@ impl Drop for Reader {
     fn drop(&mut self) {
         // For a section that was never left (its guard was forgotten).
         self.record.section.leave();
-        self.domain.records.lock().retain(|record| !Arc::ptr_eq(record, &self.record));
+        // In a child of `fork` nobody waits for the inherited readers, and the lock may be held for ever.
+        if fork::born_here(self.domain.process) {
+            self.domain.records.lock().retain(|record| !Arc::ptr_eq(record, &self.record));
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! [`Runtime`]: the RCU and SRCU domains that a set of threads share.
 //!
-//! A process has one, [`Runtime::global`], made on first use with the best [`Strategy`] of the machine. Tests and
+//! A process has one, [`Runtime::global`], made on first use with the best [`Strategy`] of the machine, and so does a
+//! child of `fork`: its parent's is not for it. Tests and
 //! benchmarks make others, so that the readers of one do not delay the writers of another.
 
 use crate::barrier::Strategy;
 use crate::deferred::Deferred;
+use crate::fork::OfProcess;
 use crate::rcu::Domain;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// The RCU and SRCU domains and the deferred callbacks of a set of threads.
 pub struct Runtime {
@@ -51,8 +53,8 @@ impl Runtime {
 
     /// The runtime of the process.
     pub fn global() -> &'static Arc<Runtime> {
-        static GLOBAL: OnceLock<Arc<Runtime>> = OnceLock::new();
-        GLOBAL.get_or_init(|| Runtime::new(Strategy::best()))
+        static GLOBAL: OfProcess<Arc<Runtime>> = OfProcess::new();
+        GLOBAL.get(|| Runtime::new(Strategy::best()))
     }
 
     /// The RCU domain.

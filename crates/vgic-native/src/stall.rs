@@ -6,7 +6,7 @@
 
 use crate::rcu::Record;
 use core::sync::atomic::{AtomicU64, Ordering};
-use parking_lot::RwLock;
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// A reader that keeps a writer waiting.
@@ -57,7 +57,7 @@ impl StallWatch {
 
     /// Calls `hook` instead of writing to standard error. It must not wait for a grace period.
     pub fn set_hook(&self, hook: impl Fn(&Stall<'_>) + Send + Sync + 'static) {
-        *self.hook.write() = Box::new(hook);
+        *self.hook.write().unwrap_or_else(PoisonError::into_inner) = Box::new(hook);
     }
 
     /// How many reports there were.
@@ -77,7 +77,7 @@ impl StallWatch {
         let due = last == 0 || now.saturating_sub(last) >= SECOND;
         if due && record.reported.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.count.fetch_add(1, Ordering::Relaxed);
-            (self.hook.read())(&Stall { domain, reader: &record.name, age });
+            (self.hook.read().unwrap_or_else(PoisonError::into_inner))(&Stall { domain, reader: &record.name, age });
         }
     }
 }

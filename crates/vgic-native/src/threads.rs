@@ -1,8 +1,9 @@
 //! Threads, waiting for one another, and warnings.
 
 use crate::ctx::NativeCtx;
+use crate::fork::OfProcess;
+use crate::sync::Mutex;
 use core::sync::atomic::{AtomicU64, Ordering};
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -43,7 +44,7 @@ pub(crate) fn relax(spins: u32) {
 }
 
 static WARNINGS: AtomicU64 = AtomicU64::new(0);
-static BY_TEXT: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+static BY_TEXT: OfProcess<Mutex<BTreeMap<&'static str, u64>>> = OfProcess::new();
 
 /// How many warnings there were in the process so far.
 pub fn warnings() -> u64 {
@@ -53,7 +54,7 @@ pub fn warnings() -> u64 {
 
 /// The same by text.
 pub fn warnings_by_text() -> BTreeMap<&'static str, u64> {
-    BY_TEXT.lock().clone()
+    BY_TEXT.get(Mutex::default).lock().clone()
 }
 
 /// Counts a warning; debug builds print each message once.
@@ -61,7 +62,7 @@ pub fn warnings_by_text() -> BTreeMap<&'static str, u64> {
 pub(crate) fn warn(what: &'static str) {
     // Relaxed: a count that orders nothing.
     WARNINGS.fetch_add(1, Ordering::Relaxed);
-    let mut by_text = BY_TEXT.lock();
+    let mut by_text = BY_TEXT.get(Mutex::default).lock();
     let count = by_text.entry(what).or_default();
     *count += 1;
     if *count == 1 && cfg!(debug_assertions) {

@@ -1,11 +1,19 @@
-//! A child of fork() has no thread `vgic-rcu`, and starts its own. Alone in its file: the process forks.
+//! `fork` at any moment: the child works with what it makes, and never hangs. Alone in its file: the process forks.
 #![cfg(target_os = "linux")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use vgic_core::Platform;
-use vgic_native::{Native, NativeCtx};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use vgic_core::platform::{Layout, Parker as _, RawLock as _, RawRwLock as _};
+use vgic_core::{Obj, Platform};
+use vgic_native::{Native, NativeCtx, live_objects};
 
 static RUN: AtomicU64 = AtomicU64::new(0);
+
+/// Forks of the long test; more by hand: `VGIC_FORKS=100000`.
+fn forks() -> u64 {
+    std::env::var("VGIC_FORKS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000)
+}
 
 unsafe fn count(_: &NativeCtx, _: *mut ()) {
     RUN.fetch_add(1, Ordering::SeqCst);
@@ -16,28 +24,133 @@ fn defer(ctx: &NativeCtx) {
     unsafe { Native::call_rcu(ctx, count, core::ptr::null_mut()) }
 }
 
-#[test]
-fn callbacks_run_in_a_child_of_fork() {
-    let ctx = NativeCtx::new("main");
-    defer(&ctx);
-    Native::rcu_barrier(&ctx);
-    assert_eq!(RUN.load(Ordering::SeqCst), 1);
-    // SAFETY: the child calls only this crate, whose locks no other thread holds, then `_exit`.
+/// Runs `f` in a child, which ends with its value; waits for it, minutes at most.
+fn in_child(what: &str, f: impl FnOnce() -> u8) -> u8 {
+    // SAFETY: the child calls only this crate and the allocator, which works there, then `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        defer(&ctx);
-        Native::rcu_barrier(&ctx);
-        Native::synchronize_rcu(&ctx);
-        let ok = RUN.load(Ordering::SeqCst) == 2;
+        let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(101);
         // SAFETY: ends the child without the parent's exit handlers.
-        unsafe { libc::_exit(if ok { 7 } else { 1 }) };
+        unsafe { libc::_exit(status.into()) };
     }
     assert!(child > 0);
-    let mut status = 0;
-    // SAFETY: `status` is valid for the call.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "the child ended with {status:#x}");
-    defer(&ctx);
+    let begin = Instant::now();
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is valid for the call.
+        let ended = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+        if ended == child {
+            assert!(libc::WIFEXITED(status), "{what}: the child ended with {status:#x}");
+            return libc::WEXITSTATUS(status) as u8;
+        }
+        assert!(ended == 0 && begin.elapsed() < Duration::from_secs(300), "{what}: the child hangs");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+struct Thing {
+    lock: <Native as Platform>::Mutex,
+    rwlock: <Native as Platform>::RwLock,
+    parker: <Native as Platform>::Parker,
+}
+
+fn thing(ctx: &NativeCtx) -> Obj<Thing> {
+    let init = |l: &vgic_native::NativeLayout| Thing {
+        lock: l.mutex("lock", 1),
+        rwlock: l.rwlock("rwlock", 2),
+        parker: l.parker("parker"),
+    };
+    Native::alloc(ctx, "thing", init).expect("memory")
+}
+
+/// Two threads beside each other: all that can wait, does.
+fn work(ctx: &NativeCtx, thing: Obj<Thing>, rounds: u32, stop: &AtomicBool) {
+    for round in 0..rounds {
+        thing.lock.lock(ctx, false);
+        std::thread::yield_now();
+        thing.lock.unlock(ctx);
+        thing.rwlock.read_lock(ctx, false);
+        thing.rwlock.read_unlock(ctx);
+        thing.rwlock.write_lock(ctx, false);
+        thing.rwlock.write_unlock(ctx);
+        thing.parker.unpark(ctx);
+        thing.parker.park(ctx);
+        defer(ctx);
+        let mine = Native::alloc(ctx, "mine", |_| 0_u64).expect("memory");
+        // SAFETY: made above, and known to nobody else.
+        unsafe { Native::free(ctx, mine) };
+        if round % 8 == 0 {
+            Native::synchronize_rcu(ctx);
+        }
+        drop(NativeCtx::new("guest"));
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+}
+
+/// In a child: everything anew, on two threads. Its status: 7 if all is well.
+fn new_life() -> u8 {
+    let ctx = NativeCtx::new("child");
+    if !live_objects().is_empty() {
+        return 1;
+    }
+    let shared = thing(&ctx);
+    let stop = AtomicBool::new(false);
+    let before = RUN.load(Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        scope.spawn(|| work(&NativeCtx::new("other"), shared, 16, &stop));
+        work(&ctx, shared, 16, &stop);
+    });
     Native::rcu_barrier(&ctx);
-    assert_eq!(RUN.load(Ordering::SeqCst), 2);
+    // SAFETY: the other thread has ended.
+    unsafe { Native::free(&ctx, shared) };
+    if RUN.load(Ordering::SeqCst) != before + 32 {
+        return 2;
+    }
+    if live_objects().values().any(|count| *count != 0) { 3 } else { 7 }
+}
+
+#[test]
+fn a_child_works_whenever_the_fork_came() {
+    let ctx = NativeCtx::new("main");
+    let stop = Arc::new(AtomicBool::new(false));
+    let shared = thing(&ctx);
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || work(&NativeCtx::new("thread"), shared, u32::MAX, &stop))
+        })
+        .collect();
+    for number in 0..forks() {
+        // At some point of what the threads do.
+        (0..number * 7919 % 1013).for_each(|_| std::hint::spin_loop());
+        assert_eq!(in_child(&format!("fork {number}"), new_life), 7, "fork {number}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    // A thread may be asleep without a token that another has taken.
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        shared.parker.unpark(&ctx);
+        std::thread::yield_now();
+    }
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+
+    // A context of the parent's is not for the child: it says so, where it would wait.
+    std::panic::set_hook(Box::new(|_| {}));
+    let told = |f: &dyn Fn()| {
+        in_child("told", || {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).expect_err("it is not for the child");
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            if text.contains("made before a fork, and used in the child") { 7 } else { 8 }
+        })
+    };
+    assert_eq!(told(&|| Native::synchronize_rcu(&ctx)), 7);
+    assert_eq!(told(&|| defer(&ctx)), 7);
+    assert_eq!(told(&|| Native::rcu_barrier(&ctx)), 7);
+    let _ = std::panic::take_hook();
+    // A grandchild is a child.
+    assert_eq!(in_child("grandchild", || if new_life() == 7 { in_child("grandchild", new_life) } else { 9 }), 7);
+    Native::rcu_barrier(&ctx);
+    // SAFETY: the threads have ended.
+    unsafe { Native::free(&ctx, shared) };
 }

@@ -3,14 +3,17 @@
 //! The one used last waits in a slot that an exchange empties and fills, which is all that a call costs while threads
 //! take turns. The counters of all contexts together are the VM's.
 
+use pyo3::PyErr;
+use pyo3::exceptions::PyRuntimeError;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vgic_core::Event;
-use vgic_native::{Counters, NativeCtx};
+use vgic_native::{Counters, NativeCtx, fork};
 
-#[derive(Default)]
 pub struct Pool {
+    /// The process that it is for.
+    process: u32,
     last: AtomicPtr<NativeCtx>,
     rest: Mutex<Rest>,
 }
@@ -23,10 +26,34 @@ struct Rest {
     counters: Vec<Arc<Counters>>,
 }
 
+/// A child of `fork` uses what its parent had made.
+#[derive(Debug)]
+pub struct Forked;
+
+impl From<Forked> for PyErr {
+    fn from(Forked: Forked) -> Self {
+        PyRuntimeError::new_err(
+            "this VM was made before a fork, and threads that the child has not may hold its locks: make a new one in \
+             the child",
+        )
+    }
+}
+
 impl Pool {
+    pub fn new() -> Self {
+        Pool { process: fork::process(), last: AtomicPtr::default(), rest: Mutex::default() }
+    }
+
+    /// Whether this is the process that it was made in.
+    #[inline]
+    pub fn check(&self) -> Result<(), Forked> {
+        if fork::born_here(self.process) { Ok(()) } else { Err(Forked) }
+    }
+
     /// Runs `f` with a context that nobody else uses meanwhile.
     #[inline]
-    pub fn with<R>(&self, f: impl FnOnce(&NativeCtx) -> R) -> R {
+    pub fn with<R>(&self, f: impl FnOnce(&NativeCtx) -> R) -> Result<R, Forked> {
+        self.check()?;
         // Acquire: pairs with the release in the drop below; whoever used the context before has left it.
         let last = self.last.swap(ptr::null_mut(), Ordering::Acquire);
         let ctx = if last.is_null() {
@@ -37,7 +64,7 @@ impl Pool {
         };
         let borrowed = Borrowed { pool: self, ctx: Some(ctx) };
         match &borrowed.ctx {
-            Some(ctx) => f(ctx),
+            Some(ctx) => Ok(f(ctx)),
             None => unreachable!("the context is there until the drop"),
         }
     }
@@ -53,12 +80,13 @@ impl Pool {
     }
 
     /// Events counted by every context.
-    pub fn counts(&self) -> [u64; Event::COUNT] {
+    pub fn counts(&self) -> Result<[u64; Event::COUNT], Forked> {
+        self.check()?;
         let mut sum = [0; Event::COUNT];
         for counters in &self.rest.lock().unwrap_or_else(PoisonError::into_inner).counters {
             sum.iter_mut().zip(counters.read()).for_each(|(sum, count)| *sum += count);
         }
-        sum
+        Ok(sum)
     }
 }
 

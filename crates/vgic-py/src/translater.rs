@@ -27,13 +27,19 @@ impl Translater {
 #[pymethods]
 impl Translater {
     /// A device's write has no answer: whatever is refused is not taken.
-    fn write(&self, py: Python<'_>, offset: Whole<Offset>, value: Whole<Value>, device_id: Whole<DeviceId>) -> u32 {
+    fn write(
+        &self,
+        py: Python<'_>,
+        offset: Whole<Offset>,
+        value: Whole<Value>,
+        device_id: Whole<DeviceId>,
+    ) -> PyResult<u32> {
         let (offset, device_id) = (offset.0, device_id.0);
         if offset != TRANSLATER - FRAME {
-            return 0;
+            return Ok(0);
         }
         let msi = Msi { doorbell: self.address + offset, device_id, event_id: value.0 as u32, device_id_valid: true };
-        u32::from(self.vm.get().send(py, &msi) == Ok(true))
+        Ok(u32::from(self.vm.get().send(py, &msi)? == Ok(true)))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -6,7 +6,7 @@ use crate::arguments::{
 };
 use crate::errors;
 use crate::memory::GuestMemory;
-use crate::pool::Pool;
+use crate::pool::{Forked, Pool};
 use crate::translater::Translater;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
@@ -42,6 +42,7 @@ type EventRow = (Whole<EventId>, Whole<Intid>, Whole<CollectionId>);
 impl Vm {
     /// An ITS that the VM has.
     fn its(&self, its: Whole<Its>) -> PyResult<usize> {
+        self.pool.check()?;
         match self.host.its_count() as u64 {
             0 => Err(PyValueError::new_err("the VM has no its")),
             count => in_range("its", its.0 as u64, 0, count - 1).map(|()| its.0).map_err(errors::refused),
@@ -50,26 +51,28 @@ impl Vm {
 
     /// A vCPU that the VM has.
     fn vcpu(&self, vcpu: Whole<Vcpu>) -> PyResult<u32> {
+        self.pool.check()?;
         let most = u64::from(self.host.vcpus()) - 1;
         in_range("vcpu", u64::from(vcpu.0), 0, most).map(|()| vcpu.0).map_err(errors::refused)
     }
 
     fn command(&self, py: Python<'_>, its: Whole<Its>, command: Command) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.command(ctx, its, command)))
+        py.detach(|| self.pool.with(|ctx| self.host.command(ctx, its, command)))?
             .map_err(|error| errors::command(py, error))
     }
 
     fn registers(&self) -> PyResult<&GuestLpiTables> {
+        self.pool.check()?;
         self.host.registers().ok_or_else(|| PyValueError::new_err("the VM has no guest memory"))
     }
 
     /// A hit takes well under a microsecond, shorter than giving up the interpreter and getting it back, and it waits
     /// for spin locks only. A miss takes a mutex, which a thread may hold that waits for the interpreter.
     #[inline]
-    pub fn send(&self, py: Python<'_>, msi: &Msi) -> Result<bool, SendError> {
-        if self.pool.with(|ctx| self.host.signal_cached(ctx, msi)) {
-            return Ok(true);
+    pub fn send(&self, py: Python<'_>, msi: &Msi) -> Result<Result<bool, SendError>, Forked> {
+        if self.pool.with(|ctx| self.host.signal_cached(ctx, msi))? {
+            return Ok(Ok(true));
         }
         py.detach(|| self.pool.with(|ctx| self.host.signal_uncached(ctx, msi)))
     }
@@ -102,14 +105,18 @@ impl Vm {
             memory: memory.as_ref().map(|memory| memory.get().share()),
             allow_unsound,
         };
-        let pool = Pool::default();
-        let host = py.detach(|| pool.with(|ctx| plan.host(ctx))).map_err(errors::refused)?;
+        let pool = Pool::new();
+        let host = py.detach(|| pool.with(|ctx| plan.host(ctx)))?.map_err(errors::refused)?;
         let doorbell = if its.is_empty() { 0 } else { host.doorbell(0) };
         Ok(Vm { host, pool, design: design.to_owned(), doorbell, memory })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.memory)
+    }
+
+    fn check_process(&self) -> PyResult<()> {
+        Ok(self.pool.check()?)
     }
 
     #[getter]
@@ -180,7 +187,7 @@ impl Vm {
 
     fn signal_msi(&self, py: Python<'_>, device_id: Whole<DeviceId>, event_id: Whole<EventId>) -> PyResult<u32> {
         let msi = Msi { doorbell: self.doorbell, device_id: device_id.0, event_id: event_id.0, device_id_valid: true };
-        self.send(py, &msi).map(u32::from).map_err(errors::send)
+        self.send(py, &msi)?.map(u32::from).map_err(errors::send)
     }
 
     fn signal_msi_at(
@@ -197,7 +204,7 @@ impl Vm {
             event_id: event_id.0,
             device_id_valid: valid_device_id,
         };
-        py.detach(|| self.pool.with(|ctx| self.host.signal(ctx, &msi))).map(u32::from).map_err(errors::send)
+        py.detach(|| self.pool.with(|ctx| self.host.signal(ctx, &msi)))?.map(u32::from).map_err(errors::send)
     }
 
     #[pyo3(signature = (device_ids, event_ids, its = Whole(0)))]
@@ -225,7 +232,7 @@ impl Vm {
         const PART: usize = 1 << 16;
         let mut taken = 0;
         for (devices, events) in devices.chunks(PART).zip(events.chunks(PART)) {
-            taken += py.detach(|| self.pool.with(|ctx| self.host.signal_many(ctx, doorbell, devices, events)));
+            taken += py.detach(|| self.pool.with(|ctx| self.host.signal_many(ctx, doorbell, devices, events)))?;
             py.check_signals()?;
         }
         Ok(taken)
@@ -370,7 +377,7 @@ impl Vm {
 
     fn device(&self, py: Python<'_>, its: Whole<Its>, device_id: Whole<DeviceId>) -> PyResult<Option<(u32, u64)>> {
         let its = self.its(its)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.device(ctx, its, device_id.0))))
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.device(ctx, its, device_id.0)))?)
     }
 
     fn restore(
@@ -398,62 +405,62 @@ impl Vm {
         };
         let collections: Vec<_> = collections.into_iter().map(collection).collect();
         let devices: Vec<_> = devices.into_iter().map(device).collect();
-        py.detach(|| self.pool.with(|ctx| self.host.restore(ctx, its, &devices, &collections)))
+        py.detach(|| self.pool.with(|ctx| self.host.restore(ctx, its, &devices, &collections)))?
             .map(|lost| lost.map(|lost| (lost.device_id, lost.event_id, errors::errno(lost.error))))
             .map_err(errors::refused)
     }
 
     fn free_tables(&self, py: Python<'_>, its: Whole<Its>, devices: bool, collections: bool) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.free_tables(ctx, its, devices, collections)));
+        py.detach(|| self.pool.with(|ctx| self.host.free_tables(ctx, its, devices, collections)))?;
         Ok(())
     }
 
     fn reload_lpi_config(&self, py: Python<'_>, intid: Whole<Lpi>) -> PyResult<()> {
-        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_config(ctx, intid.0)));
+        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_config(ctx, intid.0)))?;
         Ok(())
     }
 
     fn reload_lpi_configs(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_configs(ctx, vcpu)));
+        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_configs(ctx, vcpu)))?;
         Ok(())
     }
 
     fn set_its_enabled(&self, py: Python<'_>, its: Whole<Its>, enabled: bool) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.set_its_enabled(ctx, its, enabled)));
+        py.detach(|| self.pool.with(|ctx| self.host.set_its_enabled(ctx, its, enabled)))?;
         Ok(())
     }
 
     fn its_enabled(&self, its: Whole<Its>) -> PyResult<bool> {
         let its = self.its(its)?;
-        Ok(self.pool.with(|ctx| self.host.its_enabled(ctx, its)))
+        Ok(self.pool.with(|ctx| self.host.its_enabled(ctx, its))?)
     }
 
     #[pyo3(signature = (vcpu, enabled, load_pending = true))]
     fn set_lpis_enabled(&self, py: Python<'_>, vcpu: Whole<Vcpu>, enabled: bool, load_pending: bool) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        py.detach(|| self.pool.with(|ctx| self.host.set_lpis_enabled(ctx, vcpu, enabled, load_pending)))
+        py.detach(|| self.pool.with(|ctx| self.host.set_lpis_enabled(ctx, vcpu, enabled, load_pending)))?
             .map_err(errors::fault)
     }
 
     fn lpis_enabled(&self, vcpu: Whole<Vcpu>) -> PyResult<bool> {
         let vcpu = self.vcpu(vcpu)?;
-        Ok(self.pool.with(|ctx| self.host.lpis_enabled(ctx, vcpu)))
+        Ok(self.pool.with(|ctx| self.host.lpis_enabled(ctx, vcpu))?)
     }
 
     fn redistributor_ctlr(&self, vcpu: Whole<Vcpu>) -> PyResult<u32> {
         let vcpu = self.vcpu(vcpu)?;
-        Ok(self.pool.with(|ctx| self.host.gicr_ctlr(ctx, vcpu)))
+        Ok(self.pool.with(|ctx| self.host.gicr_ctlr(ctx, vcpu))?)
     }
 
-    fn set_distributor_enabled(&self, py: Python<'_>, enabled: bool) {
-        py.detach(|| self.pool.with(|ctx| self.host.set_distributor_enabled(ctx, enabled)));
+    fn set_distributor_enabled(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.set_distributor_enabled(ctx, enabled)))?)
     }
 
-    fn distributor_enabled(&self) -> bool {
-        self.pool.with(|ctx| self.host.distributor_enabled(ctx))
+    fn distributor_enabled(&self) -> PyResult<bool> {
+        Ok(self.pool.with(|ctx| self.host.distributor_enabled(ctx))?)
     }
 
     fn write_config(&self, intid: Whole<Lpi>, byte: Whole<Byte>) -> PyResult<()> {
@@ -475,41 +482,41 @@ impl Vm {
     }
 
     fn save_pending_tables(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.pool.with(|ctx| self.host.save_pending_tables(ctx))).map_err(errors::fault)
+        py.detach(|| self.pool.with(|ctx| self.host.save_pending_tables(ctx)))?.map_err(errors::fault)
     }
 
     #[pyo3(signature = (vcpu, lowest_intid = false))]
     fn acknowledge(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<u32>> {
         let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu, tie))))
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu, tie)))?)
     }
 
     #[pyo3(signature = (vcpu, lowest_intid = false))]
     fn highest_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<(u32, u8)>> {
         let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.highest_pending(ctx, vcpu, tie))))
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.highest_pending(ctx, vcpu, tie)))?)
     }
 
     fn eoi(&self, py: Python<'_>, vcpu: Whole<Vcpu>, intid: Whole<Intid>) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        py.detach(|| self.pool.with(|ctx| self.host.eoi(ctx, vcpu, intid.0)));
+        py.detach(|| self.pool.with(|ctx| self.host.eoi(ctx, vcpu, intid.0)))?;
         Ok(())
     }
 
     fn has_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<bool> {
         let vcpu = self.vcpu(vcpu)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.has_pending(ctx, vcpu))))
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.has_pending(ctx, vcpu)))?)
     }
 
     fn lpi<'py>(&self, py: Python<'py>, intid: Whole<Lpi>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let state = py.detach(|| self.pool.with(|ctx| self.host.lpi(ctx, intid.0)));
+        let state = py.detach(|| self.pool.with(|ctx| self.host.lpi(ctx, intid.0)))?;
         state.map(|state| lpi_dict(py, &state)).transpose()
     }
 
     fn lpis<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let states = py.detach(|| self.pool.with(|ctx| self.host.lpis(ctx)));
+        let states = py.detach(|| self.pool.with(|ctx| self.host.lpis(ctx)))?;
         let list = PyList::empty(py);
         for state in states {
             list.append(lpi_dict(py, &state)?)?;
@@ -519,7 +526,7 @@ impl Vm {
 
     fn tables<'py>(&self, py: Python<'py>, its: Whole<Its>) -> PyResult<Bound<'py, PyDict>> {
         let its = self.its(its)?;
-        let (devices, collections) = py.detach(|| self.pool.with(|ctx| self.host.snapshot(ctx, its)));
+        let (devices, collections) = py.detach(|| self.pool.with(|ctx| self.host.snapshot(ctx, its)))?;
         let dict = PyDict::new(py);
         let list = PyList::empty(py);
         for device in devices {
@@ -537,13 +544,13 @@ impl Vm {
         Ok(dict)
     }
 
-    fn cached_translations(&self, py: Python<'_>) -> usize {
-        py.detach(|| self.pool.with(|ctx| self.host.cached_translations(ctx)))
+    fn cached_translations(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.cached_translations(ctx)))?)
     }
 
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let pending = py.detach(|| self.pool.with(|ctx| self.host.pending_count(ctx)));
-        counts_dict(py, &self.pool.counts(), pending)
+        let pending = py.detach(|| self.pool.with(|ctx| self.host.pending_count(ctx)))?;
+        counts_dict(py, &self.pool.counts()?, pending)
     }
 }
 

@@ -13,7 +13,6 @@ registers have one lock; sends do not take it.
 
 import errno
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vgic._core import CommandError
 from vgic.arguments import integer
+from vgic.frame_lock import FrameLock
 from vgic.its.commands import COMMAND_SIZE, ItsCommand, decode, operands_of
 from vgic.its.saving import restore_tables, save_tables
 from vgic.its.tables import ENTRY_SIZE
@@ -101,7 +101,7 @@ class ItsFrame:
         self._vm = vm
         self._index = index
         self._memory = memory
-        self._lock = threading.RLock()
+        self._lock = FrameLock(vm)
         self._cbaser = 0
         self._cwriter = 0
         self._creadr = 0

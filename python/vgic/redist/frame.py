@@ -5,11 +5,11 @@ the emulator's own business. GICR_PROPBASER is one register for all vCPUs (GICR_
 """
 
 import errno
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vgic.arguments import integer
+from vgic.frame_lock import FrameLock
 from vgic.registers import GICR, Register, access, find, mask, merge, part, read_only, sanitise
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class RedistributorFrame:
     #: Bytes of the frame: RD_base and SGI_base.
     SIZE = 0x2_0000
 
-    def __init__(self, vm: "_core.Vm", vcpu: int, lock: threading.RLock, base: int) -> None:
+    def __init__(self, vm: "_core.Vm", vcpu: int, lock: FrameLock, base: int) -> None:
         """Made by :class:`vgic.Vm`; all redistributors of a VM share a lock, and GICR_PROPBASER."""
         self._vm = vm
         self._vcpu = vcpu

@@ -1,9 +1,9 @@
 """The register frames of a VM, by guest physical address."""
 
-import threading
 from typing import TYPE_CHECKING
 
 from vgic.arguments import integer
+from vgic.frame_lock import FrameLock
 from vgic.its.frame import ItsFrame
 from vgic.redist.frame import RedistributorFrame
 
@@ -21,7 +21,7 @@ class Frames:
 
     def __init__(self, vm: "_core.Vm", memory: "GuestMemory", redistributors: int) -> None:
         """Make them; those of the redistributors begin at ``redistributors``."""
-        lock = threading.RLock()
+        lock = FrameLock(vm)
         size = RedistributorFrame.SIZE
         #: One for each ITS.
         self.its = [ItsFrame(vm, n, memory) for n in range(vm.its_count)]

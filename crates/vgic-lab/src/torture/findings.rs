@@ -1,9 +1,9 @@
 //! [`Findings`]: what a run has found, and which of it the design is known for.
 
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vgic_core::designs::{Put, Spec, SwitchOff, Unmapped, Walk};
+use vgic_native::sync::Mutex;
 
 /// An LPI that is mapped and not in the index.
 pub(super) const ERASED: &str = "an erase took a newer LPI out of the index (CVE-2026-74568)";

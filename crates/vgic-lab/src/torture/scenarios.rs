@@ -9,7 +9,6 @@ use super::findings::Findings;
 use super::watch::{Pulse, Watchdog, all_end, patience};
 use super::{LOOK, Period, Torture, Verdict, text_of};
 use crate::stress::Failure;
-use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +19,7 @@ use vgic_core::designs::Composed;
 use vgic_core::designs::series::DESIGNS;
 use vgic_core::{Design, Event, Platform};
 use vgic_host::Refused;
+use vgic_native::sync::Mutex;
 use vgic_native::{
     Counters, Native, NativeCtx, Runtime, Thread, live_objects, set_quarantine, warnings, warnings_by_text,
 };

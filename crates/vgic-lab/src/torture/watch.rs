@@ -1,9 +1,9 @@
 //! Who is where: [`Meeting`] brings threads to a halt and lets them go on, [`Pulse`] says what a thread does, and
 //! [`Watchdog`] notices the one that does nothing any more.
 
-use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use vgic_native::sync::{Condvar, Mutex};
 
 /// How long threads that were told to end may take: on a busy machine, some time; where one is known to be stuck, less.
 pub(super) fn patience(one_is_stuck: bool) -> Duration {
@@ -43,7 +43,9 @@ impl Meeting {
     /// Whether all have come; waits a moment if not.
     pub(super) fn is_complete(&self) -> bool {
         let mut resting = self.resting.lock();
-        self.changed.wait_while_for(&mut resting, |resting| *resting < self.members, Duration::from_millis(2));
+        if *resting < self.members {
+            resting = self.changed.wait_for(resting, Duration::from_millis(2)).0;
+        }
         *resting == self.members
     }
 
@@ -54,7 +56,7 @@ impl Meeting {
         *resting += 1;
         self.changed.notify_all();
         while self.is_called() {
-            self.changed.wait(&mut resting);
+            resting = self.changed.wait(resting);
         }
         *resting -= 1;
     }

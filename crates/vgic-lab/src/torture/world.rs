@@ -15,7 +15,6 @@ use super::Torture;
 use super::findings::Findings;
 use super::ledger::Ledger;
 use super::watch::{Meeting, Pulse};
-use parking_lot::{Mutex, RwLock};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -23,6 +22,7 @@ use vgic_core::bus::Frames;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Command, Event, Msi};
 use vgic_host::{Host, Plan, Refused, its_base};
+use vgic_native::sync::{Mutex, RwLock};
 use vgic_native::{Counters, NativeCtx};
 
 pub(super) const PRIVATE_DEVICE: u32 = 0x100;
@@ -59,7 +59,7 @@ pub(super) struct World {
     wanted: Vec<AtomicU32>,
     pub(super) stopping: AtomicBool,
     /// Held by a save of the pending tables; shared by who clears bits there and then maps.
-    pub(super) saving: RwLock<()>,
+    pub(super) saving: RwLock,
     /// The distributor was switched off in this period: what it took off the queues nobody puts back.
     pub(super) distributor_was_off: AtomicBool,
     pub(super) commands: AtomicU64,
@@ -109,7 +109,7 @@ impl World {
             pulses,
             wanted: (0..plan.vcpus).map(|_| AtomicU32::new(0)).collect(),
             stopping: AtomicBool::new(false),
-            saving: RwLock::new(()),
+            saving: RwLock::new(),
             distributor_was_off: AtomicBool::new(false),
             commands: AtomicU64::new(0),
             controls: AtomicU64::new(0),

@@ -15,7 +15,7 @@ use vgic_core::{Obj, Order, Platform};
 use vgic_native::protocol::{self, Bed, Number, Parking, Section};
 
 /// To which pair the orders of a word belong.
-trait Named {
+pub(super) trait Named {
     const PAIR: &'static str;
 }
 
@@ -32,7 +32,7 @@ impl Named for R08 {
 }
 
 /// A word whose orders can be taken away.
-struct Word<N, A> {
+pub(super) struct Word<N, A> {
     value: A,
     /// What loads have in common; see the platform's atomics.
     loads: AtomicU8,
@@ -79,6 +79,10 @@ macro_rules! word {
                     }
                     seen => Err(seen),
                 }
+            }
+            #[track_caller]
+            fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                self.value.fetch_add(value, left::<N>(order))
             }
         }
     )*};
