@@ -197,9 +197,9 @@ def _facts(root: Path) -> dict[str, str]:
 
 
 def _place(name: str | None, facts: Mapping[str, str]) -> str | None:
-    text = (
-        name.format_map(facts) if name else f"{facts['sys_vendor']} {facts['product_name']}".strip() or facts["model"]
-    )
+    maker, product = facts["sys_vendor"], facts["product_name"]
+    made = product if product.startswith(maker) else f"{maker} {product}"
+    text = name.format_map(facts) if name else made or facts["model"]
     return " ".join(text.split()) or None
 
 

@@ -132,7 +132,7 @@ KNOWN: dict[str, tuple[str, dict[str, str], tuple[str, str | None, bool | None, 
     "qemu-virt-max": (
         arm((2, 0x00, 0x051)),
         dmi("QEMU", "QEMU Virtual Machine"),
-        ("QEMU max", "QEMU QEMU Virtual Machine", True, None),
+        ("QEMU max", "QEMU Virtual Machine", True, None),
     ),
     "xen-guest": (arm((2, *N1)), {"sys/hypervisor/type": "xen\n"}, ("Arm Neoverse N1", None, True, None)),
     "xen-domain-0": (
