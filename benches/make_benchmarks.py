@@ -18,11 +18,12 @@ from typing import Any
 
 from figures import calls, engine, frames, instructions, rcu, simulator
 from figures.document import Plan, Section, Update, table
-from figures.tools import ROOT, Failed, run
+from figures.tools import ROOT, Failed, architecture, run
 
 import vgic
 from vgic import _core
 from vgic.cli.common import check_writable, progress, write_json, write_whole
+from vgic.host import host_text
 from vgic.measure.results import machine
 
 #: Section -> what measures it, and about how many seconds that takes in full (for the progress bar alone).
@@ -171,7 +172,7 @@ def _document(about: dict[str, Any], sections: list[Section]) -> str:
     computer, versions, pinned = about["machine"], about["versions"], about["pinned"]
     cpus = computer["cpus"]
     facts = [
-        ("CPU", f"{computer['cpu']}, {cpus} usable, {computer['architecture']}{_shared()}"),
+        ("CPU", f"{host_text(computer)}, {architecture()}{_shared(computer)}"),
         ("kernel", computer["kernel"]),
         ("date", about["created"]),
         (
@@ -221,15 +222,15 @@ def _document(about: dict[str, Any], sections: list[Section]) -> str:
             + _remarks([bar.key for bar in depend]),
         ),
         *_listed("Why bars were missed", _remarks([bar.key for bar in bars if not bar.met and not bar.depends])),
-        f"""## What {cpus} shared CPUs cannot show
+        f"""## What {cpus} {"" if computer["virtual"] is False else "shared "}CPUs cannot show
 
 - **Scaling.** With {cpus} CPUs at most {cpus} threads contend. How a lock or a reference count behaves under 4, 16
   or 64 senders does not follow from any figure here. What is shown is what one stream costs (sections 1 to 4, 6, 7),
   and that threads run at once at all (section 5).
 - **Absolute rates.** CPUs that others share change their speed within seconds. Ratios within a round hold;
   nanoseconds of one run must not be compared with those of another.
-- **arm64.** The engine is built for {computer["architecture"]} here; where atomics and barriers cost differently, so
-  do the designs.
+- **Other architectures.** The engine is built for {architecture()} here; where atomics and barriers cost
+  differently, so do the designs.
 - **The kernel.** There is no ioctl, no world switch and no interrupt controller behind it: floors and ratios are of
   the routing code alone, of which a real guest sees a part.
 
@@ -266,13 +267,11 @@ def _listed(title: str, texts: list[str]) -> list[str]:
     return [f"### {title}", "", *(f"- {text}" for text in texts), ""] if texts else []
 
 
-def _shared() -> str:
-    """Whether this is a virtual machine."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return ""
-    return ", a virtual machine whose CPUs others share" if " hypervisor" in flags else ""
+def _shared(computer: dict[str, Any]) -> str:
+    """Whose the CPUs are."""
+    if computer["virtual"] is None:
+        return "; whether it is a virtual machine, which shares its CPUs with others, cannot be told"
+    return "; others share its CPUs" if computer["virtual"] else ""
 
 
 if __name__ == "__main__":

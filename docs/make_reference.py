@@ -45,7 +45,7 @@ MODULES = {
         "calibrate.micro_bench",
         "calibrate.here",
     ],
-    "machines": ["machines", "machines.profile", "machines.values", "machines.distance", "machines.checks"],
+    "machines": ["machines", "machines.profile", "machines.values", "machines.distance", "machines.checks", "host"],
     "results": ["measure.results", "measure.stats"],
     "trace": ["trace.store", "trace.recording", "trace.qemu", "trace.check"],
     "report": ["report.page", "report.scale_page", "report.svg", "report.lines", "report.stack"],

@@ -9,7 +9,7 @@ from typing import Any
 
 from figures.chart import Line, log_log
 from figures.document import TIMES, Bar, Plan, Section, Update, table
-from figures.tools import ROOT, Failed, run, target
+from figures.tools import ROOT, Failed, architecture, run, target
 from vgic.measure.stats import Spread
 
 __all__ = ["instructions"]
@@ -139,7 +139,7 @@ def instructions(_plan: Plan, update: Update) -> Section:
     chart = log_log(
         lines,
         title="Instructions for one MSI, by events of the device",
-        subtitle="1 vCPU that does not run, 1 device, events in turn. vgic: x86-64, the library. "
+        subtitle=f"1 vCPU that does not run, 1 device, events in turn. vgic: {architecture()}, the library. "
         "Linux: arm64, the ioctl less an empty one. Both axes logarithmic.",
         x_title="events of the device",
         x_ticks=_EVENTS,
@@ -159,8 +159,8 @@ holds: one round less none. One vCPU that does not run, one device, events in tu
 
 {table(head, rows)}
 
-Compare shapes, not heights: these are x86-64 instructions of a library in user space; the kernel's are arm64, with
-what is left of the ioctl's path (the copy of the message, the routing layer) and its checks. Under valgrind
+Compare shapes, not heights: these are {architecture()} instructions of a library in user space; the kernel's are
+arm64, with what is left of the ioctl's path (the copy of the message, the routing layer) and its checks. Under valgrind
 `membarrier` is missing, so a read section has a fence instead.
 
 - **The cliff.** From 16 events to 17 `v6.8-rc1` rises {cliff:.2f} times, Linux 6.1 {kernel_cliff:.2f} times.

@@ -1,11 +1,12 @@
 """Running cargo and other programs."""
 
 import os
+import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "Failed", "run", "target"]
+__all__ = ["ROOT", "Failed", "architecture", "run", "target"]
 
 #: The project.
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,6 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 class Failed(RuntimeError):
     """A program could not be run, or failed; the text says why in one line."""
+
+
+def architecture() -> str:
+    """What the engine is built for, as texts write it."""
+    return {"x86_64": "x86-64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def target() -> Path:

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from vgic.cli import main
+from vgic.host import Host
 from vgic.machines import machine
 
 RATES = """
@@ -176,6 +177,22 @@ def test_ctrl_c_stops_a_fit_and_leaves_nothing(tmp_path, vgic_process):
     assert os.listdir(tmp_path) == ["rates.toml"]
 
 
+def test_here_names_the_cpu_and_the_profile_it_looks_like(vgic_command, tmp_path, monkeypatch):
+    here = Host("Kunpeng 920 (HiSilicon TSV110)", (), None, 4, 65536, True, False, "kunpeng920")
+    monkeypatch.setattr("vgic.measure.results.this_host", lambda: here)
+    monkeypatch.setattr("vgic._core.usable_cpus", lambda: [0, 1])
+    monkeypatch.setattr("vgic._core.sample_cost", lambda what, seconds: 2.5)
+    monkeypatch.setattr("vgic._core.sample_ping_pong", lambda cpu, other_cpu, seconds: 50.0)
+    done = vgic_command("calibrate", "--here", "--seconds", "0.1", "-o", "mine.toml", "--json", "made.json")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()[:2]
+    assert first.startswith("This machine: Kunpeng 920 (HiSilicon TSV110), ")
+    assert first.endswith(", 4 NUMA nodes, pages of 64 KiB, LSE atomics, not virtual.")
+    assert second == "This looks like kunpeng920: compare 'vgic predict --machine kunpeng920'."
+    assert machine(tmp_path / "mine.toml").values["syscall"].source.endswith(", on Kunpeng 920 (HiSilicon TSV110)")
+    assert json.loads((tmp_path / "made.json").read_text())["machine"]["profile"] == "kunpeng920"
+
+
 def test_ctrl_c_shows_what_was_measured(vgic_command, tmp_path, monkeypatch):
     def interrupted(cpu, other_cpu, seconds):
         raise KeyboardInterrupt
@@ -185,5 +202,5 @@ def test_ctrl_c_shows_what_was_measured(vgic_command, tmp_path, monkeypatch):
     monkeypatch.setattr("vgic._core.sample_ping_pong", interrupted)
     done = vgic_command("calibrate", "--here", "-o", "mine.toml")
     assert (done.returncode, done.stderr) == (130, "vgic: interrupted\n")
-    assert done.stdout.splitlines()[:2] == ["Measured here, before it was interrupted:", "  hit_load: 2.5 ns"]
+    assert "\nMeasured here, before it was interrupted:\n  hit_load: 2.5 ns\n" in done.stdout
     assert os.listdir(tmp_path) == []

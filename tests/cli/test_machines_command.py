@@ -1,9 +1,12 @@
 """``vgic machines``: the list, one machine value by value, and both as JSON."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
+from vgic.host import Host
 from vgic.machines import PARAMETERS, machine, machines
 
 
@@ -17,8 +20,21 @@ def test_machines_lists_every_one(vgic_command):
         assert text in done.stdout
 
 
+def test_machines_begins_with_this_one(vgic_command, monkeypatch):
+    here = Host("AWS Graviton3 (Arm Neoverse V1)", (), "Amazon EC2 c7g.large", 1, 4096, True, True, "graviton3")
+    monkeypatch.setattr("vgic.measure.results.this_host", lambda: here)
+    said = " ".join(vgic_command("machines").stdout.split())
+    assert re.match(
+        r"This machine: AWS Graviton3 \(Arm Neoverse V1\), \d+ CPUs?, 1 NUMA node, pages of 4 KiB, LSE ", said
+    )
+    assert ", virtual, Amazon EC2 c7g.large. This looks like graviton3: compare 'vgic predict --machine gra" in said
+    monkeypatch.setattr("vgic.measure.results.this_host", lambda: replace(here, profile=None))
+    assert "\nIt looks like none of these.\n" in vgic_command("machines").stdout
+
+
 def test_machines_as_json(vgic_command, tmp_path):
     data = json.loads(vgic_command("machines", "--json", "-").stdout)
+    assert data["here"].keys() >= {"cpu", "cores", "virtual", "profile"}
     assert [row["name"] for row in data["machines"]] == list(machines())
     for row in data["machines"]:
         assert sum(row["statuses"].values()) == len(PARAMETERS) + 1

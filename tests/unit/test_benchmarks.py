@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from vgic.host import Host
+from vgic.measure.results import machine
 from vgic.measure.stats import Spread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,39 @@ def test_a_bar_that_is_missed_or_met_on_all_machines_does_not_depend(document):
     assert document.Bar(KEY, TEXT, Spread(1.0, 1.0, 1.0), least=2).verdict == "**MISSED**"
     assert document.Bar(KEY, TEXT, Spread(2.0, 2.0, 2.0), least=1).verdict == "met"
     assert document.Bar("another", TEXT, Spread(1.0, 1.0, 1.0), least=2).verdict == "**MISSED**"
+
+
+@pytest.mark.parametrize(
+    ("virtual", "said"),
+    [
+        (True, "Oracle Cloud, arm64; others share its CPUs"),
+        (False, "Oracle Cloud, arm64"),
+        (None, "arm64; whether it is a virtual machine, which shares its CPUs with others, cannot be told"),
+    ],
+)
+def test_the_document_names_the_machine(document, monkeypatch, virtual, said):
+    import make_benchmarks
+    from figures import tools
+
+    monkeypatch.setattr(tools.platform, "machine", lambda: "aarch64")
+    host = Host("Ampere Altra (Arm Neoverse N1)", (), "Oracle Cloud", 1, 4096, True, virtual, "altra-128")
+    monkeypatch.setattr("vgic.measure.results.this_host", lambda: host)
+    about = {
+        "machine": machine(),
+        "created": "now",
+        "seconds": 1,
+        "quick": False,
+        "rcu_strategy": "fences",
+        "load_before": 0.0,
+        "stolen": 0.0,
+        "pinned": {"processes": 1, "rounds": 1, "sample_seconds": 0.1},
+        "versions": {"vgic": "0", "commit": "0", "rustc": "0", "valgrind": "none"},
+    }
+    text = make_benchmarks._document(about, [])
+    [row] = [line for line in text.splitlines() if line.startswith("| CPU | Ampere Altra (Arm Neoverse N1), ")]
+    assert row.endswith(f"{said} |")
+    assert ("shared CPUs cannot show" in text) == (virtual is not False)
+    assert "The engine is built for arm64 here" in text
 
 
 def test_the_document_has_what_the_data_says(document):

@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,15 @@ def test_the_chart_is_well_formed_and_stays_inside(raw_sample, rates, logarithmi
     for bar in root.iter("{http://www.w3.org/2000/svg}rect"):
         assert float(bar.get("x")) >= 0
         assert float(bar.get("x")) + float(bar.get("width")) <= 920
+
+
+def test_the_page_names_the_machine(raw_sample):
+    file = results(raw_sample, {"v6.8-rc1": [10, 11], "v6.10": [12, 14]})
+    old = {"cpu": "AMD EPYC", "cpus": 2, "architecture": "x86_64", "kernel": "Linux 6.1", "python": "CPython 3.13.1"}
+    assert "AMD EPYC, 2 CPUs, Linux 6.1, CPython 3.13.1.</p>" in render(replace(file, machine=old))
+    new = {**old, "cpu": "Ampere Altra (Arm Neoverse N1)", "lse": True, "virtual": True, "place": "Oracle <Cloud>"}
+    page = render(replace(file, machine=new))
+    assert "Neoverse N1), 2 CPUs, LSE atomics, virtual, Oracle &lt;Cloud&gt;, Linux 6.1, CPython 3.13.1.</p>" in page
 
 
 def test_the_page_needs_nothing_else_and_escapes_names(raw_sample):

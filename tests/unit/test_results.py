@@ -111,6 +111,18 @@ def test_another_file_is_refused(text, message):
         ResultFile.from_json(text)
 
 
+def test_the_machine_is_described_and_a_file_that_says_less_is_read(file):
+    data = json.loads(file.to_json())
+    known = {"cpu", "cores", "place", "numa_nodes", "page_size", "lse", "virtual", "profile"}
+    old = {"cpus", "architecture", "kernel", "python"}
+    assert data["machine"].keys() == known | old
+    data["machine"] = {name: data["machine"][name] for name in ("cpu", *old)}
+    assert ResultFile.from_json(json.dumps(data)).machine == data["machine"]
+    data["machine"] = "AMD EPYC"
+    with pytest.raises(ResultError, match="a field has the wrong type"):
+        ResultFile.from_json(json.dumps(data))
+
+
 def test_notebook_view_is_escaped(file):
     file.workloads[0]["name"] = "<script>"
     assert "<script>" not in file._repr_html_()

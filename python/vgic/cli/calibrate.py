@@ -44,7 +44,9 @@ from vgic.cli.common import (
 )
 from vgic.cli.options import JsonOption
 from vgic.errors import Interrupted
+from vgic.host import host_text, profile_text
 from vgic.machines import PARAMETERS, Check, Machine, machine, read_matrix
+from vgic.measure.results import machine as this_machine
 from vgic.predict.prediction import DEFAULT_MACHINE, check_predicted
 
 #: Sends of a row that waits for grace periods, unless --full is given.
@@ -239,6 +241,10 @@ def _measured(
 ) -> Machine:
     """The profile with what was measured directly."""
     if here:
+        data["machine"] = this_machine()
+        out.print(f"This machine: {host_text(data['machine'])}.", soft_wrap=True, markup=False)
+        if looks := profile_text(data["machine"]):
+            out.print(looks, soft_wrap=True, markup=False)
         try:
             with progress("measuring") as update:
                 found = measure_here(seconds, progress=update)

@@ -10,9 +10,11 @@ from rich.table import Table
 
 from vgic.cli.common import check_json, console, rate_text, write_json
 from vgic.cli.options import JsonOption
+from vgic.host import host_text, profile_text
 from vgic.machines import PARAMETERS, STATUSES, Machine, parameter_rows
 from vgic.machines import machine as find
 from vgic.machines import machines as all_machines
+from vgic.measure.results import machine as this_machine
 from vgic.predict.prediction import DEFAULT_MACHINE
 
 #: What a value rests on, where it is no adjective.
@@ -27,19 +29,26 @@ def machines(
 ) -> None:
     """List the machines that can be predicted: cores, how far they are apart, and what the values rest on.
 
+    The first lines say what this machine is, and which of these it looks like.
+
     With NAME: that machine, with every value and its source, and the rates that its predictions were compared with.
     """
     check_json(json)
     chosen = [find(name)] if name is not None else [find(known) for known in all_machines()]
     if json is not None:
-        rows = [_to_dict(machine, whole=name is not None) for machine in chosen]
-        write_json(json, json_module.dumps({"schema": 1, "machines": rows}, indent=1) + "\n")
+        data: dict[str, Any] = {"schema": 1, **({"here": this_machine()} if name is None else {})}
+        data["machines"] = [_to_dict(machine, whole=name is not None) for machine in chosen]
+        write_json(json, json_module.dumps(data, indent=1) + "\n")
         if json == "-":
             return
     out = console()
     if name is not None:
         _one(out, chosen[0])
     else:
+        here = this_machine()
+        out.print(f"This machine: {host_text(here)}.", markup=False)
+        out.print(profile_text(here) or "It looks like none of these.", markup=False)
+        out.print()
         _all(out, chosen)
 
 

@@ -11,11 +11,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from vgic import _core
 from vgic.errors import ConservationError, ResultError
+from vgic.host import this_host
 from vgic.measure.stats import spread_of
 
 __all__ = ["SCHEMA", "Result", "ResultFile", "Sample", "machine", "make_result", "make_sample"]
@@ -328,18 +328,12 @@ def noise(results: Sequence[Result]) -> list[str]:
 
 
 def machine() -> dict[str, Any]:
-    """The machine: CPU model, usable CPUs, architecture, kernel and Python."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                cpu = value.strip()
-                break
-    except OSError:
-        pass
+    """The machine: what :class:`vgic.host.Host` has, usable CPUs (``cpus``), architecture, kernel and Python.
+
+    Files of earlier versions have ``cpu``, ``cpus``, ``architecture``, ``kernel`` and ``python`` alone.
+    """
     return {
-        "cpu": cpu,
+        **this_host().to_dict(),
         "cpus": len(os.sched_getaffinity(0)),
         "architecture": platform.machine(),
         "kernel": f"{platform.system()} {platform.release()}",
@@ -417,6 +411,8 @@ class ResultFile:
         if data["schema"] != SCHEMA:
             raise ResultError(f"result file of schema {data['schema']!r}: this version reads schema {SCHEMA}")
         try:
+            if not isinstance(data.get("machine", {}), dict):
+                raise TypeError
             return cls(
                 **{
                     name: data[name]

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from vgic.designs import changed_axes, design
 from vgic.errors import UnknownDesign
+from vgic.host import host_text
 from vgic.links import html
 from vgic.measure.results import Result, ResultFile, busy_text, noise
 from vgic.predict.explain import lines, locks, parts, spent
@@ -48,6 +49,7 @@ def render(results: ResultFile) -> str:
         busy=busy_text(results.results),
         noise=noise(results.results),
         predicted=bool(results.machine.get("predicted")),
+        host=host_text(results.machine),
         explained=[_explain(result) for result in results.results if result.prediction],
         stacks=_stacks([result for result in results.results if result.prediction]),
         gicv4=GICV4_TEXT if GICV4 in results.designs else "",
