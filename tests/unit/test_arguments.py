@@ -248,7 +248,6 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
             **{name: {"its": 0, "device_id": 1, "event_id": 0} for name in ("discard", "clear", "int", "inv")},
             "invall": {"its": 0, "collection_id": 0},
             "sync": {"its": 0, "vcpu": 0},
-            "device": {"its": 0, "device_id": 1},
             "free_tables": {"its": 0, "devices": True, "collections": True},
             "restore": {"its": 0, "collections": [], "devices": []},
             "reload_lpi_config": {"intid": 8192},

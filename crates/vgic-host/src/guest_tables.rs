@@ -108,6 +108,16 @@ impl GuestLpiTables {
         self.memory.contains(entry, ENTRY_SIZE).then_some(entry)
     }
 
+    /// Clears a device's entry in the device table.
+    pub(crate) fn clear_device(&self, its: usize, device_id: u32) -> Result<(), Fault> {
+        self.memory.write(self.table_entry(its, 0, device_id).ok_or(Fault)?, &[0; ENTRY_SIZE as usize])
+    }
+
+    /// Clears an event's entry in an interrupt translation table.
+    pub(crate) fn clear_event(&self, itt: u64, event_id: u32) -> Result<(), Fault> {
+        self.memory.write(itt + u64::from(event_id) * ENTRY_SIZE, &[0; ENTRY_SIZE as usize])
+    }
+
     fn entry_address(&self, baser: u64, id: u64) -> Option<u64> {
         // With pages of 64 KiB, address bits 51:48 are in 15:12.
         let address = bits(baser, 16..=47) | bits(baser, 12..=15) << 36;

@@ -156,6 +156,27 @@ impl Host {
         self.sharing(|| self.vm.command(ctx, &self.its[its], command))
     }
 
+    /// Executes a command of the guest's queue: what it unmaps goes from the tables in guest memory as well, where a
+    /// restore would find what a save has left there. `Err(Fault)` inside: that entry is out of reach.
+    pub fn guest_command(
+        &self,
+        ctx: &NativeCtx,
+        its: usize,
+        command: Command,
+    ) -> Result<Result<(), Fault>, CommandError> {
+        let itt = match command {
+            Command::Discard { device_id, .. } => self.device(ctx, its, device_id).map(|(_, itt)| itt),
+            _ => None,
+        };
+        self.command(ctx, its, command)?;
+        let Some(tables) = self.registers() else { return Ok(Ok(())) };
+        Ok(match command {
+            Command::Mapd { device_id, valid: false, .. } => tables.clear_device(its, device_id),
+            Command::Discard { event_id, .. } => itt.map_or(Ok(()), |itt| tables.clear_event(itt, event_id)),
+            _ => Ok(()),
+        })
+    }
+
     /// Adds a snapshot's tables to an ITS; its devices and collections are not there yet, and each once.
     pub fn restore(
         &self,

@@ -14,8 +14,20 @@ use vgic_core::tables::Fault;
 /// Guest physical addresses are below this.
 pub const ADDRESS_LIMIT: u64 = 1 << 52;
 
+/// What tells its type, for who knows it: Rust 1.85 does not yet turn a `dyn Region` into a `dyn Any`.
+pub trait AsAny: Any {
+    /// Itself.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: Any> AsAny for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// A piece of guest memory. Offsets are those in the region; accesses are inside it, from any thread at any time.
-pub trait Region: Any + Send + Sync {
+pub trait Region: AsAny + Send + Sync {
     /// Reads at `offset`. Eight bytes at once if they are aligned in guest memory and the region can.
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Fault>;
     /// Writes at `offset`, likewise.

@@ -11,7 +11,6 @@ use pyo3::exceptions::{PyLookupError, PyOSError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use vgic_core::tables::Fault;
@@ -118,7 +117,7 @@ impl GuestMemory {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         for mapping in self.0.regions().iter() {
-            if let Some(callbacks) = (&*mapping.region as &dyn Any).downcast_ref::<Callbacks>() {
+            if let Some(callbacks) = (*mapping.region).as_any().downcast_ref::<Callbacks>() {
                 visit.call(&callbacks.read)?;
                 visit.call(&callbacks.write)?;
             }

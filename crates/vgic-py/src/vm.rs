@@ -62,6 +62,14 @@ impl Vm {
             .map_err(|error| errors::command(py, error))
     }
 
+    /// A command of the guest's queue.
+    fn guest_command(&self, py: Python<'_>, its: Whole<Its>, command: Command) -> PyResult<()> {
+        let its = self.its(its)?;
+        py.detach(|| self.pool.with(|ctx| self.host.guest_command(ctx, its, command)))?
+            .map_err(|error| errors::command(py, error))?
+            .map_err(errors::fault)
+    }
+
     fn registers(&self) -> PyResult<&GuestLpiTables> {
         self.pool.check()?;
         self.host.registers().ok_or_else(|| PyValueError::new_err("the VM has no guest memory"))
@@ -238,6 +246,8 @@ impl Vm {
         Ok(taken)
     }
 
+    #[pyo3(signature = (its, device_id, event_bits, itt_address, valid, *, guest = false))]
+    #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
     fn mapd(
         &self,
         py: Python<'_>,
@@ -246,13 +256,15 @@ impl Vm {
         event_bits: Whole<EventBits>,
         itt_address: Whole<IttAddress>,
         valid: bool,
+        guest: bool,
     ) -> PyResult<()> {
         let itt_addr = itt_address.0;
         if itt_addr % ITT_ALIGNMENT != 0 {
             let text = format!("itt_address must be a multiple of {ITT_ALIGNMENT}, not {itt_addr:#x}");
             return Err(PyValueError::new_err(text));
         }
-        self.command(py, its, Command::Mapd { device_id: device_id.0, event_bits: event_bits.0, itt_addr, valid })
+        let command = Command::Mapd { device_id: device_id.0, event_bits: event_bits.0, itt_addr, valid };
+        if guest { self.guest_command(py, its, command) } else { self.command(py, its, command) }
     }
 
     fn mapc(
@@ -327,14 +339,17 @@ impl Vm {
         self.command(py, its, Command::Movall { from_vcpu: from_vcpu.0, to_vcpu: to_vcpu.0 })
     }
 
+    #[pyo3(signature = (its, device_id, event_id, *, guest = false))]
     fn discard(
         &self,
         py: Python<'_>,
         its: Whole<Its>,
         device_id: Whole<DeviceId>,
         event_id: Whole<EventId>,
+        guest: bool,
     ) -> PyResult<()> {
-        self.command(py, its, Command::Discard { device_id: device_id.0, event_id: event_id.0 })
+        let command = Command::Discard { device_id: device_id.0, event_id: event_id.0 };
+        if guest { self.guest_command(py, its, command) } else { self.command(py, its, command) }
     }
 
     fn clear(
@@ -373,11 +388,6 @@ impl Vm {
 
     fn sync(&self, py: Python<'_>, its: Whole<Its>, vcpu: Whole<RdBase>) -> PyResult<()> {
         self.command(py, its, Command::Sync { vcpu: vcpu.0 })
-    }
-
-    fn device(&self, py: Python<'_>, its: Whole<Its>, device_id: Whole<DeviceId>) -> PyResult<Option<(u32, u64)>> {
-        let its = self.its(its)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.device(ctx, its, device_id.0)))?)
     }
 
     fn restore(

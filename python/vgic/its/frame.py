@@ -12,7 +12,6 @@ registers have one lock; sends do not take it.
 """
 
 import errno
-import os
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +22,6 @@ from vgic.arguments import integer
 from vgic.frame_lock import FrameLock
 from vgic.its.commands import COMMAND_SIZE, ItsCommand, decode, operands_of
 from vgic.its.saving import restore_tables, save_tables
-from vgic.its.tables import ENTRY_SIZE
 from vgic.registers import GITS, INDIRECT, VALID, Register, access, find, mask, merge, part, read_only, sanitise
 
 if TYPE_CHECKING:
@@ -141,7 +139,7 @@ class ItsFrame:
             "INV": partial(vm.inv, index),
             "INVALL": partial(vm.invall, index),
             "MOVALL": partial(vm.movall, index),
-            "DISCARD": self._discard,
+            "DISCARD": partial(vm.discard, index, guest=True),
         }
 
     def __repr__(self) -> str:
@@ -382,19 +380,7 @@ class ItsFrame:
     # Commands that take more than the core's function of that name.
 
     def _mapd(self, device_id: int, event_bits: int, itt_address: int, valid: int) -> None:
-        self._vm.mapd(self._index, device_id, event_bits, itt_address, bool(valid))
-        if not valid:
-            # Otherwise a restore would find what a save has left there.
-            entry = self._vm.table_entry(self._index, 0, device_id)
-            if entry is None:
-                raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-            self._memory.write_u64(entry, 0)
+        self._vm.mapd(self._index, device_id, event_bits, itt_address, bool(valid), guest=True)
 
     def _mapc(self, collection_id: int, vcpu: int, valid: int) -> None:
         self._vm.mapc(self._index, collection_id, vcpu, bool(valid))
-
-    def _discard(self, device_id: int, event_id: int) -> None:
-        device = self._vm.device(self._index, device_id)
-        self._vm.discard(self._index, device_id, event_id)
-        if device is not None:
-            self._memory.write_u64(device[1] + ENTRY_SIZE * event_id, 0)
