@@ -26,8 +26,9 @@ POINTS = [
 
 @pytest.fixture(scope="module")
 def cluster():
+    # Any free port: without an address the scheduler takes its usual one, which another process of the tests may have.
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", silence_logs=50
     ) as made:
         yield made
 
