@@ -76,7 +76,8 @@ wrappers() {
   for tool in cargo rustc rustdoc; do
     wrap "$tool" "$root/usr/bin/$tool"
   done
-  wrap link "$root/usr/bin/aarch64-linux-gnu-gcc" --sysroot="$root"
+  # By the name rustc knows how to call it.
+  wrap aarch64-linux-gnu-gcc "$root/usr/bin/aarch64-linux-gnu-gcc" --sysroot="$root"
   # Statically linked, and what it runs should not see the folder of other libraries.
   printf '#!/bin/sh\nexec %q -L %q "$@"\n' "$root/usr/bin/qemu-aarch64-static" "$root" >"$bin/emulate"
   printf '#!/bin/sh\nexec %q %q "$@"\n' "$bin/emulate" "$(echo "$root"/usr/bin/python3.[0-9]*[0-9])" >"$python"
@@ -99,7 +100,7 @@ prepare() {
   unset CARGO RUSTC RUSTDOC RUSTFLAGS RUSTDOCFLAGS RUSTUP_TOOLCHAIN
   export PATH="$bin:$PATH"
   export CARGO_TARGET_DIR="$work/target" CARGO_PROFILE_TEST_DEBUG=0
-  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="$bin/link"
+  export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="$bin/aarch64-linux-gnu-gcc"
   export VGIC_TEST_UNDER="$bin/emulate"
 }
 
