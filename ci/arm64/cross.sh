@@ -3,7 +3,8 @@
 # The project's compiler comes with the standard library of its own machine only, so Debian's is taken, whose library
 # for arm64 is a package. No package is installed: all are downloaded by an apt with lists and a cache of its own, from
 # the machine's sources, and unpacked into one folder, where amd64 and arm64 keep apart as on any Debian ("multiarch").
-# So the machine's compiler and its dpkg stay as they are: Debian's rustc would not let another one stay.
+# So the machine's compiler and its dpkg stay as they are: Debian's rustc would not let another one stay. What is installed
+# already is downloaded all the same, but for the C library, of which a process has one.
 how="cross-built, under qemu-user"
 target=aarch64-unknown-linux-gnu
 root="$work/root"
@@ -33,28 +34,28 @@ download() {
 APT::Architectures { "amd64"; "arm64"; };
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
+Dir::State::status "$apt/no-status";
 Dir::State::lists "$apt/lists";
 Dir::Cache "$apt/cache";
 CONF
   cross_apt apt-get update || echo "not every source could be read"
   suffix="$(newest_rustc)"
   library="$(cross_apt apt-cache depends "rustc$suffix" | sed -n 's/.*Depends: \(libstd-rust-.*dev\)$/\1/p')"
-  # What this machine lacks to run the compilers.
   cross_apt apt-get -y --download-only install "rustc$suffix" "cargo$suffix" gcc-aarch64-linux-gnu \
-    libc6-dev-arm64-cross qemu-user-static
-  # All that Python needs, as if nothing were installed.
-  cross_apt apt-get -y --download-only -o APT::Architecture=arm64 -o Dir::State::status="$apt/no-status" \
-    install python3 libstdc++6
+    libc6-dev-arm64-cross qemu-user-static python3:arm64 libstdc++6:arm64
   # Without what it depends on: the compiler for arm64, which does not run here.
   (cd "$apt/cache/archives" && cross_apt apt-get download "$library:arm64")
 }
 
+# Without documentation and the emulators of other machines, a quarter of it all.
 unpack() {
   local package
   rm -rf "$root" "$root.part"
   mkdir "$root.part"
   for package in "$work"/apt/cache/archives/*.deb; do
-    dpkg -x "$package" "$root.part"
+    case "$package" in */libc6_*_amd64.deb) continue ;; esac
+    dpkg --fsys-tarfile "$package" | tar --extract --directory "$root.part" --wildcards \
+      --exclude=./usr/share --exclude='./usr/bin/qemu-[!a]*'
   done
   # Whole now; a run that was stopped before begins again.
   mv "$root.part" "$root"
@@ -124,7 +125,7 @@ print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' >"$need
     pip_arm64 -r "$needed"
     cp "$needed" "$site/needed.txt"
   fi
-  rm -rf "$work/wheels" "$site"/vgic "$site"/vgic-*.dist-info
+  rm -rf "$work/wheels" "$site"/{bin,vgic} "$site"/vgic-*.dist-info
   PYO3_CROSS_PYTHON_VERSION="$(python_version)" .venv/bin/maturin build --release --target "$target" \
     --compatibility linux --out "$work/wheels"
   pip_arm64 --no-deps "$work"/wheels/*.whl
