@@ -42,7 +42,7 @@ step() {
   log="$logs/$(printf '%02d' "$((${#rows[@]} + 1))")-${what//[ \/]/-}.log"
   shift
   set +e
-  times="$({ time (set -e; "$@") >"$log" 2>&1 </dev/null; } 2>&1)"
+  times="$({ time { (set -e; "$@") >"$log" 2>&1 </dev/null; }; } 2>&1)"
   status="$?"
   set -e
   read -r wall user system <<<"$times"
