@@ -9,8 +9,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Python starts in half the time when it may keep what it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-ENGINE := --lib -p vgic-check -p vgic-count -p vgic-host -p vgic-lab -p vgic-predict
-DEPENDENCIES = $$($(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["dependencies"])')
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 
 # Runs a command without its output, unless it fails.
@@ -80,17 +78,22 @@ $(VENV)/.made:
 	$(call quietly,$(PYTHON) -m venv $(VENV))
 	touch $@
 
-# What pip brings comes while cargo has begun: the engine needs nothing of Python.
-$(VENV)/.built: $(VENV)/.made pyproject.toml $(RUST_SOURCES)
+$(VENV)/.tools: pyproject.toml $(VENV)/.made
+	echo "  pip    maturin"
+	$(call quietly,$(BIN)/python -m pip install --quiet "$(MATURIN)")
+	touch $@
+
+$(VENV)/.built: $(VENV)/.tools pyproject.toml $(RUST_SOURCES)
 	echo "  build  vgic (release)"
-	cargo build --release --quiet $(ENGINE) & engine=$$!; trap "kill $$engine 2>&-" EXIT; \
-	  $(call quietly,$(BIN)/python -m pip install --quiet "$(MATURIN)" $(DEPENDENCIES)); wait $$engine
 	$(call quietly,$(BIN)/maturin develop --release)
 	touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.made
-	echo "  pip    what the tests need"
+# What the tests need, for pip.
+$(VENV)/dev.txt: pyproject.toml $(VENV)/.made
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	  print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/dev.txt
+	  print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $@
+
+$(VENV)/.dev: $(VENV)/dev.txt
+	echo "  pip    what the tests need"
 	$(call quietly,$(BIN)/python -m pip install --quiet -r $(VENV)/dev.txt)
 	touch $@

@@ -82,14 +82,17 @@ if [ "${#missing[@]}" -gt 0 ]; then
   ci/runner/apt-install "${missing[@]}"
 fi
 
-# Each of the two has `prepare`, `build`, `cargo_test` and `python`.
+# Each of the two has `how`, `target` (for cargo; empty: its own), `python`, `prepare` and `build`.
 case "$(uname -m)" in
   aarch64) . ci/arm64/native.sh ;;
   x86_64) . ci/arm64/cross.sh ;;
   *) echo "ci/arm64.sh: $(uname -m) is neither arm64 nor x86-64" >&2; exit 2 ;;
 esac
 
-rust_tests() { cargo_test --no-fail-fast --quiet "$@"; }
+rust_tests() {
+  cargo --config "target.'cfg(all())'.runner='ci/runner/with-timeout'" test ${target:+--target "$target"} \
+    --no-fail-fast --quiet "$@"
+}
 vgic() { timeout --kill-after=10s 30m "$python" -m vgic "$@"; }
 prove_one() {
   local said

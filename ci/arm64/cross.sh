@@ -116,10 +116,8 @@ pip_arm64() {
 }
 
 build() {
-  local needed="$work/needed.txt"
-  make .venv/.tools
-  .venv/bin/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]
-print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' >"$needed"
+  local needed=.venv/dev.txt
+  make .venv/.tools "$needed"
   if ! cmp -s "$needed" "$site/needed.txt"; then
     rm -rf "$site"
     pip_arm64 -r "$needed"
@@ -129,8 +127,4 @@ print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' >"$need
   PYO3_CROSS_PYTHON_VERSION="$(python_version)" .venv/bin/maturin build --release --target "$target" \
     --compatibility linux --out "$work/wheels"
   pip_arm64 --no-deps "$work"/wheels/*.whl
-}
-
-cargo_test() {
-  cargo --config "target.'cfg(all())'.runner='ci/runner/with-timeout'" test --target "$target" "$@"
 }

@@ -136,6 +136,8 @@ def test_what_was_inherited_is_refused_in_one_line():
             lambda: framed.save(),
             lambda: vm.vcpu[0].acknowledge(),
             lambda: vm.counts(),
+            lambda: vm.write_config(8192, 1),
+            lambda: vm.read_pending_table(0, 8192),
             lambda: vm.lpis(),
         ):
             assert in_child(refused, use) == 0

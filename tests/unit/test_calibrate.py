@@ -481,3 +481,8 @@ def test_a_measurement_here():
     assert with_here(machine("generic-arm64"), HERE, distances=False).cores == 64
     with pytest.raises(ValueError, match=r"seconds: 0 is out of range 0\.1 to 600"):
         measure_here(0)
+
+
+def test_a_cost_that_does_not_exist_is_told():
+    with pytest.raises(ValueError, match='what must be load, store, rmw, store_and_fence or syscall, not "sleep"'):
+        _core.sample_cost("sleep", 0.01)

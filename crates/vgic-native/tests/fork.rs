@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use vgic_core::platform::{Layout, Parker as _, RawLock as _, RawRwLock as _};
 use vgic_core::{Obj, Platform};
@@ -48,33 +48,45 @@ fn in_child(what: &str, f: impl FnOnce() -> u8) -> u8 {
     }
 }
 
-struct Thing {
+/// What two threads share.
+struct Pair {
     lock: <Native as Platform>::Mutex,
     rwlock: <Native as Platform>::RwLock,
-    parker: <Native as Platform>::Parker,
+    /// Where each sleeps until the other has come as far.
+    parkers: [<Native as Platform>::Parker; 2],
+    rounds: [AtomicU32; 2],
 }
 
-fn thing(ctx: &NativeCtx) -> Obj<Thing> {
-    let init = |l: &vgic_native::NativeLayout| Thing {
+fn pair(ctx: &NativeCtx) -> Obj<Pair> {
+    let init = |l: &vgic_native::NativeLayout| Pair {
         lock: l.mutex("lock", 1),
         rwlock: l.rwlock("rwlock", 2),
-        parker: l.parker("parker"),
+        parkers: [l.parker("parkers[0]"), l.parker("parkers[1]")],
+        rounds: [AtomicU32::new(0), AtomicU32::new(0)],
     };
-    Native::alloc(ctx, "thing", init).expect("memory")
+    Native::alloc(ctx, "pair", init).expect("memory")
 }
 
-/// Two threads beside each other: all that can wait, does.
-fn work(ctx: &NativeCtx, thing: Obj<Thing>, rounds: u32, stop: &AtomicBool) {
-    for round in 0..rounds {
-        thing.lock.lock(ctx, false);
+/// One of two threads beside each other: all that can wait, does.
+fn work(ctx: &NativeCtx, pair: Obj<Pair>, me: usize, rounds: u32, stop: &AtomicBool) {
+    let other = 1 - me;
+    // A token may stand for two, so who sleeps looks whether it has to.
+    let come_to = |round| {
+        pair.rounds[me].store(round, Ordering::SeqCst);
+        pair.parkers[other].unpark(ctx);
+    };
+    for round in 1..=rounds {
+        pair.lock.lock(ctx, false);
         std::thread::yield_now();
-        thing.lock.unlock(ctx);
-        thing.rwlock.read_lock(ctx, false);
-        thing.rwlock.read_unlock(ctx);
-        thing.rwlock.write_lock(ctx, false);
-        thing.rwlock.write_unlock(ctx);
-        thing.parker.unpark(ctx);
-        thing.parker.park(ctx);
+        pair.lock.unlock(ctx);
+        pair.rwlock.read_lock(ctx, false);
+        pair.rwlock.read_unlock(ctx);
+        pair.rwlock.write_lock(ctx, false);
+        pair.rwlock.write_unlock(ctx);
+        come_to(round);
+        while pair.rounds[other].load(Ordering::SeqCst) < round {
+            pair.parkers[me].park(ctx);
+        }
         defer(ctx);
         let mine = Native::alloc(ctx, "mine", |_| 0_u64).expect("memory");
         // SAFETY: made above, and known to nobody else.
@@ -87,6 +99,7 @@ fn work(ctx: &NativeCtx, thing: Obj<Thing>, rounds: u32, stop: &AtomicBool) {
             break;
         }
     }
+    come_to(u32::MAX);
 }
 
 /// In a child: everything anew, on two threads. Its status: 7 if all is well.
@@ -95,12 +108,12 @@ fn new_life() -> u8 {
     if !live_objects().is_empty() {
         return 1;
     }
-    let shared = thing(&ctx);
+    let shared = pair(&ctx);
     let stop = AtomicBool::new(false);
     let before = RUN.load(Ordering::SeqCst);
     std::thread::scope(|scope| {
-        scope.spawn(|| work(&NativeCtx::new("other"), shared, 16, &stop));
-        work(&ctx, shared, 16, &stop);
+        scope.spawn(|| work(&NativeCtx::new("other"), shared, 1, 16, &stop));
+        work(&ctx, shared, 0, 16, &stop);
     });
     Native::rcu_barrier(&ctx);
     // SAFETY: the other thread has ended.
@@ -115,24 +128,19 @@ fn new_life() -> u8 {
 fn a_child_works_whenever_the_fork_came() {
     let ctx = NativeCtx::new("main");
     let stop = Arc::new(AtomicBool::new(false));
-    let shared = thing(&ctx);
-    let threads: Vec<_> = (0..3)
-        .map(|_| {
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || work(&NativeCtx::new("thread"), shared, u32::MAX, &stop))
-        })
-        .collect();
+    let pairs = [pair(&ctx), pair(&ctx)];
+    let spawn = |number: usize| {
+        let stop = Arc::clone(&stop);
+        let pair = pairs[number / 2];
+        std::thread::spawn(move || work(&NativeCtx::new("thread"), pair, number % 2, u32::MAX - 1, &stop))
+    };
+    let threads: Vec<_> = (0..4).map(spawn).collect();
     for number in 0..forks() {
         // At some point of what the threads do.
         (0..number * 7919 % 1013).for_each(|_| std::hint::spin_loop());
         assert_eq!(in_child(&format!("fork {number}"), new_life), 7, "fork {number}");
     }
     stop.store(true, Ordering::Relaxed);
-    // A thread may be asleep without a token that another has taken.
-    while threads.iter().any(|thread| !thread.is_finished()) {
-        shared.parker.unpark(&ctx);
-        std::thread::yield_now();
-    }
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
 
     // A context of the parent's is not for the child: it says so, where it would wait.
@@ -152,5 +160,5 @@ fn a_child_works_whenever_the_fork_came() {
     assert_eq!(in_child("grandchild", || if new_life() == 7 { in_child("grandchild", new_life) } else { 9 }), 7);
     Native::rcu_barrier(&ctx);
     // SAFETY: the threads have ended.
-    unsafe { Native::free(&ctx, shared) };
+    pairs.into_iter().for_each(|pair| unsafe { Native::free(&ctx, pair) });
 }

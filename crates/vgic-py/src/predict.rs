@@ -280,7 +280,10 @@ fn sample_cost(py: Python<'_>, what: &str, seconds: Seconds) -> PyResult<f64> {
         "rmw" => Cost::Rmw,
         "store_and_fence" => Cost::StoreAndFence,
         "syscall" => Cost::Syscall,
-        _ => return Err(PyValueError::new_err(format!("what: {what:?} is none of load, store, rmw, ..."))),
+        _ => {
+            let text = format!("what must be load, store, rmw, store_and_fence or syscall, not {what:?}");
+            return Err(PyValueError::new_err(text));
+        }
     };
     let time = seconds.within("seconds", 3600)?;
     Ok(py.detach(|| cost.sample(time)))

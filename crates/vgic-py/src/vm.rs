@@ -19,6 +19,7 @@ use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Msi, SendError};
 use vgic_host::guest_tables::GuestLpiTables;
+use vgic_host::tables::LpiTables;
 use vgic_host::{Host, Plan, in_range};
 
 #[pyclass(frozen, module = "vgic._core")]
@@ -42,7 +43,6 @@ type EventRow = (Whole<EventId>, Whole<Intid>, Whole<CollectionId>);
 impl Vm {
     /// An ITS that the VM has.
     fn its(&self, its: Whole<Its>) -> PyResult<usize> {
-        self.pool.check()?;
         match self.host.its_count() as u64 {
             0 => Err(PyValueError::new_err("the VM has no its")),
             count => in_range("its", its.0 as u64, 0, count - 1).map(|()| its.0).map_err(errors::refused),
@@ -51,7 +51,6 @@ impl Vm {
 
     /// A vCPU that the VM has.
     fn vcpu(&self, vcpu: Whole<Vcpu>) -> PyResult<u32> {
-        self.pool.check()?;
         let most = u64::from(self.host.vcpus()) - 1;
         in_range("vcpu", u64::from(vcpu.0), 0, most).map(|()| vcpu.0).map_err(errors::refused)
     }
@@ -68,6 +67,10 @@ impl Vm {
         py.detach(|| self.pool.with(|ctx| self.host.guest_command(ctx, its, command)))?
             .map_err(|error| errors::command(py, error))?
             .map_err(errors::fault)
+    }
+
+    fn lpi_tables(&self) -> Result<&dyn LpiTables, Forked> {
+        self.pool.check().map(|()| self.host.tables())
     }
 
     fn registers(&self) -> PyResult<&GuestLpiTables> {
@@ -474,21 +477,21 @@ impl Vm {
     }
 
     fn write_config(&self, intid: Whole<Lpi>, byte: Whole<Byte>) -> PyResult<()> {
-        self.host.tables().write_config(intid.0, byte.0).map_err(errors::fault)
+        self.lpi_tables()?.write_config(intid.0, byte.0).map_err(errors::fault)
     }
 
     fn read_config(&self, intid: Whole<Lpi>) -> PyResult<u8> {
-        self.host.tables().read_config(intid.0).map_err(errors::fault)
+        self.lpi_tables()?.read_config(intid.0).map_err(errors::fault)
     }
 
     fn write_pending_table(&self, vcpu: Whole<Vcpu>, intid: Whole<Lpi>, pending: bool) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        self.host.tables().write_pending(vcpu, intid.0, pending).map_err(errors::fault)
+        self.lpi_tables()?.write_pending(vcpu, intid.0, pending).map_err(errors::fault)
     }
 
     fn read_pending_table(&self, vcpu: Whole<Vcpu>, intid: Whole<Lpi>) -> PyResult<bool> {
         let vcpu = self.vcpu(vcpu)?;
-        self.host.tables().read_pending(vcpu, intid.0).map_err(errors::fault)
+        self.lpi_tables()?.read_pending(vcpu, intid.0).map_err(errors::fault)
     }
 
     fn save_pending_tables(&self, py: Python<'_>) -> PyResult<()> {

@@ -14,21 +14,13 @@ from vgic.measure.results import machine as this_machine
 
 __all__ = ["measure_here", "with_here"]
 
-#: Value of a profile -> key of the measurement.
-_KEYS = {
-    "hit_load": "hit_load_ns",
-    "hit_store": "hit_store_ns",
-    "hit_rmw": "hit_rmw_ns",
-    "fence": "fence_ns",
-    "syscall": "syscall_ns",
-}
-#: Key of the measurement -> what the core takes samples of.
+#: Value of a profile, whose key in the measurement ends in _ns -> what the core takes samples of.
 _COSTS = {
-    "hit_load_ns": "load",
-    "hit_store_ns": "store",
-    "hit_rmw_ns": "rmw",
-    "fence_ns": "store_and_fence",
-    "syscall_ns": "syscall",
+    "hit_load": "load",
+    "hit_store": "store",
+    "hit_rmw": "rmw",
+    "fence": "store_and_fence",
+    "syscall": "syscall",
 }
 #: Most CPUs of which pairs are measured.
 _MOST_CPUS = 16
@@ -55,7 +47,7 @@ def measure_here(seconds: float = 2.0, *, progress: Callable[[float, str], None]
         """The best of several samples: what disturbs a sample only makes it longer."""
         length = min(share / _SAMPLES, _LONGEST_SAMPLE_SECONDS)
         values = []
-        for _ in range(max(_SAMPLES, round(share / length))):
+        for _ in range(round(share / length)):
             values.append(sample(length))
             if progress is not None:
                 progress(min(1.0, (time.monotonic() - begun) / seconds), f"measuring {what}")
@@ -63,9 +55,9 @@ def measure_here(seconds: float = 2.0, *, progress: Callable[[float, str], None]
 
     found: dict[str, Any] = {}
     try:
-        for key, what in _COSTS.items():
-            cost = best(key.removesuffix("_ns"), partial(_core.sample_cost, what), seconds / 2 / len(_COSTS))
-            found[key] = max(0.0, cost - found["hit_store_ns"]) if key == "fence_ns" else cost
+        for name, what in _COSTS.items():
+            cost = best(name, partial(_core.sample_cost, what), seconds / 2 / len(_COSTS))
+            found[f"{name}_ns"] = max(0.0, cost - found["hit_store_ns"]) if name == "fence" else cost
         matrix = [[0.0] * len(cpus) for _ in cpus]
         for a, b in pairs:
             sample = partial(_core.sample_ping_pong, cpus[a], cpus[b])
@@ -79,7 +71,7 @@ def with_here(machine: Machine, measured: Mapping[str, Any], *, distances: bool 
     """The machine with what was measured; with ``distances`` it has the CPUs that were measured, if there were two."""
     cpu = str(this_machine()["cpu"])
     source = f"measured here by vgic calibrate, on {cpu}"
-    values = {name: float(measured[key]) for name, key in _KEYS.items()}
+    values = {name: float(measured[f"{name}_ns"]) for name in _COSTS}
     machine = machine.with_values(source=source, status="measured", **values)
     matrix = measured["matrix_ns"]
     if distances and len(matrix) > 1:
