@@ -204,3 +204,9 @@ def test_ctrl_c_shows_what_was_measured(vgic_command, tmp_path, monkeypatch):
     assert (done.returncode, done.stderr) == (130, "vgic: interrupted\n")
     assert "\nMeasured here, before it was interrupted:\n  hit_load: 2.5 ns\n" in done.stdout
     assert os.listdir(tmp_path) == []
+
+
+def test_a_time_out_of_range_is_all_that_is_said(vgic_command):
+    done = vgic_command("calibrate", "--here", "--seconds", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "vgic: error: seconds: 0 is out of range 0.1 to 600\n"

@@ -241,10 +241,6 @@ def _measured(
 ) -> Machine:
     """The profile with what was measured directly."""
     if here:
-        data["machine"] = this_machine()
-        out.print(f"This machine: {host_text(data['machine'])}.", soft_wrap=True, markup=False)
-        if looks := profile_text(data["machine"]):
-            out.print(looks, soft_wrap=True, markup=False)
         try:
             with progress("measuring") as update:
                 found = measure_here(seconds, progress=update)
@@ -254,6 +250,10 @@ def _measured(
             for key, value in stopped.finished.items():
                 out.print(f"  {key.removesuffix('_ns')}: {value:.3g} ns", markup=False)
             raise
+        data["machine"] = this_machine()
+        out.print(f"This machine: {host_text(data['machine'])}.", soft_wrap=True, markup=False)
+        if looks := profile_text(data["machine"]):
+            out.print(looks, soft_wrap=True, markup=False)
         data["here"] = found
         target = with_here(target, found, distances=c2c is None)
         out.print(f"Measured here for {seconds:g} s, on CPUs {', '.join(map(str, found['cpus']))}:", markup=False)
