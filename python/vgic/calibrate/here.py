@@ -12,7 +12,7 @@ from vgic.errors import Interrupted
 from vgic.machines import Machine
 from vgic.measure.results import machine as this_machine
 
-__all__ = ["measure_here", "with_here"]
+__all__ = ["check_seconds", "measure_here", "with_here"]
 
 #: Value of a profile, whose key in the measurement ends in _ns -> what the core takes samples of.
 _COSTS = {
@@ -29,6 +29,12 @@ _SAMPLES = 7
 _LONGEST_SAMPLE_SECONDS = 0.05
 
 
+def check_seconds(seconds: float) -> float:
+    """How long to measure, 0.1 to 600 seconds; raises ``ValueError`` for anything else."""
+    real("seconds", seconds, 0.1, 600)
+    return seconds
+
+
 def measure_here(seconds: float = 2.0, *, progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
     """Measure for about so many seconds (0.1 to 600).
 
@@ -38,7 +44,7 @@ def measure_here(seconds: float = 2.0, *, progress: Callable[[float, str], None]
 
     Ctrl-C comes out as :class:`vgic.Interrupted` with the keys that were finished.
     """
-    real("seconds", seconds, 0.1, 600)
+    check_seconds(seconds)
     cpus = list(_core.usable_cpus())[:_MOST_CPUS]
     pairs = list(combinations(range(len(cpus)), 2))
     begun = time.monotonic()

@@ -31,6 +31,7 @@ from vgic.calibrate import (
     with_here,
     with_micro_bench,
 )
+from vgic.calibrate.here import check_seconds
 from vgic.cli.common import (
     check_outputs,
     command_line,
@@ -137,6 +138,7 @@ def calibrate(
     only("with a fit (--rates, without --no-fit)", rates is not None and not no_fit, starts=starts, sends=sends)
     only("with --predict", bool(design), seeds=seeds, grace_period_ms=grace_period_ms, full=full)
     only("with --here", here, seconds=seconds)
+    here_seconds = check_seconds(2.0 if seconds is None else seconds)
     if no_fit and fit:
         raise ValueError("fit and no-fit: give one of them, not both")
     table = None if rates is None else _rates(rates, without or [], f_count)
@@ -158,7 +160,7 @@ def calibrate(
         if c2c is None and not here:
             _check_cores(target, table)
     data: dict[str, Any] = {"tool": "vgic", "command": command_line(), "base": target.name}
-    target = _measured(out, target, c2c, micro_bench, here, 2.0 if seconds is None else seconds, data)
+    target = _measured(out, target, c2c, micro_bench, here, here_seconds, data)
     if table is not None:
         target, others, checks = _fitted(out, target, table, fit or [], no_fit, effort, data)
         data["predicted"] = []
@@ -241,6 +243,10 @@ def _measured(
 ) -> Machine:
     """The profile with what was measured directly."""
     if here:
+        data["machine"] = this_machine()
+        out.print(f"This machine: {host_text(data['machine'])}.", soft_wrap=True, markup=False)
+        if looks := profile_text(data["machine"]):
+            out.print(looks, soft_wrap=True, markup=False)
         try:
             with progress("measuring") as update:
                 found = measure_here(seconds, progress=update)
@@ -250,10 +256,6 @@ def _measured(
             for key, value in stopped.finished.items():
                 out.print(f"  {key.removesuffix('_ns')}: {value:.3g} ns", markup=False)
             raise
-        data["machine"] = this_machine()
-        out.print(f"This machine: {host_text(data['machine'])}.", soft_wrap=True, markup=False)
-        if looks := profile_text(data["machine"]):
-            out.print(looks, soft_wrap=True, markup=False)
         data["here"] = found
         target = with_here(target, found, distances=c2c is None)
         out.print(f"Measured here for {seconds:g} s, on CPUs {', '.join(map(str, found['cpus']))}:", markup=False)
