@@ -1,14 +1,17 @@
-//! Panics of the code under test are findings: the hook hands them to the execution instead of printing them.
+//! Panics of the code under test are findings: they are caught where a thread's body ends, and the hook only notes where
+//! they came from instead of printing them.
+//!
+//! The hook may be missing for a moment, or for good: the library of the stacks exchanges the process's hook around each
+//! stack it takes away, and two threads that do so at a time leave either's. So nothing but the place depends on it.
 
 use crate::platform::world::World;
-use crate::violation::Rule;
 use core::any::Any;
-use core::cell::Cell;
+use core::cell::RefCell;
 use std::panic;
 use std::sync::Once;
 
 thread_local! {
-    static PANICKED: Cell<bool> = const { Cell::new(false) };
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Installs the hook, once. It takes the place of shuttle's own, which is installed by its first run and would have a say
@@ -20,13 +23,11 @@ pub(crate) fn install() {
         shuttle::Runner::new(shuttle::scheduler::RoundRobinScheduler::new(1), shuttle::Config::new()).run(|| {});
         drop(panic::take_hook());
         panic::set_hook(Box::new(move |info| {
-            let Some(world) = World::try_current() else {
+            if World::try_current().is_none() {
                 return before(info);
-            };
-            let text = text_of_panic(info.payload()).unwrap_or_default();
-            let place = info.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
-            PANICKED.set(true);
-            world.fail(Rule::Panic, format!("panic: {text}{place}"), Vec::new());
+            }
+            let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line()));
+            PLACE.with(|of| *of.borrow_mut() = place);
         }));
     });
 }
@@ -36,7 +37,8 @@ pub fn text_of_panic(payload: &dyn Any) -> Option<&str> {
     payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Whether this is a panic of the code under test, and not the end that shuttle puts to a stack.
-pub(crate) fn was_panic(_payload: &(dyn Any + Send)) -> bool {
-    PANICKED.replace(false)
+/// What a panic of the code under test was and where, if it was one, and not the end that shuttle puts to a stack.
+pub(crate) fn finding(payload: &dyn Any) -> Option<String> {
+    let place = PLACE.take().unwrap_or_default();
+    text_of_panic(payload).map(|text| format!("panic: {text}{place}"))
 }

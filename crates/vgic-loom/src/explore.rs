@@ -3,6 +3,7 @@
 use crate::platform::{Ctx, MAX_THREADS, rcu, world};
 use crate::story::Story;
 use crate::weaken::{self, Site};
+use core::any::Any;
 use core::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,6 +64,17 @@ struct Panic {
     inside_loom: bool,
 }
 
+impl Panic {
+    /// One that the hook has not seen: it is the process's, and the library of loom's stacks exchanges it for a moment
+    /// where it takes one away.
+    fn unseen(payload: &dyn Any) -> Self {
+        let text = text_of_panic(payload).unwrap_or_default().to_owned();
+        // Where it was is not known, so an assertion is taken for loom's: the search is not complete either way.
+        let inside_loom = text.starts_with("assertion `");
+        Self { text, inside_loom }
+    }
+}
+
 /// Runs `model` in every way that loom tells apart.
 pub fn explore(options: &Options, model: impl Fn(&Ctx) + Send + Sync + 'static) -> Report {
     watch_panics();
@@ -89,7 +101,7 @@ pub fn explore(options: &Options, model: impl Fn(&Ctx) + Send + Sync + 'static) 
         });
     }));
     EXPLORING.set(false);
-    let panic = result.err().and_then(|_| PANIC.take());
+    let panic = result.err().map(|payload| PANIC.take().unwrap_or_else(|| Panic::unseen(&*payload)));
     let (threads, steps) = world::with(world::World::take_steps);
     let (violation, gave_up) = match panic {
         None => (None, None),

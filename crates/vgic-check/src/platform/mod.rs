@@ -37,11 +37,11 @@ pub struct Thread(pub(crate) usize);
 /// Runs the body of a thread to its end, or for ever if the execution is over before.
 pub(crate) fn body(ctx: &Ctx, f: Box<dyn FnOnce(&Ctx)>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| f(ctx))) {
-        if !crate::quiet::was_panic(&*payload) {
+        let Some(what) = crate::quiet::finding(&*payload) else {
             // shuttle takes the stack away.
             resume_unwind(payload);
-        }
-        ctx.world.halt();
+        };
+        ctx.fail(Rule::Panic, what);
     }
 }
 

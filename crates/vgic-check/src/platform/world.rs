@@ -183,8 +183,9 @@ impl World {
         self.step.get()
     }
 
+    /// Whether the execution is over: something was found, or a panic is on its way to where it is.
     pub(crate) fn stopped(&self) -> bool {
-        self.stopped.get()
+        self.stopped.get() || std::thread::panicking()
     }
 
     pub(crate) fn knowledge(&self) -> RefMut<'_, Knowledge> {
@@ -244,7 +245,7 @@ impl World {
 
     /// One more step; whether the execution goes on.
     pub(crate) fn tick(&self) -> bool {
-        if self.stopped.get() {
+        if self.stopped() {
             return false;
         }
         let step = self.step.get() + 1;
@@ -252,7 +253,7 @@ impl World {
         if step >= self.step_limit {
             self.fail(Rule::Progress, format!("no end after {step} steps"), Vec::new());
         }
-        !self.stopped.get()
+        !self.stopped()
     }
 
     /// Before an access to a field: maybe others run first. False if the execution is over.
