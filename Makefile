@@ -11,13 +11,29 @@ unexport PYTHONDONTWRITEBYTECODE
 
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock rust-toolchain.toml)
 
+# Arm's atomic instructions in place, and ldapr (python/vgic/core_build.py). What is built for an arm64 machine that has
+# them uses them; a wheel has both.
+LSE := -C target-feature=+lse,+rcpc
+ifeq ($(shell uname -m),aarch64)
+ifneq ($(shell grep -w atomics /proc/cpuinfo | grep -w lrcpc),)
+export RUSTFLAGS := $(strip $(RUSTFLAGS) $(LSE))
+endif
+endif
+
+# Of a wheel: profile of cargo, target, folder, and what maturin is told besides.
+WHEEL_PROFILE ?= dist
+WHEEL_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+WHEELS ?= dist
+WHEEL_FLAGS ?=
+BUILD_WHEEL = $(BIN)/maturin build --profile $(WHEEL_PROFILE) --target $(WHEEL_TARGET) $(WHEEL_FLAGS)
+
 # Runs a command without its output, unless it fails.
 quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: help run build test test-rust test-python lint prove oracle fuzz bench clean
+.PHONY: help run build wheel test test-rust test-python lint prove oracle fuzz bench clean
 
 help: ## Show this list.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -64,6 +80,15 @@ bench: $(VENV)/.built $(VENV)/.dev ## Measure, and write BENCHMARKS.md.
 	echo "  bench  BENCHMARKS.md"
 	$(BIN)/python benches/make_benchmarks.py
 
+wheel: $(VENV)/.tools ## Build a wheel into dist/; one for arm64 has the core twice, with LSE and for all CPUs.
+	echo "  wheel  $(WHEEL_TARGET)"
+	rm -rf python/vgic/lse target/lse
+	case "$(WHEEL_TARGET)" in aarch64-*) \
+	  ($(call quietly,RUSTFLAGS="$(LSE)" $(BUILD_WHEEL) --out target/lse)) && \
+	  mkdir python/vgic/lse && \
+	  $(BIN)/python -m zipfile -e target/lse/vgic-*.whl target/lse && mv target/lse/vgic/_core.abi3.so python/vgic/lse/ ;; esac
+	RUSTFLAGS=; export RUSTFLAGS; $(call quietly,$(BUILD_WHEEL) --out $(WHEELS)); rm -rf python/vgic/lse
+
 clean: ## Remove what was built.
 	rm -rf $(VENV) target python/vgic/*.so report.html result.json
 
@@ -85,6 +110,7 @@ $(VENV)/.tools: pyproject.toml $(VENV)/.made
 
 $(VENV)/.built: $(VENV)/.tools pyproject.toml $(RUST_SOURCES)
 	echo "  build  vgic (release)"
+	rm -rf python/vgic/lse
 	$(call quietly,$(BIN)/maturin develop --release)
 	touch $@
 

@@ -124,7 +124,7 @@ build() {
     cp "$needed" "$site/needed.txt"
   fi
   rm -rf "$work/wheels" "$site"/{bin,vgic} "$site"/vgic-*.dist-info
-  PYO3_CROSS_PYTHON_VERSION="$(python_version)" .venv/bin/maturin build --release --target "$target" \
-    --compatibility linux --out "$work/wheels"
+  PYO3_CROSS_PYTHON_VERSION="$(python_version)" make wheel WHEEL_PROFILE=release WHEEL_TARGET="$target" \
+    WHEEL_FLAGS="--compatibility linux" WHEELS="$work/wheels"
   pip_arm64 --no-deps "$work"/wheels/*.whl
 }

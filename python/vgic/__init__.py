@@ -5,6 +5,9 @@
 >>> result = vgic.run(vgic.StressWorkload(vcpus=2, devices=2, events=16, seconds=0.1), "patch-15")
 """
 
+import vgic.core_build  # noqa: F401 - before anything imports the core
+
+# isort: split
 from vgic._core import VERSION as __version__
 from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Axis, Design, axes, design, designs
 from vgic.errors import (

@@ -13,6 +13,8 @@ from typing import Any, Literal, NotRequired, Self, TypedDict, final, type_check
 from typing_extensions import Buffer
 
 VERSION: str
+#: Whether a read-modify-write is an instruction in place; on arm64 it may be a call.
+ATOMICS_IN_PLACE: bool
 DEFAULT_DESIGN: str
 BASELINE_DESIGN: str
 #: Operation kinds of a replay program (see :func:`replay`), name -> number.

@@ -96,7 +96,9 @@ def host_text(machine: Mapping[str, Any]) -> str:
     if (page := machine.get("page_size")) is not None:
         parts.append(f"pages of {page / 1024:g} KiB")
     if (lse := machine.get("lse")) is not None:
-        parts.append("LSE atomics" if lse else "no LSE atomics")
+        in_place = machine.get("atomics_in_place")
+        how = " in place" if in_place is True else " by calls" if in_place is False else ""
+        parts.append(f"LSE atomics{how}" if lse else "no LSE atomics")
     if (virtual := machine.get("virtual")) is not None:
         parts.append("virtual" if virtual else "not virtual")
     if (place := machine.get("place")) is not None:

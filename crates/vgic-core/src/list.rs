@@ -234,10 +234,10 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> RcuList<P, T, Tag> {
     #[inline(always)]
     pub fn iter_rcu<'a>(&'a self, ctx: &'a P::Ctx) -> impl Iterator<Item = Obj<T>> + 'a {
         // Acquire: pairs with the release stores of add and del (O-02).
-        let mut next = handle(self.0.first.load(ctx, Order::Acquire(Pair::RcuListPublish)));
+        let mut next = handle(self.0.first.load(ctx, Order::Consume(Pair::RcuListPublish)));
         core::iter::from_fn(move || {
             let element = next?;
-            next = handle(element.link().next.load(ctx, Order::Acquire(Pair::RcuListPublish)));
+            next = handle(element.link().next.load(ctx, Order::Consume(Pair::RcuListPublish)));
             Some(element)
         })
     }

@@ -9,6 +9,9 @@
 pub enum Order {
     /// No ordering: the value alone matters, or a lock orders the access.
     Relaxed,
+    /// What is reached through the loaded pointer is read behind this load, as after `rcu_dereference`; other accesses
+    /// need not stay behind it. For loads only.
+    Consume(Pair),
     /// Later accesses of this thread stay behind this load.
     Acquire(Pair),
     /// Earlier accesses of this thread stay before this store.

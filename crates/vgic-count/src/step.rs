@@ -167,6 +167,7 @@ impl fmt::Display for Step {
         }
         match self.order {
             None | Some(Order::Relaxed) => Ok(()),
+            Some(Order::Consume(pair)) => write!(f, " (consume {})", pair.code()),
             Some(Order::Acquire(pair)) => write!(f, " (acquire {})", pair.code()),
             Some(Order::Release(pair)) => write!(f, " (release {})", pair.code()),
             Some(Order::AcqRel(pair)) => write!(f, " (acq_rel {})", pair.code()),

@@ -10,12 +10,16 @@ use vgic_core::Obj;
 use vgic_core::order::Order;
 use vgic_core::platform::{Atomic, AtomicInt, Plain, PlainCell, PointerCell};
 
+/// Whether a read-modify-write is an instruction in place: on arm64 only in a build for CPUs with FEAT_LSE. In the others
+/// it is a call that looks what the CPU has.
+pub const ATOMICS_IN_PLACE: bool = !cfg!(all(target_arch = "aarch64", not(target_feature = "lse")));
+
 /// The language's name of an order.
 #[inline(always)]
 const fn ordering(order: Order) -> Ordering {
     match order {
         Order::Relaxed => Ordering::Relaxed,
-        Order::Acquire(_) => Ordering::Acquire,
+        Order::Consume(_) | Order::Acquire(_) => Ordering::Acquire,
         Order::Release(_) => Ordering::Release,
         Order::AcqRel(_) => Ordering::AcqRel,
         Order::SeqCst(_) => Ordering::SeqCst,
@@ -31,6 +35,25 @@ const fn rmw_ordering(order: Order) -> Ordering {
     match order {
         Order::Release(_) if cfg!(vgic_tsan) => Ordering::AcqRel,
         other => ordering(other),
+    }
+}
+
+/// Whether what is reached through a loaded pointer needs no acquire: Arm orders an access behind the load that gave its
+/// address ("Dependency-ordered-before" in the Architecture Reference Manual), which `rcu_dereference` relies on, too. The
+/// tools that look for data races know nothing of dependencies.
+const DEPENDENCIES_ORDER: bool = cfg!(target_arch = "aarch64") && !cfg!(any(vgic_tsan, miri));
+
+/// A load of `order` by `load`. Where dependencies order, a consuming load is a plain one, behind which the compiler keeps
+/// what comes later; it cannot guess a pointer that it has not seen.
+#[inline(always)]
+fn load<T>(order: Order, load: impl FnOnce(Ordering) -> T) -> T {
+    match order {
+        Order::Consume(_) if DEPENDENCIES_ORDER => {
+            let value = load(Ordering::Relaxed);
+            compiler_fence(Ordering::Acquire);
+            value
+        }
+        order => load(ordering(order)),
     }
 }
 
@@ -62,7 +85,7 @@ macro_rules! atomic_ops {
     ($value:ty) => {
         #[inline(always)]
         fn load(&self, _: &NativeCtx, order: Order) -> $value {
-            self.0.load(ordering(order))
+            load(order, |order| self.0.load(order))
         }
         #[inline(always)]
         fn store(&self, _: &NativeCtx, value: $value, order: Order) {

@@ -23,7 +23,7 @@ mod stall;
 pub mod sync;
 mod threads;
 
-pub use atomics::{AtomicPtr, AtomicU32, AtomicU64, Cell, PtrCell};
+pub use atomics::{ATOMICS_IN_PLACE, AtomicPtr, AtomicU32, AtomicU64, Cell, PtrCell};
 pub use barrier::Strategy;
 pub use ctx::{Counters, NativeCtx};
 pub use layout::NativeLayout;

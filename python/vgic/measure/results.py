@@ -330,10 +330,13 @@ def noise(results: Sequence[Result]) -> list[str]:
 def machine() -> dict[str, Any]:
     """The machine: what :class:`vgic.host.Host` has, usable CPUs (``cpus``), architecture, kernel and Python.
 
+    ``atomics_in_place``: whether a read-modify-write of the core is an instruction; on arm64 it may be a call.
+
     Files of earlier versions have ``cpu``, ``cpus``, ``architecture``, ``kernel`` and ``python`` alone.
     """
     return {
         **this_host().to_dict(),
+        "atomics_in_place": _core.ATOMICS_IN_PLACE,
         "cpus": len(os.sched_getaffinity(0)),
         "architecture": platform.machine(),
         "kernel": f"{platform.system()} {platform.release()}",

@@ -40,7 +40,7 @@ impl<P: Platform> Entry<P> {
         // Acquire: pairs with the release store in insert (O-06).
         // SAFETY: S-08: the pointer is null or an LPI that the entry holds a reference on; a reader that holds no
         // lock is inside an RCU section, and the LPI is freed after a grace period.
-        unsafe { Obj::from_ptr(self.irq.load(ctx, Order::Acquire(Pair::CachePublish))) }
+        unsafe { Obj::from_ptr(self.irq.load(ctx, Order::Consume(Pair::CachePublish))) }
     }
 
     /// Empties the entry; what it held must be put.

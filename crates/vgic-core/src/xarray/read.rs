@@ -8,7 +8,7 @@ use crate::order::{Order, Pair};
 use crate::platform::Platform;
 
 /// How readers load the head and the slots: O-01, the partner of the release stores in `write.rs`.
-pub(super) const READER: Order = Order::Acquire(Pair::XArrayPublish);
+pub(super) const READER: Order = Order::Consume(Pair::XArrayPublish);
 
 impl<P: Platform, T: Send + Sync + 'static> XArray<P, T> {
     /// The object at `index` (`xa_load`).

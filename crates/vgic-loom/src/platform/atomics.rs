@@ -32,7 +32,9 @@ impl Strength {
         let mut strength = Strength { acquire: false, release: false, full: false };
         match order {
             Order::Relaxed => {}
-            Order::Acquire(pair) => strength.acquire = granted(pair.code(), Side::Acquire),
+            // loom knows no dependencies, so the load acquires: that all which needs the order hangs on the pointer is
+            // argued in ORDERING.md.
+            Order::Consume(pair) | Order::Acquire(pair) => strength.acquire = granted(pair.code(), Side::Acquire),
             Order::Release(pair) => strength.release = granted(pair.code(), Side::Release),
             Order::AcqRel(pair) => {
                 strength.acquire = granted(pair.code(), Side::Acquire);
