@@ -14,7 +14,7 @@ use crate::run::{Run, world};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
-use vgic_core::Design;
+use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
@@ -100,10 +100,10 @@ impl Workload for Closed {
         u64::from(self.vcpus) + u64::from(self.queues)
     }
 
-    fn run<D: Design>(&self, design: D, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+    fn run(&self, design: Composed, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
         let world = world(setting);
         let set_up = SimCtx::set_up(&world);
-        let bench = self.load().bench::<Sim, D>(design, &set_up)?;
+        let bench = self.load().bench::<Sim, Composed>(design, &set_up)?;
         let shared = Rc::new(Shared { bench, door: Door::new(self.entry, 1), loop_: Loop::new(*self) });
         for id in 0..self.vcpus {
             let shared = Rc::clone(&shared);
@@ -305,13 +305,13 @@ impl Loop {
 }
 
 /// What the threads share.
-struct Shared<D: Design> {
-    bench: Bench<Sim, D>,
+struct Shared {
+    bench: Bench<Sim, Composed>,
     door: Door,
     loop_: Loop,
 }
 
-impl<D: Design> Shared<D> {
+impl Shared {
     fn vcpu(&self, ctx: &SimCtx, id: u32) {
         ctx.runs_vcpu(id);
         let run = &self.loop_.run;

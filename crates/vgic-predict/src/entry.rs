@@ -6,8 +6,9 @@
 //! - *irqfd* (vhost, VFIO): a signalled eventfd, an SRCU section, a look at the irqfd's routing entry under its sequence
 //!   counter; a miss of the translation cache costs a hop to a workqueue.
 
+use vgic_core::designs::Composed;
 use vgic_core::platform::{Atomic, AtomicInt, Layout, PlainCell};
-use vgic_core::{Design, Msi, Order, Pair, Platform, Vm};
+use vgic_core::{Msi, Order, Pair, Platform, Vm};
 use vgic_sim::{AtomicU64, Cell, Sim, SimCtx};
 
 /// How an MSI comes in.
@@ -47,7 +48,7 @@ impl Door {
     }
 
     /// Sends; true if it was taken.
-    pub(crate) fn send<D: Design>(&self, vm: &Vm<Sim, D>, ctx: &SimCtx, msi: &Msi, device: u32) -> bool {
+    pub(crate) fn send(&self, vm: &Vm<Sim, Composed>, ctx: &SimCtx, msi: &Msi, device: u32) -> bool {
         let costs = ctx.costs();
         match self.entry {
             Entry::Direct => vm.inject_msi(ctx, msi) == Ok(true),

@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use crate::{Setting, Workload, gicv4};
 use std::rc::Rc;
-use vgic_core::Design;
+use vgic_core::designs::Composed;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
@@ -57,10 +57,10 @@ impl Workload for Flood {
         u64::from(self.load.vcpus) + u64::from(self.load.devices)
     }
 
-    fn run<D: Design>(&self, design: D, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+    fn run(&self, design: Composed, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
         let world = world(setting);
         let set_up = SimCtx::set_up(&world);
-        let bench = self.load.bench::<Sim, D>(design, &set_up)?;
+        let bench = self.load.bench::<Sim, Composed>(design, &set_up)?;
         let door = Door::new(self.entry, self.load.devices);
         let shared = Rc::new(Shared { flood: *self, bench, door, run: self.new_run() });
         for id in 0..self.load.vcpus {
@@ -131,14 +131,14 @@ pub(crate) fn handle(ctx: &SimCtx, run: &Run, intid: u32, eoi: impl FnOnce()) {
 }
 
 /// What the threads share.
-struct Shared<D: Design> {
+struct Shared {
     flood: Flood,
-    bench: Bench<Sim, D>,
+    bench: Bench<Sim, Composed>,
     door: Door,
     run: Rc<Run>,
 }
 
-impl<D: Design> Shared<D> {
+impl Shared {
     fn sender(&self, ctx: &SimCtx, device: u32) {
         let vm = &self.bench.vm;
         let send = |event, _| self.door.send(vm, ctx, &message(device, event), device);

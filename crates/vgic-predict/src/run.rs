@@ -10,8 +10,9 @@ use crate::outcome::{Latency, Outcome};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Design, Event, Platform, Vm};
+use vgic_core::{Event, Platform, Vm};
 use vgic_lab::sample::Poll;
 use vgic_lab::stress::Failure;
 use vgic_sim::report::{Spending, Tally, Threads};
@@ -248,11 +249,11 @@ impl Run {
     }
 
     /// Runs the world to its end, and takes the VM apart, which is part of what the threads share.
-    pub(crate) fn finish<T, D: Design>(
+    pub(crate) fn finish<T>(
         &self,
         world: &Rc<World>,
         shared: Rc<T>,
-        vm: impl Fn(&T) -> &Vm<Sim, D>,
+        vm: impl Fn(&T) -> &Vm<Sim, Composed>,
         poll: Poll<'_>,
     ) -> Result<Outcome, Failure> {
         if let Err(failure) = self.drive(world, poll) {
