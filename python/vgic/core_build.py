@@ -10,7 +10,6 @@ in the environment takes the one for all CPUs, so that the two can be compared.
 import os
 import struct
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 __all__ = ["other_core"]
@@ -31,6 +30,8 @@ def other_core(folder: Path = _FOLDER, auxv: str = "/proc/self/auxv") -> Path | 
 
 def _load(path: Path) -> None:
     """Makes the library ``vgic._core``."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
     spec = spec_from_file_location("vgic._core", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no module")

@@ -4,7 +4,6 @@ A prediction is deterministic, so where it is computed changes nothing, and one 
 computed again. Points that take long begin first, so that all workers end at about the same time.
 """
 
-import asyncio
 import multiprocessing
 import os
 import signal
@@ -290,6 +289,8 @@ def dask_executor(address: str) -> Iterator[Executor]:
         distributed: Any = import_module("distributed")
     except ImportError:
         raise ValueError("dask: needs vgic[cluster]: pip install 'vgic[cluster]'") from None
+    import asyncio  # Here, as it is much and few use it.
+
     with ThreadPoolExecutor(1) as thread:  # There may be a running loop here, as in Jupyter.
         try:
             thread.submit(asyncio.run, _knock(address)).result()
@@ -312,6 +313,8 @@ def dask_executor(address: str) -> Iterator[Executor]:
 
 async def _knock(address: str) -> None:
     """Raise ``OSError`` if nothing answers. A client would say so, too, but then takes its time to go away."""
+    import asyncio
+
     connect = import_module("distributed.comm").connect
     async with asyncio.timeout(_DASK_SECONDS):  # Something that is no scheduler may take the call and say nothing.
         comm = await connect(address, timeout=_DASK_SECONDS)
