@@ -82,7 +82,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   ci/runner/apt-install "${missing[@]}"
 fi
 
-# Each of the two has `how`, `target` (for cargo; empty: its own), `python`, `prepare` and `build`.
+# Each of the two has `how`, `target` (for cargo; empty: its own), `python`, `prepare`, `build` and `cores`.
 case "$(uname -m)" in
   aarch64) . ci/arm64/native.sh ;;
   x86_64) . ci/arm64/cross.sh ;;
@@ -106,6 +106,7 @@ python_tests() { "$python" -m pytest -p no:cacheprovider "$@"; }
 echo "arm64: $how"
 prepare
 first "wheel" build
+step "the core for this CPU" cores
 
 if [ -z "$all" ]; then
   step "tests of vgic-core, vgic-native" rust_tests -p vgic-core -p vgic-native

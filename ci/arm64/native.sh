@@ -6,3 +6,6 @@ python="$PWD/.venv/bin/python"
 prepare() { :; }
 
 build() { make .venv/.built .venv/.dev; }
+
+# Which core it is: the one that was built for this CPU.
+cores() { "$python" -c 'import vgic._core as core; print("in place" if core.ATOMICS_IN_PLACE else "by calls")'; }
