@@ -32,10 +32,12 @@ from vgic.cli.options import (
     machine_names,
     names_option,
 )
+from vgic.cli.predict_limit import predict_limits
 from vgic.cli.predict_tables import comparison, explanation, time_text, what_if_table
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import Machine, machine
 from vgic.measure.results import Result
+from vgic.predict.limit import KEEPS_UP
 from vgic.predict.prediction import (
     GICV4,
     PREDICTED_DESIGNS,
@@ -61,8 +63,6 @@ _SEEDS_OF_ONE = 5
 _MUCH = 2e6
 #: A flood that delivers less than this share of what it accepts starves the guest.
 _STARVED = 0.1
-#: From this share of what is offered on, a design keeps up.
-_KEEPS_UP = 0.97
 
 
 def predict_designs(
@@ -127,6 +127,10 @@ def predict_designs(
     seeds: Annotated[
         int | None, typer.Option(metavar="N", help="So many seeds from --seed on (1; with one sender 5).")
     ] = None,
+    find_limit: Annotated[
+        bool,
+        typer.Option("--find-limit", help="Bisect the load: up to which rate each design keeps up. Without --gap."),
+    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show where the time went.")] = False,
     what_if: Annotated[
         bool, typer.Option("--what-if", help="Show what each of the ten worst lines is worth (ten further runs).")
@@ -147,6 +151,17 @@ def predict_designs(
     The engine runs unchanged on simulated cores, and each shared access costs what the machine's profile says. It is
     deterministic. Rates are a second of virtual time.
     """
+    only(
+        "without --find-limit",
+        not find_limit,
+        gap=gap,
+        closed=closed,
+        explain=explain,
+        what_if=what_if,
+        free=free,
+        trace=trace,
+        report=report,
+    )
     workload = _workload(
         closed,
         {"iterations": iterations, "devices": devices, "events": events, "guest": guest, "gap_us": gap}
@@ -175,6 +190,19 @@ def predict_designs(
         raise ValueError(f"seeds: {many} is out of range 1 to 1000")
     check_outputs(json, trace=trace, report=report)
 
+    if find_limit:
+        assert isinstance(workload, PredictedWorkload)
+        predict_limits(
+            names,
+            target,
+            workload,
+            seeds=range(seed, seed + many),
+            json=json,
+            allow_unsound=allow_unsound,
+            command=command_line(),
+            about=_about(target),
+        )
+        return
     plain = None
     if isinstance(workload, PredictedWorkload) and workload.entry == "ioctl" and f_count is None:
         plain = replace(workload, f_count="add")
@@ -304,7 +332,7 @@ def _notes(workload: Load, results: Sequence[Result]) -> list[str]:
                 "entering the guest, so the rate counts sends that find their LPI pending; see --gap"
             )
     else:
-        keeping = [result.design for result in results if result.rate >= _KEEPS_UP * offered]
+        keeping = [result.design for result in results if result.rate >= KEEPS_UP * offered]
         if keeping:
             lines.append(
                 f"{', '.join(keeping)} {'keeps' if len(keeping) == 1 else 'keep'} up with {rate_text(offered)} LPIs/s, "

@@ -12,7 +12,7 @@ from vgic.predict.explain import Line, WhatIf, lines, locks, spent
 from vgic.predict.prediction import Prediction
 from vgic.text import ratio_text
 
-__all__ = ["comparison", "explanation", "time_text", "what_if_table"]
+__all__ = ["comparison", "explanation", "plain_table", "time_text", "what_if_table"]
 
 _KINDS = {"vcpu": "vCPU", "other": "other"}
 #: Fields of a line that are named.
@@ -33,7 +33,7 @@ def time_text(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
-def _table(*columns: str, wide: bool = False) -> Table:
+def plain_table(*columns: str, wide: bool = False) -> Table:
     """A plain table: the first column is text, the others are numbers; ``wide``: there are many."""
     grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1 if wide else 2, 0, 0))
     for number, column in enumerate(columns):
@@ -51,7 +51,7 @@ def comparison(results: Sequence[Result], *, closed: bool, latency: bool) -> Tab
     heads += [f"over {seeds} seeds"] if seeds > 1 else []
     heads += ["delivered/s"] if seeds > 1 else ["delivered/s", "coalesced"]
     heads += ["median", "p99"] if latency else []
-    grid = _table(*heads)
+    grid = plain_table(*heads)
     for result in results:
         more = result.prediction or {}
         cells = [result.design, rate_text(result.rate), f"[bold]{ratio_text(result.ratio)}[/]"]
@@ -92,14 +92,14 @@ def explanation(prediction: Prediction) -> RenderableType:
     kinds = [kind for kind in spent(prediction.raw) if kind.kind != "other" or kind.shares]
     names = {name: max(kind.shares.get(name, 0.0) for kind in kinds) for kind in kinds for name in kind.shares}
     heads = [f"{kind.count} {_KINDS.get(kind.kind, kind.kind)}{'s' * (kind.count > 1)}" for kind in kinds]
-    grid = _table("share of the threads' time", *heads)
+    grid = plain_table("share of the threads' time", *heads)
     first = kinds[0].shares if kinds else {}
     for name in sorted(names, key=lambda name: (-first.get(name, 0.0), -names[name])):
         grid.add_row(name, *(f"{kind.shares[name]:.1%}" if name in kind.shares else "" for kind in kinds))
     parts += ["", grid]
     waits = locks(prediction.raw)
     if waits:
-        grid = _table("lock", "taken", "mean wait", "waits, a send")
+        grid = plain_table("lock", "taken", "mean wait", "waits, a send")
         for lock in waits:
             grid.add_row(
                 lock.name, _count_text(lock.taken), time_text(lock.wait_ns / 1e9), time_text(lock.a_send_ns / 1e9)
@@ -107,7 +107,7 @@ def explanation(prediction: Prediction) -> RenderableType:
         parts += ["", grid]
     worst = lines(prediction.raw)
     if worst:
-        grid = _table(
+        grid = plain_table(
             "contended line\nand its fields",
             "misses",
             "stall,\na send",
@@ -141,7 +141,7 @@ def what_if_table(base: Prediction, rows: Sequence[WhatIf]) -> RenderableType:
         return Group(title, "No line is contended.")
     latency = base.latency["samples"] > 0
     more = ["median\nlatency"] if latency else []
-    grid = _table("without this line\n", "stall of\nsenders'", "rate", "speed-up", *more, wide=True)
+    grid = plain_table("without this line\n", "stall of\nsenders'", "rate", "speed-up", *more, wide=True)
     grid.add_row(
         "[dim](with all of them)[/]",
         "",

@@ -1,5 +1,6 @@
 """Predicting for machines that are not here: one prediction, many at once, the rate over the number of cores."""
 
+from vgic.predict.limit import Limit, find_limits
 from vgic.predict.prediction import DEFAULT_MACHINE, GICV4, Prediction, predict
 from vgic.predict.scale import ScalePoint, ScaleResult, scale
 from vgic.predict.sweep import Point, dask_executor, local_executor, predict_many
@@ -10,6 +11,7 @@ __all__ = [
     "DEFAULT_MACHINE",
     "GICV4",
     "ClosedWorkload",
+    "Limit",
     "Point",
     "PredictedWorkload",
     "Prediction",
@@ -17,6 +19,7 @@ __all__ = [
     "ScaleResult",
     "Usl",
     "dask_executor",
+    "find_limits",
     "fit_usl",
     "local_executor",
     "predict",
