@@ -63,6 +63,16 @@ def _anchor(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
+def of_kernels_alone() -> str:
+    """The defects of kernels that no design has."""
+    parts = []
+    for defect in defects():
+        if defect.of_kernels_alone:
+            about = fill(f"{defect.about[:1].upper()}{defect.about[1:]}.", 118)
+            parts.append(f"### {defect.id}\n\n{about}\n\n{facts(defect)}")
+    return "\n".join(parts)
+
+
 def _sections(results: list[DefectResult]) -> str:
     parts = []
     for result in results:
@@ -78,11 +88,14 @@ def _sections(results: list[DefectResult]) -> str:
 def facts(defect: Defect) -> str:
     """What is known of a defect, as a list."""
     kernels = [f"since {defect.since}"] if defect.since else []
-    kernels += [f"fixed in {defect.fixed}"] if defect.fixed else []
+    fixed = [f"{fix} ({' '.join(fix.commits)})" if fix.commits else str(fix) for fix in defect.fixed]
+    kernels += [f"fixed in {', '.join(fixed)}"] if fixed else []
+    kernels += [f"no fix in {', '.join(defect.unfixed)}"] if defect.unfixed else []
+    designs = f"{_spans(defect.designs)}; fixed in {', '.join(defect.fixed_in)}"
     parts = [
         ("CVE", defect.cve),
-        ("Designs", f"{_spans(defect.designs)}; fixed in {', '.join(defect.fixed_in)}"),
-        ("Kernels", ", ".join(kernels)),
+        ("Designs", "" if defect.of_kernels_alone else designs),
+        ("Kernels", "; ".join(kernels)),
         ("Sources", defect.sources),
         ("Told in", f"[{defect.told.partition('#')[0]}]({defect.told})" if defect.told else ""),
     ]
@@ -112,7 +125,8 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--stories"]):
         print("usage: make_defects.py [--stories]", file=sys.stderr)
         return 2
-    chosen = [replace(defect, absent_in=()) if arguments else defect for defect in defects()]
+    shown = [defect for defect in defects() if not defect.of_kernels_alone]
+    chosen = [replace(defect, absent_in=()) if arguments else defect for defect in shown]
     begin = time.monotonic()
     with progress("history") as update:
         # However busy the machine is.
@@ -124,6 +138,7 @@ def main(arguments: list[str]) -> int:
     page = DOCS / "explain" / "defects.md"
     if not arguments:
         _put(page, "history", _table(results, time.monotonic() - begin))
+    _put(page, "kernels", "\n" + of_kernels_alone() + "\n")
     _put(page, "stories", "\n" + _sections(results))
     guide = DOCS / "guide" / "prove.md"
     proof = vgic.prove("send_vs_discard", "v6.7")

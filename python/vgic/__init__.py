@@ -24,6 +24,7 @@ from vgic.errors import (
     WorkloadError,
 )
 from vgic.its import CommandFault, ItsFrame
+from vgic.kernels import Kernel, Series, Standing, kernel, kernel_here, kernels
 from vgic.machines import Machine, machine, machines
 from vgic.measure import (
     COMPARED_DESIGNS,
@@ -62,6 +63,7 @@ from vgic.prove import (
     Bisection,
     Defect,
     DefectResult,
+    Fix,
     Proof,
     ProofPlan,
     Scenario,
@@ -102,10 +104,12 @@ __all__ = [
     "DefectResult",
     "Design",
     "Effort",
+    "Fix",
     "GuestMemory",
     "Interrupted",
     "Its",
     "ItsFrame",
+    "Kernel",
     "Limit",
     "Machine",
     "MachineError",
@@ -128,6 +132,8 @@ __all__ = [
     "ScaleResult",
     "Scenario",
     "ScenarioFile",
+    "Series",
+    "Standing",
     "Story",
     "StressWorkload",
     "TableError",
@@ -154,6 +160,9 @@ __all__ = [
     "designs",
     "find_limits",
     "fit_usl",
+    "kernel",
+    "kernel_here",
+    "kernels",
     "local_executor",
     "machine",
     "machines",

@@ -13,6 +13,7 @@ from vgic.cli import app
 COMMANDS = [
     *([name] for name in ("compare", "stress", "predict", "scale", "calibrate", "prove", "torture", "replay")),
     ["designs"],
+    ["kernels"],
     ["machines"],
     ["its"],
     ["its", "decode"],
@@ -46,6 +47,7 @@ def test_version(vgic_command):
         ("vgic prove --scenario send_vs_dis", ["send_vs_discard"]),
         ("vgic predict --machine grav", [name for name in vgic.machines() if name.startswith("grav")]),
         ("vgic designs v6.8", ["v6.8-rc1"]),
+        ("vgic designs --kernel 6.12", ["6.12", "6.12.117"]),
     ],
 )
 def test_a_shell_completes_names(words, told):

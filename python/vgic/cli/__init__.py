@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vgic import __version__
-from vgic.cli import calibrate, compare, designs, its, machines, predict, prove, replay, scale, stress, torture
+from vgic.cli import calibrate, compare, designs, its, kernels, machines, predict, prove, replay, scale, stress, torture
 from vgic.cli.helping import Command, Group
 from vgic.errors import MeasurementError
 
@@ -50,6 +50,7 @@ app.command("prove", cls=Command)(prove.prove_designs)
 app.command("torture", cls=Command)(torture.torture)
 app.command("replay", cls=Command)(replay.replay)
 app.command("designs", cls=Command)(designs.designs)
+app.command("kernels", cls=Command)(kernels.kernels)
 app.command("machines", cls=Command)(machines.machines)
 app.add_typer(its.app, name="its")
 

@@ -9,14 +9,18 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vgic.cli.common import check_json, console, indented, write_json
+from vgic.cli.common import check_json, console, indented, only, write_json
 from vgic.cli.design_difference import difference_row, show_difference
+from vgic.cli.kernels import show_kernel
 from vgic.cli.links import linked
-from vgic.cli.options import JsonOption, completed, design_names
+from vgic.cli.options import JsonOption, completed, design_names, kernel_names, machine_names
 from vgic.designs import BASELINE_DESIGN, DEFAULT_DESIGN, Axis, Design, axes, changed_axes
 from vgic.designs import design as find
 from vgic.designs import designs as all_designs
 from vgic.difference import difference, step_text
+from vgic.kernels import kernel as find_kernel
+from vgic.kernels import kernel_here as kernel_of_this_machine
+from vgic.predict.prediction import DEFAULT_MACHINE
 from vgic.prove.defects import Defect, defects_of, defects_row
 
 #: Below this width a table of three columns is not worth reading.
@@ -35,6 +39,23 @@ def designs(
     show_axes: Annotated[
         bool, typer.Option("--axes", help="List the axes on which designs differ, with every way of each.")
     ] = False,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RELEASE",
+            help="Show which design a kernel is: 6.6.87, 7.3-rc1, or what uname prints.",
+            autocompletion=completed(kernel_names),
+        ),
+    ] = None,
+    kernel_here: Annotated[bool, typer.Option("--kernel-here", help="The same for this machine's kernel.")] = False,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help=f"With --kernel: for which machine loads are predicted ({DEFAULT_MACHINE}).",
+            autocompletion=completed(machine_names),
+        ),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """List the designs: what each changes, what that fixes, its known defects and its reference.
@@ -43,9 +64,17 @@ def designs(
     inherited, every shared access of its hit path, and what one delivered
     LPI costs. With two: what is different, axis by axis, defect by defect
     and step by step. A NAME may be composed: v6.10+drain=put-erased is v6.10
-    with another way on one axis; --axes lists them all.
+    with another way on one axis; --axes lists them all. With --kernel: the
+    design that a kernel is, the fixes that were backported to it, the known
+    defects that it has, and what later designs would bring, at which load.
     """
     check_json(json)
+    if kernel is not None or kernel_here:
+        if names or show_axes or (kernel is not None and kernel_here):
+            raise ValueError("kernel: without a name, --axes and the other of --kernel and --kernel-here")
+        show_kernel(find_kernel(kernel) if kernel is not None else kernel_of_this_machine(), machine, json)
+        return
+    only("with --kernel or --kernel-here", False, machine=machine)
     if show_axes:
         if names:
             raise ValueError("--axes lists what all designs are made of: it takes no name")

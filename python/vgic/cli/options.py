@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vgic.designs import designs
+from vgic.kernels import kernels
 from vgic.machines import machines
 from vgic.prove.proof import scenarios
 
@@ -46,6 +47,11 @@ def scenario_names() -> list[str]:
 def machine_names() -> list[str]:
     """For shells."""
     return list(machines())
+
+
+def kernel_names() -> list[str]:
+    """For shells: each series, and the newest of its releases that is known."""
+    return [name for one in kernels() for name in (one.name, one.newest) if name]
 
 
 def listed(given: Sequence[str] | None) -> list[str]:

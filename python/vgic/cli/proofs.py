@@ -36,7 +36,7 @@ def _story_row(story: Story) -> dict[str, Any]:
             "cve": one.cve,
             "about": one.about,
             "fixed_in": one.fixed_after(story.design),
-            "fixed_kernels": one.fixed,
+            "fixed_kernels": one.fixed_text,
             "told": one.told,
         }
     return row

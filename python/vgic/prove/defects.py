@@ -1,12 +1,16 @@
-"""The catalogue of concurrency defects: what each one is, which designs have it, and how it shows.
+"""The catalogue of defects: what each one is, which designs and kernels have it, and how it shows.
 
 ``defects.toml`` holds the catalogue. A design has its *own* defects, which it brought, and those that it *inherited*:
 of the designs that it is based on, as long as none in between has mended them. What the model checker finds is *known*
-if it has a sign of a defect that the design has.
+if it has a sign of a defect that the design has. A few entries are of kernels alone: the engine has no such defect, so
+nothing is searched for.
+
+Which kernel has which defect is data here, and worked out in :mod:`vgic.kernels`.
 """
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -19,7 +23,11 @@ from vgic.prove.story import Story
 if TYPE_CHECKING:
     from vgic.prove.proof import Proof
 
-__all__ = ["Defect", "Sign", "defect", "defects", "defects_of", "defects_row", "known"]
+__all__ = ["Defect", "Fix", "Sign", "defect", "defects", "defects_of", "defects_row", "known"]
+
+
+#: Before a kernel that has a fix, where the first that has it is not known.
+_AT_LATEST = "<="
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,24 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """A kernel that got a fix: of the mainline (``7.2``, ``7.2-rc6``) or of a stable series (``7.1.8``)."""
+
+    #: The first release that has it; with :attr:`at_latest` one that has it, while the first is not known.
+    kernel: str
+    #: The fixes there, 12 digits each; none where they are not known.
+    commits: tuple[str, ...]
+    #: How it is known: ``record`` (the CVE's), ``log`` (of the repository of that kernel), ``review`` (the mails that
+    #: announced that release for review), ``package`` (a distribution's kernel of that version was looked into).
+    source: str
+    at_latest: bool = False
+
+    def __str__(self) -> str:
+        """The release, ``at the latest`` if an older one may have it."""
+        return f"{self.kernel} at the latest" if self.at_latest else self.kernel
+
+
+@dataclass(frozen=True, slots=True)
 class Defect:
     """One defect of the catalogue. Texts are one line, and empty where nothing is to be said."""
 
@@ -52,7 +78,7 @@ class Defect:
     introduced_in: tuple[str, ...]
     #: Designs that mended it.
     fixed_in: tuple[str, ...]
-    #: The scenario that shows it.
+    #: The scenario that shows it; empty for a defect of kernels alone.
     scenario: str
     #: Designs that have it, in which it is searched for.
     found_in: tuple[str, ...]
@@ -64,12 +90,17 @@ class Defect:
     hidden_in: tuple[str, ...] = ()
     #: The number of its record.
     cve: str = ""
-    #: The first kernel that has it, and the commit that brought it.
+    #: The first kernel that has it, and the commit that brought it; empty where nobody has determined it.
     since: str = ""
     since_commit: str = ""
-    #: The kernels that got a fix first, and the fixes.
-    fixed: str = ""
-    commits: tuple[str, ...] = ()
+    #: The kernels that got a fix, the mainline first.
+    fixed: tuple[Fix, ...] = ()
+    #: Series for which its record, or a look at such a kernel, says that they have it and got no fix.
+    unfixed: tuple[str, ...] = ()
+    #: Unmodified kernels on which it was made to happen.
+    seen_in: tuple[str, ...] = ()
+    #: Designs that do not have it though the kernels that they follow do.
+    unmodelled_in: tuple[str, ...] = ()
     #: Where else it is written down.
     reference: str = ""
     #: The section of docs/explain that tells it.
@@ -80,6 +111,21 @@ class Defect:
     preemptions: int = 2
     #: How long each search may take: only a guard against one without an end, as no result may depend on it.
     seconds: float = 1200.0
+
+    @property
+    def of_kernels_alone(self) -> bool:
+        """Whether the engine has no such defect in any design, so that no scenario shows it."""
+        return not self.introduced_in
+
+    @property
+    def commits(self) -> tuple[str, ...]:
+        """The fixes of the mainline."""
+        return self.fixed[0].commits if self.fixed else ()
+
+    @property
+    def fixed_text(self) -> str:
+        """The kernels that got a fix, in words."""
+        return ", ".join(map(str, self.fixed))
 
     @property
     def name(self) -> str:
@@ -124,7 +170,7 @@ class Defect:
         since = f"{brought}{'' if design(brought).based_on else ' or before'}" + (
             f" (kernel {self.since})" if self.since else ""
         )
-        fixed = (self.fixed_after(name) or "no design") + (f" (kernels {self.fixed})" if self.fixed else "")
+        fixed = (self.fixed_after(name) or "no design") + (f" (kernels {self.fixed_text})" if self.fixed else "")
         return f"since {since}, fixed in {fixed}"
 
     @property
@@ -133,6 +179,7 @@ class Defect:
         parts = [
             f"Brought by {self.since_commit}." if self.since_commit else "",
             f"Fixed by {', '.join(self.commits)}." if self.commits else "",
+            f"Made to happen on unmodified kernels {', '.join(self.seen_in)}." if self.seen_in else "",
             f"Reference: {self.reference}." if self.reference else "",
             f"Note: {self.note}." if self.note else "",
         ]
@@ -164,7 +211,26 @@ def _shipped() -> frozenset[str]:
 
 
 def _defect(entry: dict[str, Any]) -> Defect:
-    return Defect(**_frozen(entry) | {"signs": tuple(Sign(**_frozen(sign)) for sign in entry["signs"])})
+    signs = tuple(Sign(**_frozen(sign)) for sign in entry.get("signs", ()))
+    return Defect(**_NOT_MODELLED | _frozen(entry) | {"signs": signs, "fixed": tuple(_fixes(entry))})
+
+
+#: What an entry of kernels alone does without.
+_NOT_MODELLED: dict[str, Any] = {
+    "introduced_in": (),
+    "fixed_in": (),
+    "scenario": "",
+    "found_in": (),
+    "absent_in": (),
+}
+
+
+def _fixes(entry: dict[str, Any]) -> Iterator[Fix]:
+    """What stands for a defect under ``fixed``: a table for each source, with commits by kernel."""
+    for source, kernels in entry.get("fixed", {}).items():
+        for kernel, commits in kernels.items():
+            name = kernel.removeprefix(_AT_LATEST)
+            yield Fix(name, tuple(commits.split()), source, at_latest=name != kernel)
 
 
 def _frozen(entry: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +272,10 @@ def _row(one: Defect, name: str) -> dict[str, Any]:
         "since_kernel": one.since,
         "since_commit": one.since_commit,
         "fixed_in": one.fixed_after(name),
-        "fixed_kernels": one.fixed,
+        "fixed_kernels": one.fixed_text,
+        "fixes": [asdict(fix) for fix in one.fixed],
+        "unfixed_series": list(one.unfixed),
+        "seen_in": list(one.seen_in),
         "commits": list(one.commits),
         "reference": one.reference,
         "note": one.note,

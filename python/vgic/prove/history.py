@@ -60,12 +60,12 @@ def prove_history(
     done: OnProof | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[DefectResult]:
-    """Search for each defect (by default the whole catalogue) where it should be and where it should not.
+    """Search for each defect (by default all that a design has) where it should be and where it should not.
 
     ``seconds``: how long each search may take (above 0 to 86400), by default :attr:`Defect.seconds`. ``done``,
     ``stop``, Ctrl-C: see :func:`vgic.prove.proof.prove_all`.
     """
-    chosen = defects() if chosen is None else chosen
+    chosen = [one for one in defects() if not one.of_kernels_alone] if chosen is None else chosen
     if seconds is not None:
         real("seconds", seconds, 0, 86400, above=True)
     triples = [
