@@ -29,12 +29,20 @@ MODULES = {
     "redist": ["redist.frame"],
     "state": ["vm.state"],
     "designs": ["designs", "difference"],
+    "kernels": ["kernels", "kernels.kernel", "kernels.release", "kernels.gain"],
     "workload": ["measure.workload"],
     "run": ["measure", "measure.run", "measure.rounds"],
     "prove": ["prove", "prove.proof", "prove.story", "prove.history", "prove.bisect"],
     "defects": ["prove.defects", "links"],
     "torture": ["prove.torture"],
-    "predict": ["predict", "predict.prediction", "predict.workload", "predict.explain", "predict.chrome_trace"],
+    "predict": [
+        "predict",
+        "predict.prediction",
+        "predict.workload",
+        "predict.limit",
+        "predict.explain",
+        "predict.chrome_trace",
+    ],
     "scale": ["predict.scale", "predict.sweep", "predict.usl"],
     "calibrate": [
         "calibrate",
@@ -58,6 +66,7 @@ INTERNAL = {
     *("TIMES", "hint", "parse_value", "status_of", "text_of"),
     *("checks_text", "checks_toml", "parse_checks"),
     *("FILLS", "contrast", "ink_on"),
+    *("design_release", "here"),
     *("distance_to_core", "distance_toml", "parse_distance", "read_text"),
 }
 #: Types of the stub that the public API returns.
@@ -74,6 +83,7 @@ COMMANDS = (
     "torture",
     "replay",
     "designs",
+    "kernels",
     "machines",
     "its",
     "its decode",

@@ -17,7 +17,7 @@ def test_limits_are_shown_and_written(vgic_command):
     assert old["matters_from"] is None
     lines = done.stdout.splitlines()
     (row,) = (line for line in lines if line.startswith("v6.8-rc1 "))
-    assert "1.00×" in row
+    assert "1.00\N{MULTIPLICATION SIGN}" in row
     told = [line for line in lines if line.startswith("v6.10 ") and "matters from" in line]
     assert bool(told) == (new["matters_from"] is not None)
     # The table of a run whose JSON goes to standard output is beside it.
