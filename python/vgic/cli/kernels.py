@@ -175,13 +175,6 @@ def _loads(out: Console, limits: Sequence[Limit], target: Machine, load: Predict
         upto = f"keeps up to {rate_text(one.rate or 0.0)} LPIs/s{ratio}"
         grid.add_row(f"  {one.design}", upto + (f": matters from {rate_text(start)} on" if start else ""))
     out.print(grid)
-    out.print(
-        indented(
-            Text(
-                f"By bisection, to 5 %; other loads and machines: vgic predict --find-limit --design {mine.design},"
-                f"{others[-1].design if others else DEFAULT_DESIGN}",
-                "dim",
-            ),
-            2,
-        )
-    )
+    last = others[-1].design if others else DEFAULT_DESIGN
+    more = f"vgic predict --find-limit --machine {target.name} --design {mine.design},{last}"
+    out.print(indented(Text(f"By bisection, to 5 %, of short runs; longer ones: {more}", "dim"), 2))
