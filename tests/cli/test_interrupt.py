@@ -11,6 +11,7 @@ CASES = {
     "prove": (["prove", "--scenario", "send_vs_discard,walk_vs_discard,xarray,mix", "--preemptions", "1"], "searched"),
     "scale": (["scale", "--cores", "2,4,8", "--sends", "2000", "--design", "v6.8-rc1,v6.10"], "Until it was"),
     "predict": (["predict", "--design", "v6.8-rc1,v6.10,v7.1.8,gicv4", "-i", "20"], "Rate: "),
+    "designs": (["designs", "--kernel", "6.6.87", "--machine", "generic-arm64-8"], "What later designs would bring"),
     "compare": (["compare", "--quick", "--design", "v6.10,v7.1.8"], "Until it was interrupted"),
     "stress": (
         ["stress", "--mode", "lockstep", "--repeat", "4", "--seconds", "0.2", "--design", "v6.10,v7.1.8"],
