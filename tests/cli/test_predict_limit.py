@@ -49,3 +49,9 @@ def test_an_option_that_has_no_effect_is_refused(vgic_command, option):
     done = vgic_command("predict", "--find-limit", *option)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"vgic: error: {option[0].removeprefix('--')}: only without --find-limit\n"
+
+
+def test_a_machine_that_is_too_small_is_refused_in_one_line(vgic_command):
+    done = vgic_command("predict", "--find-limit", "--machine", "generic-arm64-4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "vgic: error: vcpus + devices: 32 threads, a core each, but generic-arm64-4 has 4 cores\n"

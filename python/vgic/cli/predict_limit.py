@@ -80,10 +80,9 @@ def limits_of(
 
 def _load_text(workload: PredictedWorkload) -> str:
     arrives = "" if workload.masked else ", and reaches the guest one by one"
-    return (
-        f"A design keeps up if {KEEPS_UP:.0%} of what {workload.devices} senders send is accepted{arrives}. "
-        "Found by bisection of their pace, to 5 %."
-    )
+    who = "one sender sends" if workload.devices == 1 else f"{workload.devices} senders send"
+    kept = f"A design keeps up if {KEEPS_UP:.0%} of what {who} is accepted{arrives}."
+    return f"{kept} Found by bisection of the pace, to 5 %."
 
 
 def limits_table(found: Sequence[Limit]) -> Table:

@@ -23,6 +23,7 @@ from vgic.predict.prediction import (
     PREDICTED_DESIGNS,
     PredictedWorkload,
     Prediction,
+    check_cores,
     check_predicted,
     prediction_result,
 )
@@ -108,6 +109,7 @@ def find_limits(
     names = check_predicted(designs, allow_unsound=allow_unsound)
     target = machine if isinstance(machine, Machine) else find_machine(machine)
     load = workload or PredictedWorkload()
+    check_cores(load, target)
     real("precision", precision, 0.001, 1, error=WorkloadError)
     chosen = list(dict.fromkeys(whole("seeds", seed, 0, 2**64 - 1, error=WorkloadError) for seed in seeds))
     if not chosen:

@@ -205,11 +205,7 @@ def predict(
     whole("seed", seed, 0, 2**64 - 1, error=WorkloadError)
     whole("trace", trace, 0, 10**7, error=WorkloadError)
     names = [free] if isinstance(free, str) else list(free)
-    if workload.threads > target.cores:
-        senders = "queues" if isinstance(workload, ClosedWorkload) else "devices"
-        raise WorkloadError(
-            f"vcpus + {senders}: {workload.threads} threads, a core each, but {target.name} has {target.cores} cores"
-        )
+    check_cores(workload, target)
     if names:
         check_free(names, name, workload.entry)
     if isinstance(workload, ClosedWorkload) and trace:
@@ -219,6 +215,15 @@ def predict(
     except RuntimeError as error:
         raise MeasurementError(f"{name}: {error}") from None
     return Prediction(name, workload, target.name, seed, raw)
+
+
+def check_cores(workload: PredictedWorkload | ClosedWorkload, machine: Machine) -> None:
+    """Raise :class:`vgic.WorkloadError` if a machine has not a core for each thread."""
+    if workload.threads > machine.cores:
+        senders = "queues" if isinstance(workload, ClosedWorkload) else "devices"
+        raise WorkloadError(
+            f"vcpus + {senders}: {workload.threads} threads, a core each, but {machine.name} has {machine.cores} cores"
+        )
 
 
 def _raw(

@@ -179,7 +179,7 @@ class Defect:
         parts = [
             f"Brought by {self.since_commit}." if self.since_commit else "",
             f"Fixed by {', '.join(self.commits)}." if self.commits else "",
-            f"Made to happen on unmodified kernels {', '.join(self.seen_in)}." if self.seen_in else "",
+            f"Made to happen on unmodified {', '.join(self.seen_in)}." if self.seen_in else "",
             f"Reference: {self.reference}." if self.reference else "",
             f"Note: {self.note}." if self.note else "",
         ]
