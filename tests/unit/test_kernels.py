@@ -1,5 +1,6 @@
 """Kernels: what a name tells, which design one is, and that designs, defects and records agree."""
 
+import dataclasses
 import re
 
 import pytest
@@ -127,6 +128,13 @@ def test_what_is_known_needs_no_note(text):
     assert kernel(text).notes == ()
 
 
+def test_a_defect_of_which_nobody_knows_since_when_is_as_old_as_its_first_design(monkeypatch):
+    one = dataclasses.replace(defect("CVE-2026-74568-leak"), since="", introduced_in=("v7.1.8",), fixed_in=(), fixed=())
+    monkeypatch.setattr("vgic.kernels.kernel.defects", lambda: (one,))
+    has = [text for text in ("6.12.117", "7.1", "7.1.7", "7.1.8", "7.2-rc5", "7.2", "7.2.3") if kernel(text).defects]
+    assert has == ["7.1.8", "7.2", "7.2.3"]
+
+
 def test_the_series_are_in_order_and_those_with_stable_releases_have_one():
     rows = kernels()
     assert [release(one.name) for one in rows] == sorted(release(one.name) for one in rows)
@@ -165,11 +173,11 @@ def test_kernels_on_which_a_defect_was_seen_have_it():
 @pytest.mark.parametrize(("one", "fix"), FIXES, ids=[f"{one.id}-{fix.kernel}" for one, fix in FIXES])
 def test_a_fix_is_one_of_a_kernel_after_the_defect(one, fix):
     at = release(fix.kernel)
-    assert fix.source in ("record", "log", "review", "package")
+    assert fix.source in ("record", "log", "review", "source", "package")
     assert fix.source != "record" or one.cve
     assert fix.at_latest == (fix.source == "package")
     assert all(re.fullmatch(r"[0-9a-f]{12}", commit) for commit in fix.commits)
-    assert at.is_stable or fix.commits, "a fix of the mainline has its commit"
+    assert at.is_stable or fix.commits or fix.source == "source", "a fix of the mainline has its commit"
     if one.since:
         assert release(one.since) < at
     assert at.series not in one.unfixed

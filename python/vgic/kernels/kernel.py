@@ -245,7 +245,7 @@ def _of_kernels(one: Defect) -> bool:
 
 
 def _standing(one: Defect, asked: Release) -> Standing:
-    if Release(asked.major, asked.minor, rc=asked.rc) < _since(one):
+    if _is_older(one, asked):
         return Standing(one, "never")
     mine: Fix | None = None
     for fix in one.fixed:
@@ -267,10 +267,10 @@ def _looked_into(one: Defect, asked: Release) -> bool:
     return asked.series in one.unfixed or any(asked <= at for at in seen)
 
 
-def _since(one: Defect) -> Release:
-    """The first kernel that has it; where nobody has determined that, as old as the first design that has it."""
+def _is_older(one: Defect, asked: Release) -> bool:
+    """Whether the kernel is older than the defect; where nobody has determined that, than the first design with it."""
     if one.since:
-        return release(one.since)
-    oldest, *_ = _designs()
-    first = next((name for name in _designs() if one.is_of(name)), oldest)
-    return Release(0, 0) if first == oldest else _designs()[first][1][0]
+        return Release(asked.major, asked.minor, rc=asked.rc) < release(one.since)
+    names = list(_designs())
+    first = next((name for name in names if one.is_of(name)), names[0])
+    return names.index(_base(asked)) < names.index(first)
