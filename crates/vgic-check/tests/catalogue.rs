@@ -80,8 +80,20 @@ fn a_walk_that_uses_null() {
 
 #[test]
 fn a_save_without_references() {
-    found("save_pending_vs_discard", &["v6.8-rc1", "v6.10"], &[Rule::UseAfterFree]);
-    passes("save_pending_vs_discard", &["v7.1.8"]);
+    found("save_pending_vs_discard", &["v6.8-rc1", "v6.10", "v7.1.8"], &[Rule::UseAfterFree]);
+    passes("save_pending_vs_discard", &["v7.3", "hardened"]);
+}
+
+#[test]
+fn a_movall_of_everybody() {
+    found("movall_of_three", &["v6.10", "v6.17", "v7.1.8"], &[Rule::Promise]);
+    passes("movall_of_three", &["v6.8-rc1", "v6.9", "v7.3", "hardened"]);
+}
+
+#[test]
+fn a_list_register_that_nobody_folds() {
+    found("stale_list_register", &["v6.8-rc1", "v6.10", "v6.17"], &[Rule::Unwanted]);
+    passes("stale_list_register", &["v7.1.8", "v7.3", "hardened"]);
 }
 
 #[test]
@@ -123,7 +135,8 @@ fn a_cache_that_nobody_counts() {
 
 #[test]
 fn a_fold_after_lpis_went_off() {
-    found("fold_vs_lpi_disable", &["v6.8-rc1", "v6.17", "v7.1.8"], &[Rule::Accounts]);
+    found("fold_vs_lpi_disable", &["v6.8-rc1", "v6.17", "v7.1.8", "v7.3"], &[Rule::Accounts]);
+    passes("fold_vs_lpi_disable", &["hardened"]);
 }
 
 /// A map and a cache hit take references without looking in patch 08. No LPI comes back from zero there: every put holds

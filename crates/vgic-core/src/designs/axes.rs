@@ -181,7 +181,7 @@ axis! {
 axis! {
     /// Which LPIs MOVALL gives to the new vCPU.
     Movall {
-        /// Those that the walk has picked.
+        /// Those that the walk has picked: from 6.10 on every LPI of the VM, whoever it targets.
         Walked = "walked",
         /// Of those that the walk visits, the ones that target the old vCPU.
         OfSource = "of-source",
@@ -323,7 +323,7 @@ axis! {
 axis! {
     /// What entry and exit of a vCPU do with an empty `ap_list`.
     EmptyList {
-        /// They skip it, without its lock.
+        /// They skip it, without its lock; a list register that is in use then stays as it is.
         Skipped = "skipped",
         /// They visit it as any other.
         Visited = "visited",

@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
         based_on: "patch-02",
         changed: "pending tables are saved by a walk of the xarray",
         fixes: "bytes are written in ascending order",
-        defect: "no reference on the LPI during a step of the walk (until v7.1.8)",
+        defect: "no reference on the LPI during a step of the walk (until v7.3, CVE-2026-89913)",
         reference: "49f0a468a158 as merged",
     },
     Row {
@@ -199,7 +199,7 @@ pub const ROWS: &[Row] = &[
         changed: "one xarray an ITS as translation cache, read under RCU; no lpi_list_lock, no limit, no eviction",
         fixes: "no VM-wide lock on a hit; a miss waits for nobody; no cliff at 16 events per vCPU",
         defect: "two drains of a cache at once put one reference twice (CVE-2026-46316, until v7.1.8); a failed cache \
-                 store leaks a reference (until v6.17)",
+                 store leaks a reference (until v6.17); MOVALL takes the LPIs of every vCPU (until v7.3)",
         reference: "\"Transition to a per-ITS translation cache\", 22 April 2024; 8201d1028caa..481c9ee846d2",
     },
     Row {
@@ -225,8 +225,16 @@ pub const ROWS: &[Row] = &[
         reference: "905698e11187, c32d26f0da86, and the 6.19 ap_list rework",
     },
     Row {
-        name: "hardened",
+        name: "v7.3",
         based_on: "v7.1.8",
+        changed: "MOVALL moves the LPIs of its source only; the save of pending states holds a reference for each step",
+        fixes: "CVE-2026-89913; LPIs that go where nobody has sent them",
+        defect: "the open window, and what else the checker still finds: docs/explain/hardened.md",
+        reference: "751f4641560b, f5b8f203bfc0; for LPIs the same code as 7.2.13",
+    },
+    Row {
+        name: "hardened",
+        based_on: "v7.3",
         changed: "switches empty caches under its_lock; EnableLPIs off clears and prunes, on only adds; a vCPU hands \
                   over what was moved when kicked; configuration is read and applied under a mutex; more",
         fixes: "the open window; LPIs lost to switches, moves and concurrent INVs, at no cost on a hit",

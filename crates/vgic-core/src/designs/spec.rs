@@ -177,10 +177,11 @@ impl Spec {
             || matches!(lazy.locking, LazyLocking::Rcu) && matches!(lazy.eviction, Eviction::Lru)
     }
 
-    /// Whether a vCPU that turns LPIs off, or an ITS that is turned off, beside a running vCPU or a command may use freed
-    /// memory.
+    /// Whether a vCPU that turns LPIs off, an ITS that is turned off, or a VMM that saves the pending tables, beside a
+    /// running vCPU, a command or a sender, may use freed memory.
     pub const fn has_control_races(&self) -> bool {
         matches!(self.ap_list().prune_gap, PruneGap::Bare)
+            || !matches!(self.save, Save::XArrayReferenced)
             || self.has_cache_per_its() && matches!(self.per_its().drain, Drain::PutMet)
     }
 

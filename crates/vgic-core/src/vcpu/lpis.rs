@@ -132,7 +132,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// Writes the pending states to the pending tables (`vgic_v3_save_pending_tables`). Waits until no vCPU runs; the
-    /// caller excludes commands, since designs before 7.1.8 hold no references here.
+    /// caller excludes commands, since designs up to 7.1.8 hold no references here.
     pub fn save_pending_tables(&self, ctx: &P::Ctx) -> Result<(), Fault> {
         let _stopped = self.run_all_vcpus(ctx);
         let mut last: Option<(u32, u32, u8)> = None;

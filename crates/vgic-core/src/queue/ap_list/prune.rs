@@ -21,7 +21,9 @@ impl<P: Platform> ApListQueue<P> {
         vcpu: &Vcpu<P, D::Queue<P>>,
     ) {
         let skips_empty = vm.spec().ap_list().empty == EmptyList::Skipped;
-        if skips_empty && Self::of(vcpu).ap_list.is_empty(ctx) && vcpu.used_list_registers.get(ctx) == 0 {
+        // Up to 6.18: an empty list is taken to mean that no list register is in use. It is not so for an LPI that was in
+        // one when LPIs were switched off: it stays there, and the vCPU may take it much later.
+        if skips_empty && Self::of(vcpu).ap_list.is_empty(ctx) {
             return;
         }
         if !skips_empty || vcpu.used_list_registers.get(ctx) != 0 {
