@@ -33,7 +33,7 @@ import vgic
 #: The design that follows the newest kernel.
 DESIGN = "v7.3"
 #: Designs of 6.10 and later.
-NEW = ("v6.10", "v6.17", "v7.1.8", "v7.3", "hardened")
+NEW = ("v6.10", "v6.17", "v7.1.8", "v7.3", "halt", "hardened")
 #: Designs whose MOVALL moves the LPIs of every vCPU.
 MOVALL_TAKES_ALL = ("v6.10", "v6.17", "v7.1.8")
 #: These two have a defect that no kernel had: a walk of all LPIs finds none, so MOVALL and INVALL do nothing.

@@ -106,6 +106,43 @@ fn the_open_window() {
 }
 
 #[test]
+fn an_lpi_in_two_list_registers() {
+    found("lpi_in_two_registers", &["v7.1.8", "v7.3"], &[Rule::Warning]);
+    // Stopping the VM mends it for a vCPU that is in the guest, if it says that it is outside after the fold, and not for
+    // one that is on its way in.
+    passes("lpi_in_two_registers", &["halt", "hardened"]);
+    found("lpi_in_two_registers", &["v7.3+halt=everybody"], &[Rule::Warning]);
+    found("halt_vs_entry", &["v7.3", "halt"], &[Rule::Warning]);
+    passes("halt_vs_entry", &["hardened"]);
+}
+
+#[test]
+fn a_vm_that_is_stopped() {
+    let options = Options { search: Search::Bounded { preemptions: 0 }, ..Options::default() };
+    let report = common::searched("two_halts", "halt", &options);
+    assert!(report.story().is_none() && report.complete());
+    let options = Options { search: Search::Random, executions: 1_000, ..Options::default() };
+    assert!(common::searched("two_halts", "halt", &options).story().is_none());
+}
+
+#[test]
+fn the_last_lpi_that_got_a_list_register() {
+    found("overflow_vs_discard", &["v7.1.8"], &[Rule::UseAfterFree]);
+    passes("overflow_vs_discard", &["v6.17", "v7.3", "halt", "hardened"]);
+    found("replay_vs_lpi_disable", &["v7.1.8", "v7.3"], &[Rule::Warning]);
+    passes("replay_vs_lpi_disable", &["v6.17", "halt", "hardened"]);
+}
+
+#[test]
+fn a_clear_without_irq_lock() {
+    found("clear_vs_inv", &["v7.1.8", "v7.3"], &[Rule::Promise]);
+    found("clear_vs_fold", &["v7.3"], &[Rule::Warning]);
+    for scenario in ["clear_vs_inv", "clear_vs_fold"] {
+        passes(scenario, &["v6.8-rc1", "v6.17", "v7.3+clear=under-irq-lock", "v7.3+irq-bits=words", "hardened"]);
+    }
+}
+
+#[test]
 fn a_store_that_fails() {
     // The erase frees the slot that was reserved; from then on the designs differ.
     found("reserve_vs_unmap", &["patch-01", "patch-10", "v2"], &[Rule::Warning]);

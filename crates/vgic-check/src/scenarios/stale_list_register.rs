@@ -13,19 +13,16 @@ pub struct StaleListRegister;
 impl Scenario for StaleListRegister {
     const NAME: &'static str = "stale_list_register";
     const ABOUT: &'static str =
-        "LPIs are turned off while one is in a list register; the vCPU exits, the LPI is unmapped, the vCPU enters again";
+        "LPIs are turned off while one is in a list register; it is moved and unmapped, and its old vCPU enters again";
     const BOUND: &'static str = "2 vCPUs, 1 pending LPI; 2 entries, 1 write to GICR_CTLR, 1 DISCARD";
 
     fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
         let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
-        guest.stage.note(ctx, || "enters the guest on vCPU 0".to_owned());
-        let mut running = guest.vm.run_vcpu(ctx, 0);
-        running.enter_always();
-        guest.set_lpis(ctx, 0, false);
-        guest.stage.note(ctx, || "leaves the guest on vCPU 0, has taken nothing".to_owned());
-        drop(running);
+        guest.spawn_in_guest(ctx, 0, false);
+        guest.spawn(ctx, "vcpu1", |guest, ctx| guest.set_lpis(ctx, 0, false));
+        guest.join(ctx);
         let _ = guest.movi(ctx, 0, 1);
         let _ = guest.discard(ctx, 0);
         guest.stage.note(ctx, || "runs vCPU 0".to_owned());

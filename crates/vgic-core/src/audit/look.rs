@@ -32,7 +32,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// The state of one LPI.
     pub fn lpi(&self, ctx: &P::Ctx, intid: u32) -> Option<LpiState> {
         let irq = self.get_irq(ctx, intid)?;
-        let state = Self::lpi_state(ctx, irq);
+        let state = self.lpi_state(ctx, irq);
         self.put_irq(ctx, irq);
         Some(LpiState { references: state.references - 1, ..state })
     }
@@ -54,8 +54,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
         intids.into_iter().filter_map(|intid| self.lpi(ctx, intid)).collect()
     }
 
-    fn lpi_state(ctx: &P::Ctx, irq: Obj<Irq<P>>) -> LpiState {
-        let view = <D::Queue<P>>::view(ctx, &irq);
+    fn lpi_state(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> LpiState {
+        let view = <D::Queue<P>>::view(self.spec(), ctx, &irq);
         LpiState { intid: irq.intid.get(ctx), view, references: irq.refcount.read(ctx) }
     }
 
@@ -108,7 +108,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
         }
         each_once(&mut all);
-        all.iter().filter(|irq| <D::Queue<P>>::is_pending(ctx, irq)).count() as u64
+        all.iter().filter(|irq| <D::Queue<P>>::is_pending(spec, ctx, irq)).count() as u64
     }
 }
 

@@ -233,6 +233,16 @@ pub const ROWS: &[Row] = &[
         reference: "751f4641560b, f5b8f203bfc0; for LPIs the same code as 7.2.13",
     },
     Row {
+        name: "halt",
+        based_on: "v7.3",
+        changed: "EnableLPIs off and MOVALL stop every vCPU meanwhile; a vCPU says that it is outside after it has folded",
+        fixes: "an LPI that EnableLPIs off leaves in a list register, if its vCPU was in the guest",
+        defect: "a vCPU that has filled its list registers and not said so yet is not waited for, and folds them later; \
+                 most of what the checker finds in v7.3",
+        reference: "\"Make LPI disabling robust\", September 2026, not merged by then; 499ddfc539bf, 3a8111254482, \
+                    3e2780713d77",
+    },
+    Row {
         name: "hardened",
         based_on: "v7.3",
         changed: "switches empty caches under its_lock; EnableLPIs off clears and prunes, on only adds; a vCPU hands \

@@ -37,6 +37,21 @@ impl<P: Platform, Q> Vcpu<P, Q> {
             self.wake(ctx);
             return;
         }
+        self.send_ipi(ctx);
+    }
+
+    /// A request that a vCPU which sleeps need not hear of (`kvm_make_all_cpus_request`, one of them).
+    pub(crate) fn request_and_kick(&self, ctx: &P::Ctx, request: u32) {
+        // Release: as in kick (O-04).
+        self.requests.fetch_or(ctx, request, Order::Release(Pair::KickEntry));
+        // Full: between the request and the look at `mode` (O-04).
+        P::fence_after_rmw(ctx, Pair::KickEntry);
+        self.send_ipi(ctx);
+    }
+
+    /// Kicks the vCPU out of the guest, if it is there and nobody has done so.
+    #[inline(always)]
+    fn send_ipi(&self, ctx: &P::Ctx) {
         // SeqCst: a value-returning atomic, fully ordered as in the kernel (O-04).
         let order = Order::SeqCst(Pair::KickEntry);
         if self.mode.compare_exchange(ctx, IN_GUEST_MODE, EXITING_GUEST_MODE, order).is_ok() {

@@ -5,7 +5,7 @@
 //! last reference. Up to 7.1.7 nothing guarded against either (CVE-2026-72288, CVE-2026-72289).
 
 use super::{ApListQueue, Part};
-use crate::designs::{Design, EmptyList, PruneGap};
+use crate::designs::{Design, EmptyList, InRegister, PruneGap};
 use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
@@ -46,6 +46,10 @@ impl<P: Platform> ApListQueue<P> {
             if irq.vcpu.get(ctx) != vcpu.id {
                 P::warn(ctx, "an LPI is on the ap_list of a vCPU that it is not queued on");
             }
+            if vm.spec().ap_list().in_register == InRegister::Stays && irq.is_on_lr(vm.spec(), ctx) {
+                // Another thread prunes (EnableLPIs off): the vCPU folds it first, and prunes then.
+                continue;
+            }
             match Self::target_oracle(vm, ctx, &irq) {
                 None => {
                     Self::of(vcpu).ap_list.del(ctx, irq);
@@ -71,6 +75,7 @@ impl<P: Platform> ApListQueue<P> {
                 }
             }
         }
+        deleted |= Self::put_last_lr(vm, ctx, vcpu);
         drop(ap_list_lock);
         if deleted {
             vm.release_deleted_lpis(ctx);
