@@ -17,12 +17,14 @@ fn options(search: Search, executions: u64) -> Options {
     Options { search, executions, findings: usize::MAX, ..Options::default() }
 }
 
-/// What v7.3 itself shows: the open window, and an LPI that a fold makes pending after LPIs went off.
+/// What v7.3 itself shows: the open window, an LPI that a fold makes pending after LPIs went off, and one that is in two
+/// list registers, after LPIs went off or beside a CLEAR.
 fn is_known(story: &Story) -> bool {
     let window = ["the ITS is off", "are off", "was off", "were off"].iter().any(|off| story.what.contains(off));
     match story.rule {
         Rule::Cache | Rule::Unwanted => window,
         Rule::Accounts => story.what.ends_with("is pending and deliverable, but was not delivered"),
+        Rule::Warning => story.what.starts_with("an LPI goes into a list register while it is in one"),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use crate::obj::Obj;
 use crate::platform::{PlainCell, Platform, PointerCell};
 use crate::queue::{LpiView, Queue};
 use crate::vcpu::Vcpu;
-use crate::vcpu::list_register::LR_PENDING;
+use crate::vcpu::list_register::{LR_PENDING, LR_STALE};
 use crate::vm::Vm;
 use alloc::vec::Vec;
 
@@ -67,7 +67,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// How many list registers of a vCPU hold a pending LPI; for a vCPU that does not run.
     pub fn pending_in_registers(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) -> u64 {
         let used = vcpu.used_list_registers.get(ctx) as usize;
-        vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & LR_PENDING != 0).count() as u64
+        vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & (LR_PENDING | LR_STALE) == LR_PENDING).count()
+            as u64
     }
 
     /// How many LPIs are pending outside list registers, of all that are indexed, mapped or queued. (A design whose

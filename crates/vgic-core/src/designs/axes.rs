@@ -313,7 +313,7 @@ axis! {
 axis! {
     /// What becomes of the reference for an entry that the translation cache of an ITS could not store.
     CacheStoreError {
-        /// It leaks.
+        /// It leaks. (The kernel puts the error that the store returned, as if it were an LPI: an Oops.)
         Leaks = "leaks",
         /// It is put.
         Puts = "puts",

@@ -217,20 +217,25 @@ pub const ROWS: &[Row] = &[
         name: "v7.1.8",
         based_on: "v6.17",
         changed: "the last put takes the xarray's lock first; a map frees the dying LPI that it replaces; prune holds a \
-                  reference; a drain puts what it erased; ap_list kept by summary",
+                  reference; a drain puts what it erased; ap_list kept by summary; bits of an LPI share a byte; what was \
+                  ended in no list register is replayed",
         fixes: "CVE-2026-46316, CVE-2026-72288, CVE-2026-72289, CVE-2026-74568",
         defect: "the open window: an MSI that missed may be cached after GITS_CTLR or GICR_CTLR has emptied the cache; \
                  MSIs are then taken while switched off, until the next invalidation (found with one preemption; no \
-                 memory is misused, complete at two); it and what else the checker finds: docs/explain/hardened.md",
+                 memory is misused, complete at two); the exit reads an LPI that EnableLPIs off and DISCARD have freed \
+                 (until v7.3); what else the checker finds: docs/explain/hardened.md",
         reference: "905698e11187, c32d26f0da86, and the 6.19 ap_list rework",
     },
     Row {
         name: "v7.3",
         based_on: "v7.1.8",
-        changed: "MOVALL moves the LPIs of its source only; the save of pending states holds a reference for each step",
-        fixes: "CVE-2026-89913; LPIs that go where nobody has sent them",
-        defect: "the open window, and what else the checker still finds: docs/explain/hardened.md",
-        reference: "751f4641560b, f5b8f203bfc0; for LPIs the same code as 7.2.13",
+        changed: "MOVALL moves the LPIs of its source only; the save of pending states holds a reference for each step; \
+                  the last LPI that got a list register is kept with a reference, and only if they were full",
+        fixes: "CVE-2026-89913; a use after free at exit; LPIs that go where nobody has sent them",
+        defect: "EnableLPIs off leaves an LPI in a list register, and the replay of EOIcount on a node that is on no list; \
+                 CLEAR undoes what another CPU stores beside it (both since v7.1.8); what else the checker finds: \
+                 docs/explain/hardened.md",
+        reference: "751f4641560b, f5b8f203bfc0, e079ef0b1c40, 19bc5d79ece6; for LPIs the same code as 7.2.13",
     },
     Row {
         name: "halt",

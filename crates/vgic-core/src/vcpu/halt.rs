@@ -34,7 +34,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
             vcpu.pause.fetch_add(ctx, 1, Order::Relaxed);
         }
         for vcpu in &self.vcpus {
-            vcpu.request_and_kick(ctx, SLEEP);
+            // A vCPU that sleeps need not be woken.
+            vcpu.make_request(ctx, SLEEP);
+            vcpu.send_ipi(ctx);
         }
         for vcpu in &self.vcpus {
             let mut spins = 0;

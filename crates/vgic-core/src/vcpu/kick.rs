@@ -29,10 +29,7 @@ impl<P: Platform, Q> Vcpu<P, Q> {
     /// `kvm_make_request(KVM_REQ_IRQ_PENDING)` and `kvm_vcpu_kick`.
     #[inline(always)]
     pub(crate) fn kick(&self, ctx: &P::Ctx) {
-        // Release: what was queued before is visible to who sees the request (O-04).
-        self.requests.fetch_or(ctx, IRQ_PENDING, Order::Release(Pair::KickEntry));
-        // Full: between the request, and the looks at `blocked` (O-08) and `mode` (O-04).
-        P::fence_after_rmw(ctx, Pair::KickEntry);
+        self.make_request(ctx, IRQ_PENDING);
         if self.blocked.load(ctx, Order::Relaxed) != 0 {
             self.wake(ctx);
             return;
@@ -40,18 +37,18 @@ impl<P: Platform, Q> Vcpu<P, Q> {
         self.send_ipi(ctx);
     }
 
-    /// A request that a vCPU which sleeps need not hear of (`kvm_make_all_cpus_request`, one of them).
-    pub(crate) fn request_and_kick(&self, ctx: &P::Ctx, request: u32) {
-        // Release: as in kick (O-04).
+    /// Makes a request that a vCPU on its way into the guest finds; what follows comes after it.
+    #[inline(always)]
+    pub(crate) fn make_request(&self, ctx: &P::Ctx, request: u32) {
+        // Release: what was queued before is visible to who sees the request (O-04).
         self.requests.fetch_or(ctx, request, Order::Release(Pair::KickEntry));
-        // Full: between the request and the look at `mode` (O-04).
+        // Full: between the request, and the looks at `blocked` (O-08) and `mode` (O-04).
         P::fence_after_rmw(ctx, Pair::KickEntry);
-        self.send_ipi(ctx);
     }
 
     /// Kicks the vCPU out of the guest, if it is there and nobody has done so.
     #[inline(always)]
-    fn send_ipi(&self, ctx: &P::Ctx) {
+    pub(crate) fn send_ipi(&self, ctx: &P::Ctx) {
         // SeqCst: a value-returning atomic, fully ordered as in the kernel (O-04).
         let order = Order::SeqCst(Pair::KickEntry);
         if self.mode.compare_exchange(ctx, IN_GUEST_MODE, EXITING_GUEST_MODE, order).is_ok() {

@@ -5,8 +5,8 @@
 
 use super::Vcpu;
 use super::kick::{EXITING_GUEST_MODE, IN_GUEST_MODE, OUTSIDE_GUEST_MODE};
-use super::list_register::{LR_ACTIVE, LR_PENDING, lr_intid, lr_priority};
-use crate::designs::{Design, ExitMode, Replay};
+use super::list_register::{LR_ACTIVE, LR_PENDING, LR_STALE, lr_intid, lr_priority};
+use crate::designs::{Design, EmptyList, ExitMode, Replay};
 use crate::guard::Mutex;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Event, PlainCell, Platform, Work};
@@ -126,7 +126,10 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         let (index, lr) = self.highest(tie)?;
         let active = vcpu.active_priorities.get(ctx);
         vcpu.active_priorities.set(ctx, active | level(lr));
-        vcpu.list_registers[index].set(ctx, lr & !LR_PENDING | LR_ACTIVE);
+        vcpu.list_registers[index].set(ctx, lr & !(LR_PENDING | LR_STALE) | LR_ACTIVE);
+        if self.vm.spec().ap_list().empty == EmptyList::Skipped && lr & LR_STALE != 0 {
+            P::count(ctx, Event::PendingLoaded);
+        }
         P::count(ctx, Event::Delivered);
         Some(lr_intid(lr))
     }

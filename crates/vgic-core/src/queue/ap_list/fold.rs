@@ -1,11 +1,11 @@
 //! After the guest ran: from the list registers back to the LPIs (`vgic_v3_fold_lr_state`).
 
 use super::{ApListQueue, Part};
-use crate::designs::{Design, FoldActive, LpisOff, Replay};
+use crate::designs::{Design, EmptyList, FoldActive, LpisOff, Replay};
 use crate::guard::Spin;
 use crate::platform::{Event, PlainCell, Platform, PointerCell, Work};
 use crate::vcpu::Vcpu;
-use crate::vcpu::list_register::{LR_ACTIVE, LR_PENDING, lr_intid};
+use crate::vcpu::list_register::{LR_ACTIVE, LR_PENDING, LR_STALE, lr_intid};
 use crate::vm::Vm;
 
 impl<P: Platform> ApListQueue<P> {
@@ -34,7 +34,7 @@ impl<P: Platform> ApListQueue<P> {
             // Each register costs a look-up: in the baseline a walk of all LPIs of the VM, under the one lock.
             let Some(irq) = vm.get_irq(ctx, lr_intid(lr)) else {
                 // Unmapped while it was in the register: what was pending there is gone.
-                if pending {
+                if pending && lr & LR_STALE == 0 {
                     P::count(ctx, Event::Dropped);
                 }
                 register.set(ctx, 0);
@@ -47,6 +47,9 @@ impl<P: Platform> ApListQueue<P> {
                 irq.set_active(vm.spec(), ctx, active);
                 irq.set_on_lr(vm.spec(), ctx, false);
                 if pending {
+                    if vm.spec().ap_list().empty == EmptyList::Skipped && lr & LR_STALE != 0 {
+                        P::count(ctx, Event::PendingLoaded);
+                    }
                     irq.make_pending(vm.spec(), ctx);
                     // It has left the ap_list if LPIs were switched off while it was in the register.
                     if vm.spec().lpis_off == LpisOff::ClearAndPrune && irq.vcpu.get(ctx) != vcpu.id {

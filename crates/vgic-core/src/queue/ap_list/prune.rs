@@ -11,6 +11,7 @@ use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::platform::{Event, PlainCell, Platform};
 use crate::vcpu::Vcpu;
+use crate::vcpu::list_register::{LR_PENDING, LR_STALE};
 use crate::vm::Vm;
 
 impl<P: Platform> ApListQueue<P> {
@@ -24,12 +25,29 @@ impl<P: Platform> ApListQueue<P> {
         // Up to 6.18: an empty list is taken to mean that no list register is in use. It is not so for an LPI that was in
         // one when LPIs were switched off: it stays there, and the vCPU may take it much later.
         if skips_empty && Self::of(vcpu).ap_list.is_empty(ctx) {
+            if vcpu.used_list_registers.get(ctx) != 0 {
+                Self::leave_stale(ctx, vcpu);
+            }
             return;
         }
         if !skips_empty || vcpu.used_list_registers.get(ctx) != 0 {
             Self::fold_lr_state(vm, ctx, vcpu);
         }
         Self::prune_ap_list(vm, ctx, vcpu);
+    }
+
+    /// List registers stay loaded: the next entry with something on the list overwrites them, one without shows them again.
+    /// So what is pending there counts as dropped, until it is met again.
+    #[cold]
+    fn leave_stale<W>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        for register in &vcpu.list_registers[..used] {
+            let lr = register.get(ctx);
+            if lr & (LR_PENDING | LR_STALE) == LR_PENDING {
+                P::count(ctx, Event::Dropped);
+                register.set(ctx, lr | LR_STALE);
+            }
+        }
     }
 
     pub(super) fn prune_ap_list<D: Design<Queue<P>: Part<Self>>>(
