@@ -42,7 +42,7 @@ def test_version(vgic_command):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("vgic prove --design v6.10,v7", ["v6.10,v7.1.8"]),
+        ("vgic prove --design v6.10,v7", ["v6.10,v7.1.8", "v6.10,v7.3"]),
         ("vgic compare --design patch-1", [row.name for row in vgic.designs() if row.name.startswith("patch-1")]),
         ("vgic prove --scenario send_vs_dis", ["send_vs_discard"]),
         ("vgic predict --machine grav", [name for name in vgic.machines() if name.startswith("grav")]),

@@ -27,7 +27,7 @@ def test_without_a_design_it_compares_and_gicv4_is_one(vgic_command):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Rate: ") == 4
     table = done.stdout.splitlines()[-5:]
-    assert [line.split()[0] for line in table] == ["design", "v6.8-rc1", "v6.10", "v7.1.8", "gicv4"]
+    assert [line.split()[0] for line in table] == ["design", "v6.8-rc1", "v6.10", "v7.3", "gicv4"]
     assert "1.00\N{MULTIPLICATION SIGN}" in table[1]
     assert all(len(line) <= 80 for line in table)
 
@@ -116,7 +116,7 @@ def test_files(vgic_command, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["x.html", "x.json", "x.trace.json"]
     file = vgic.ResultFile.from_json((tmp_path / "x.json").read_text())
     assert file.command.startswith("vgic predict -v 2")
-    assert file.designs == ["v6.8-rc1", "v6.10", "v7.1.8", "gicv4"]
+    assert file.designs == ["v6.8-rc1", "v6.10", "v7.3", "gicv4"]
     assert all(result.prediction["threads"] for result in file.results)
     assert "<h2>The machine</h2>" in (tmp_path / "x.html").read_text()
     trace = json.loads((tmp_path / "x.trace.json").read_text())

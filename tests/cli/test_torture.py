@@ -20,7 +20,7 @@ def broken(monkeypatch, rule):
 def test_a_run_says_what_it_does_and_how_it_ended(vgic_command):
     done = vgic_command("torture", *QUICK)
     first, *periods, total, last = done.stdout.splitlines()
-    assert first.startswith("Torture: design=v7.1.8 minutes=0.03 seed=7 vcpus=3 its=2 senders=2 ")
+    assert first.startswith("Torture: design=v7.3 minutes=0.03 seed=7 vcpus=3 its=2 senders=2 ")
     assert f"vgic={vgic.__version__}" in first
     # On a busy machine the end may come a little late, after one more.
     assert len(periods) in (3, 4)
@@ -50,7 +50,7 @@ def test_a_crash_is_a_failure(vgic_command, monkeypatch):
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
     assert last.startswith(f"End of torture: FAILURE: killed by signal {signal.SIGABRT.value} (SIGABRT)")
-    assert last.endswith("; again: vgic torture --design v7.1.8 --minutes 0.03 --seed 7 --period 0.6")
+    assert last.endswith("; again: vgic torture --design v7.3 --minutes 0.03 --seed 7 --period 0.6")
 
 
 def test_a_thread_without_progress_is_named(vgic_command, monkeypatch):
@@ -109,7 +109,7 @@ def test_the_command_to_run_again_is_the_plan():
     words = shlex.split(plan.command)
     assert words[:8] == ["vgic", "torture", "--design", "v6.7", "--minutes", "2", "--seed", "3"]
     assert words[8:] == ["--list-registers", "1", "--no-poison", "--allow-unsound"]
-    assert vgic.TorturePlan().command == "vgic torture --design v7.1.8 --minutes 1.0 --seed 1"
+    assert vgic.TorturePlan().command == "vgic torture --design v7.3 --minutes 1.0 --seed 1"
 
 
 def test_from_python():

@@ -21,6 +21,10 @@ _EMPTY_WALK = ("v2", None)
 _NO_LIMIT = ("patch-11", "patch-14")
 #: The active state of an LPI is dropped when list registers are folded; LPIs that are switched off lose their state.
 _SUMMARY = ("v7.1.8", None)
+#: CLEAR may undo what others store beside it, so that sums are wrong.
+_CLEAR = ("v7.1.8", "hardened")
+#: MOVALL gives the LPIs of every vCPU to the new one.
+_MOVALL = ("v6.10", "v7.3")
 #: A put-off release of an LPI that a map of the same INTID overwrites is forgotten (CVE-2026-74568).
 _LEAKS = ("v6.17", "v7.1.8")
 #: What is sent is not lost to switches, and goes where it is mapped (docs/explain/hardened.md).
@@ -35,6 +39,10 @@ class Quirks:
     empty_walk: bool
     #: Enabling a vCPU's LPIs queues every LPI of the VM that should be queued, not only its own.
     walk_visits_all: bool
+    #: MOVALL moves every LPI of the VM, not only those of the old vCPU.
+    movall_takes_all: bool
+    #: CLEAR may undo what others store beside it, so that sums are wrong.
+    clear_undoes: bool
     #: MAPC checks its vCPU also when it unmaps.
     mapc_checks_unmap: bool
     #: Disabling a vCPU's LPIs clears the pending state of those queued there.
@@ -64,6 +72,8 @@ def quirks(design: str) -> Quirks:
     return Quirks(
         empty_walk=_has(design, _EMPTY_WALK),
         walk_visits_all=per_its,
+        movall_takes_all=_has(design, _MOVALL),
+        clear_undoes=_has(design, _CLEAR),
         mapc_checks_unmap=not per_its,
         disable_clears_pending=summary,
         keeps_active=not summary,

@@ -5,6 +5,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from quirks import quirks
 
 import vgic
 
@@ -147,6 +148,8 @@ def change_mappings(threads: Threads, rng: random.Random, its: vgic.Its) -> None
             its.mapc(collection, rng.randrange(VCPUS))
         case 7:
             its.movall(rng.randrange(VCPUS), rng.randrange(VCPUS))
+        case 8 if quirks(threads.vm.design).clear_undoes:
+            its.inv(device, event)
         case 8:
             its.clear(device, event)
 

@@ -96,7 +96,7 @@ def test_same_cache_as_the_kernel(design: str) -> None:
             assert result == [f"  {expected}"], line
 
 
-@pytest.mark.parametrize("design", [*DESIGNS, "v7.1.8"])
+@pytest.mark.parametrize("design", [*DESIGNS, "v7.3"])
 @pytest.mark.parametrize("name", ["memory", "memory-newer"])
 def test_same_where_no_memory_is(design: str, name: str) -> None:
     """Tables that point into nowhere: what three kernels refuse to map, and that they save in spite of it."""

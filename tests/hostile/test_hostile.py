@@ -40,7 +40,7 @@ def test_any_bytes(design, data):
     play(design, data)
 
 
-@pytest.mark.parametrize("design", ["v6.8-rc1", "patch-15", "v6.10", "v6.17", "v7.1.8"])
+@pytest.mark.parametrize("design", ["v6.8-rc1", "patch-15", "v6.10", "v6.17", "v7.1.8", "v7.3"])
 def test_beside_senders_and_running_vcpus(design):
     """The guest does its worst while devices send and vCPUs take."""
     machine = Machine(design)

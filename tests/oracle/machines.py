@@ -31,9 +31,11 @@ from qtest import EDU_IDS, VCPUS, Batch, Qemu
 import vgic
 
 #: The design that follows the newest kernel.
-DESIGN = "v7.1.8"
+DESIGN = "v7.3"
 #: Designs of 6.10 and later.
-NEW = ("v6.10", "v6.17", "v7.1.8", "hardened")
+NEW = ("v6.10", "v6.17", "v7.1.8", "v7.3", "halt", "hardened")
+#: Designs whose MOVALL moves the LPIs of every vCPU.
+MOVALL_TAKES_ALL = ("v6.10", "v6.17", "v7.1.8")
 #: These two have a defect that no kernel had: a walk of all LPIs finds none, so MOVALL and INVALL do nothing.
 WITHOUT_WALK = ("v2", "call-rcu")
 
@@ -76,6 +78,8 @@ class Machine(ABC):
     setup: Setup
     #: Whether it follows a kernel before 6.10.
     old_kernel = False
+    #: Whether MOVALL moves the LPIs of every vCPU.
+    movall_takes_all = False
     #: Whose LPIs are on.
     on: list[bool]
 
@@ -271,6 +275,7 @@ class VgicMachine(Machine):
     def __init__(self, design: str = DESIGN) -> None:
         self.design = design
         self.old_kernel = design not in NEW
+        self.movall_takes_all = design in MOVALL_TAKES_ALL
 
     def _reset(self) -> None:
         self.ram = bytearray(RAM_SIZE)

@@ -180,6 +180,13 @@ MOVALL_ALONE = _mask(
     kvm="changes the target of every LPI of the vCPU: the next MSI goes to the new one",
     remedy="MOVALL is followed by MAPC of each collection of the old vCPU to the new one, as a driver does",
 )
+MOVALL_ALL = _mask(
+    "movall-of-every-vcpu",
+    How.SKIP,
+    qemu="moves what is pending on the old vCPU",
+    kvm="from 6.10 to 7.2.9 every LPI of the VM gets the new vCPU as its target",
+    remedy="on designs of such kernels there is no MOVALL",
+)
 
 # Redistributors.
 

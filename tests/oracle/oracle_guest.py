@@ -55,6 +55,7 @@ class Guest:
         self.machines = machines
         self.setup = setup
         self.old_kernel = any(machine.old_kernel for machine in machines)
+        self.movall_takes_all = any(machine.movall_takes_all for machine in machines)
         self.commands = 0
         self.counts: Counter[str] = Counter()
         self.its_on = False
@@ -253,6 +254,8 @@ class Guest:
 
     def command_movall(self, old: int, new: int) -> None:
         exist = old < VCPUS and new < VCPUS
+        if exist and old != new and self.movall_takes_all and masks.MOVALL_ALL.use():
+            raise Masked
         if exist and not (self.lpis_on[old] and self.lpis_on[new]) and masks.LPIS_OFF.use():
             raise Masked
         self._send(commands.movall(old, new))

@@ -106,6 +106,11 @@ CASES = {
         (do(("movall", 0, 1)),),
         ("targets: only QEMU [(8192, 0), (8196, 0)]", "targets: only vgic [(8192, 1), (8196, 1)]"),
     ),
+    masks.MOVALL_ALL: Case(
+        (do(("int", 0, 2), ("movall", 0, 1)),),
+        ("pending: only QEMU [(2, 8194)]", "pending: only vgic [(1, 8194)]"),
+        design="v7.1.8",
+    ),
     masks.LPIS_OFF: Case(
         (INT, SwitchLpis(0, False), do(("movi", 0, 0, 1)), SwitchLpis(0, True)),
         ("pending: only QEMU [(0, 8192)]", "pending: only vgic []"),

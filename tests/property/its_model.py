@@ -330,7 +330,7 @@ class Model:
             raise Rejected(MOVALL_PROCNUM_OOR)
         if old != new:
             for lpi in self._walk():
-                if lpi.target == old:
+                if lpi.target == old or self.quirks.movall_takes_all:
                     lpi.target = new
             self._invalidate(self.its[index])
 

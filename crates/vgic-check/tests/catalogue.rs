@@ -80,8 +80,20 @@ fn a_walk_that_uses_null() {
 
 #[test]
 fn a_save_without_references() {
-    found("save_pending_vs_discard", &["v6.8-rc1", "v6.10"], &[Rule::UseAfterFree]);
-    passes("save_pending_vs_discard", &["v7.1.8"]);
+    found("save_pending_vs_discard", &["v6.8-rc1", "v6.10", "v7.1.8"], &[Rule::UseAfterFree]);
+    passes("save_pending_vs_discard", &["v7.3", "hardened"]);
+}
+
+#[test]
+fn a_movall_of_everybody() {
+    found("movall_of_three", &["v6.10", "v6.17", "v7.1.8"], &[Rule::Promise]);
+    passes("movall_of_three", &["v6.8-rc1", "v6.9", "v7.3", "hardened"]);
+}
+
+#[test]
+fn a_list_register_that_nobody_folds() {
+    found("stale_list_register", &["v6.8-rc1", "v6.10", "v6.17"], &[Rule::Unwanted]);
+    passes("stale_list_register", &["v7.1.8", "v7.3", "hardened"]);
 }
 
 #[test]
@@ -91,6 +103,43 @@ fn the_open_window() {
     }
     // Memory is safe all the same.
     passes("after_open_window", &["v6.8-rc1", "v7.1.8"]);
+}
+
+#[test]
+fn an_lpi_in_two_list_registers() {
+    found("lpi_in_two_registers", &["v7.1.8", "v7.3"], &[Rule::Warning]);
+    // Stopping the VM mends it for a vCPU that is in the guest, if it says that it is outside after the fold, and not for
+    // one that is on its way in.
+    passes("lpi_in_two_registers", &["halt", "hardened"]);
+    found("lpi_in_two_registers", &["v7.3+halt=everybody"], &[Rule::Warning]);
+    found("halt_vs_entry", &["v7.3", "halt"], &[Rule::Warning]);
+    passes("halt_vs_entry", &["hardened"]);
+}
+
+#[test]
+fn a_vm_that_is_stopped() {
+    let options = Options { search: Search::Bounded { preemptions: 0 }, ..Options::default() };
+    let report = common::searched("two_halts", "halt", &options);
+    assert!(report.story().is_none() && report.complete());
+    let options = Options { search: Search::Random, executions: 1_000, ..Options::default() };
+    assert!(common::searched("two_halts", "halt", &options).story().is_none());
+}
+
+#[test]
+fn the_last_lpi_that_got_a_list_register() {
+    found("overflow_vs_discard", &["v7.1.8"], &[Rule::UseAfterFree]);
+    passes("overflow_vs_discard", &["v6.17", "v7.3", "halt", "hardened"]);
+    found("replay_vs_lpi_disable", &["v7.1.8", "v7.3"], &[Rule::Warning]);
+    passes("replay_vs_lpi_disable", &["v6.17", "halt", "hardened"]);
+}
+
+#[test]
+fn a_clear_without_irq_lock() {
+    found("clear_vs_inv", &["v7.1.8", "v7.3"], &[Rule::Promise]);
+    found("clear_vs_fold", &["v7.3"], &[Rule::Warning]);
+    for scenario in ["clear_vs_inv", "clear_vs_fold"] {
+        passes(scenario, &["v6.8-rc1", "v6.17", "v7.3+clear=under-irq-lock", "v7.3+irq-bits=words", "hardened"]);
+    }
 }
 
 #[test]
@@ -123,7 +172,8 @@ fn a_cache_that_nobody_counts() {
 
 #[test]
 fn a_fold_after_lpis_went_off() {
-    found("fold_vs_lpi_disable", &["v6.8-rc1", "v6.17", "v7.1.8"], &[Rule::Accounts]);
+    found("fold_vs_lpi_disable", &["v6.8-rc1", "v6.17", "v7.1.8", "v7.3"], &[Rule::Accounts]);
+    passes("fold_vs_lpi_disable", &["hardened"]);
 }
 
 /// A map and a cache hit take references without looking in patch 08. No LPI comes back from zero there: every put holds

@@ -6,14 +6,19 @@
 //! **Counting.** A send is *coalesced* where it finds `pending_latch` set; a pending state that disappears without
 //! being delivered is *dropped*. So that the sums are exact also with CLEAR, which clears the latch without
 //! `irq_lock` as the kernel does, the latch is only ever cleared by an exchange (who clears it owns the event), and
-//! a send that finds it set leaves it alone.
+//! a send that finds it set leaves it alone. Where the latch is a bit of a [byte](bits) there is no such exchange: a CLEAR
+//! without the lock may make one event of two, or two of one ([`Spec::clear_may_miscount`]).
 
-use crate::designs::{Put, Spec, rank};
+mod bits;
+
+use crate::designs::{IrqBits, Put, Spec, rank};
 use crate::list::{Link, Linked};
 use crate::obj::Obj;
-use crate::order::Order;
-use crate::platform::{Atomic, Event, Layout, NoMemory, Platform, present_if};
+use crate::platform::{Event, Layout, NoMemory, Platform, present_if};
 use crate::refcount::Refcount;
+use bits::Bits;
+
+pub use bits::Bit;
 
 /// First INTID of the LPIs (Arm IHI 0069, 2.2.1).
 pub const FIRST_LPI: u32 = 8192;
@@ -39,12 +44,7 @@ pub struct Irq<P: Platform> {
     pub target_vcpu: P::Cell<u32>,
     /// Its INTID; never changes.
     pub intid: P::Cell<u32>,
-    /// Pending, and not in a list register.
-    pub pending_latch: P::AtomicU32,
-    /// Acknowledged and not yet deactivated.
-    pub active: P::Cell<bool>,
-    /// Bit 0 of its configuration byte, as last read.
-    pub enabled: P::Cell<bool>,
+    bits: Bits<P>,
     /// One per ITE, per translation cache entry, per `ap_list`, per lookup in flight.
     pub refcount: Refcount<P>,
     /// Bits 7:2 of its configuration byte, as last read.
@@ -63,9 +63,7 @@ impl<P: Platform> Irq<P> {
             vcpu: l.cell("vcpu", NO_VCPU),
             target_vcpu: l.cell("target_vcpu", target_vcpu),
             intid: l.cell("intid", intid),
-            pending_latch: l.u32("pending_latch", 0),
-            active: l.cell("active", false),
-            enabled: l.cell("enabled", false),
+            bits: Bits::new(l, spec),
             refcount: Refcount::new(l, "refcount", 1),
             priority: l.cell("priority", 0),
             pending_release: present_if::<P, _>(spec.put == Put::Deferred, l, |l| l.cell("pending_release", false)),
@@ -74,44 +72,83 @@ impl<P: Platform> Irq<P> {
 
     /// Whether it is pending outside the list registers (`irq_is_pending`).
     #[inline(always)]
-    pub fn is_pending(&self, ctx: &P::Ctx) -> bool {
-        // Relaxed: irq_lock orders it; a look without the lock is a hint.
-        self.pending_latch.load(ctx, Order::Relaxed) != 0
+    pub fn is_pending(&self, spec: &Spec, ctx: &P::Ctx) -> bool {
+        self.bits.get(spec, ctx, Bit::PendingLatch)
+    }
+
+    /// Whether it was acknowledged and not yet deactivated.
+    #[inline(always)]
+    pub fn is_active(&self, spec: &Spec, ctx: &P::Ctx) -> bool {
+        self.bits.get(spec, ctx, Bit::Active)
+    }
+
+    /// Whether bit 0 of its configuration byte was set when it was last read.
+    #[inline(always)]
+    pub fn is_enabled(&self, spec: &Spec, ctx: &P::Ctx) -> bool {
+        self.bits.get(spec, ctx, Bit::Enabled)
+    }
+
+    /// Whether it is in a list register, where the design keeps that.
+    #[inline(always)]
+    pub fn is_on_lr(&self, spec: &Spec, ctx: &P::Ctx) -> bool {
+        self.bits.get(spec, ctx, Bit::OnLr)
+    }
+
+    /// Sets or clears [`Irq::is_active`] (`irq_lock` held).
+    #[inline(always)]
+    pub fn set_active(&self, spec: &Spec, ctx: &P::Ctx, active: bool) {
+        self.bits.set(spec, ctx, Bit::Active, active);
+    }
+
+    /// Sets or clears [`Irq::is_enabled`] (`irq_lock` held).
+    #[inline(always)]
+    pub fn set_enabled(&self, spec: &Spec, ctx: &P::Ctx, enabled: bool) {
+        self.bits.set(spec, ctx, Bit::Enabled, enabled);
+    }
+
+    /// Notes that it goes into a list register, or has left it (`irq_lock` held).
+    #[inline(always)]
+    pub fn set_on_lr(&self, spec: &Spec, ctx: &P::Ctx, on_lr: bool) {
+        if spec.irq_bits == IrqBits::Words {
+            return;
+        }
+        let was = self.bits.swap(spec, ctx, Bit::OnLr, on_lr);
+        if was && on_lr {
+            P::warn(ctx, "an LPI goes into a list register while it is in one");
+        }
     }
 
     /// Makes it pending (`irq_lock` held); counts the event as coalesced if it was pending before.
     #[inline(always)]
-    pub fn make_pending(&self, ctx: &P::Ctx) {
-        // Relaxed: irq_lock orders it; against a CLEAR without the lock the exchange there decides who counts.
-        if self.is_pending(ctx) {
+    pub fn make_pending(&self, spec: &Spec, ctx: &P::Ctx) {
+        // Against a CLEAR without the lock the exchange there decides who counts.
+        if self.is_pending(spec, ctx) {
             P::count(ctx, Event::Coalesced);
         } else {
-            self.pending_latch.store(ctx, 1, Order::Relaxed);
+            self.bits.set(spec, ctx, Bit::PendingLatch, true);
         }
     }
 
     /// Takes the pending state away; true for the one caller who owns the event from then on.
     #[inline(always)]
-    pub fn take_pending(&self, ctx: &P::Ctx) -> bool {
-        // Relaxed: who exchanges it owns the event; irq_lock or, for CLEAR, nothing else depends on it.
-        self.pending_latch.swap(ctx, 0, Order::Relaxed) != 0
+    pub fn take_pending(&self, spec: &Spec, ctx: &P::Ctx) -> bool {
+        self.bits.swap(spec, ctx, Bit::PendingLatch, false)
     }
 
     /// Throws the pending state away; counts a pending one as dropped.
-    pub fn drop_pending(&self, ctx: &P::Ctx) {
-        if self.take_pending(ctx) {
+    pub fn drop_pending(&self, spec: &Spec, ctx: &P::Ctx) {
+        if self.take_pending(spec, ctx) {
             P::count(ctx, Event::Dropped);
         }
     }
 
     /// Sets the pending state to a bit read from a pending table (`irq_lock` held).
-    pub fn load_pending(&self, ctx: &P::Ctx, pending: bool) {
+    pub fn load_pending(&self, spec: &Spec, ctx: &P::Ctx, pending: bool) {
         if !pending {
-            self.drop_pending(ctx);
-        } else if !self.is_pending(ctx) {
+            self.drop_pending(spec, ctx);
+        } else if !self.is_pending(spec, ctx) {
             P::count(ctx, Event::PendingLoaded);
-            // Relaxed: as in make_pending.
-            self.pending_latch.store(ctx, 1, Order::Relaxed);
+            self.bits.set(spec, ctx, Bit::PendingLatch, true);
         }
     }
 }

@@ -43,11 +43,14 @@ pub enum Pair {
     /// O-08: a vCPU that blocks says so before it looks for pending interrupts; who queues one looks whether the
     /// vCPU blocks after it has queued (store buffering, closed by full barriers on both sides).
     KickBlock,
+    /// O-09: a vCPU says that it is outside the guest after it has folded its list registers; who halts the VM waits for
+    /// that. Who resumes it lets go of the vCPU after what it has changed.
+    ExitPublish,
 }
 
 impl Pair {
     /// Every pair, in the order of `ORDERING.md`.
-    pub const ALL: [Pair; 8] = [
+    pub const ALL: [Pair; 9] = [
         Pair::XArrayPublish,
         Pair::RcuListPublish,
         Pair::RefDrop,
@@ -56,6 +59,7 @@ impl Pair {
         Pair::CachePublish,
         Pair::BusPublish,
         Pair::KickBlock,
+        Pair::ExitPublish,
     ];
 
     /// The code used in comments and in `ORDERING.md`, such as `O-03`.
@@ -69,6 +73,7 @@ impl Pair {
             Pair::CachePublish => "O-06",
             Pair::BusPublish => "O-07",
             Pair::KickBlock => "O-08",
+            Pair::ExitPublish => "O-09",
         }
     }
 }

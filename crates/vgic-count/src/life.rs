@@ -5,7 +5,7 @@
 
 use crate::{Count, CountCtx, Tables};
 use std::collections::BTreeSet;
-use vgic_core::designs::Composed;
+use vgic_core::designs::{Composed, Halt};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
 use vgic_core::{Command, CommandError, Design, Event, Msi, Obj, Platform, SendError, Vm};
@@ -244,6 +244,10 @@ impl<'a> Guest<'a> {
             // A kick, then everything is taken off the list while one is active.
             let _ = self.send(0, 1);
             running.must_exit();
+            if vm.spec().halt == Halt::Everybody {
+                // It would be waited for, and there is no other thread.
+                running.exit();
+            }
             self.lpis(0, false);
             running.exit();
             running.enter_always();

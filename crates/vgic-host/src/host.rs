@@ -5,8 +5,8 @@
 //! design.
 //!
 //! It also keeps apart what a design's control-plane defects would let collide. Up to 7.1.7 a vCPU that turns LPIs off
-//! beside its own running thread, or an ITS that is turned off beside a command, may use freed memory (the CVEs of
-//! 2026). In those designs such calls wait for each other here, unless the owner insists on the real thing.
+//! beside its own running thread, or an ITS that is turned off beside a command, may use freed memory, and in 7.1.8 still
+//! a VMM that saves the pending tables beside a sender (the CVEs of 2026). In those designs such calls wait for each other here, unless the owner insists on the real thing.
 
 use crate::guest_tables::GuestLpiTables;
 use crate::refused::{Refused, in_range};

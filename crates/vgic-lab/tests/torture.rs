@@ -51,7 +51,7 @@ fn every_sound_design_bears_a_moment_of_torture() {
 fn one_list_register_and_one_its_will_do() {
     let _turn = alone();
     let torture = Torture { vcpus: 2, its: 1, senders: 1, devices: 1, events: 20, list_registers: 1, ..short() };
-    for design in ["v6.8-rc1", "patch-15", "v6.10", "v7.1.8", "hardened"] {
+    for design in ["v6.8-rc1", "patch-15", "v6.10", "v7.1.8", "v7.3", "hardened"] {
         let (verdict, _) = run(&torture, design);
         assert_eq!(verdict.broken, Vec::<String>::new(), "{design}");
     }
@@ -62,14 +62,14 @@ fn a_lost_lpi_is_noticed() {
     let _turn = alone();
     // A send that was never made is noted; it is found unless a real one follows, so give it several periods.
     let torture = Torture { break_rule: Some(Break::Lose), time: HANGS, ..short() };
-    let (verdict, _) = run(&torture, "v7.1.8");
+    let (verdict, _) = run(&torture, "v7.3");
     assert!(verdict.broken.first().is_some_and(|what| what.contains("is lost: send")), "{verdict:?}");
 }
 
 #[test]
 fn a_reference_that_is_never_put_is_noticed() {
     let _turn = alone();
-    let (verdict, _) = run(&Torture { break_rule: Some(Break::Leak), time: HANGS, ..short() }, "v7.1.8");
+    let (verdict, _) = run(&Torture { break_rule: Some(Break::Leak), time: HANGS, ..short() }, "v7.3");
     assert!(verdict.broken.iter().any(|what| what.contains(" references: ")), "{verdict:?}");
 }
 
@@ -77,7 +77,7 @@ fn a_reference_that_is_never_put_is_noticed() {
 fn a_thread_that_is_stuck_is_named() {
     let _turn = alone();
     let torture = Torture { break_rule: Some(Break::Stick), watchdog: Duration::from_secs(5), time: HANGS, ..short() };
-    let (verdict, _) = run(&torture, "v7.1.8");
+    let (verdict, _) = run(&torture, "v7.3");
     assert!(verdict.broken[0].starts_with("deadlock: no progress for 5 s: "), "{verdict:?}");
     assert!(verdict.broken[0].contains("commander0 (did last: does as it was told: nothing)"), "{verdict:?}");
 }
@@ -88,9 +88,9 @@ fn bad_plans_are_refused() {
     assert!(matches!(refused(short(), "v6.7"), Some(Failure::Refused(Refused::Unsound(..)))));
     assert!(matches!(refused(short(), "v9"), Some(Failure::Refused(Refused::UnknownDesign(_)))));
     let lonely = Torture { vcpus: 1, ..short() };
-    assert!(matches!(refused(lonely, "v7.1.8"), Some(Failure::Refused(Refused::OutOfRange("vcpus", 1, 2, 64)))));
+    assert!(matches!(refused(lonely, "v7.3"), Some(Failure::Refused(Refused::OutOfRange("vcpus", 1, 2, 64)))));
     let many = Torture { devices: 256, events: 1024, ..short() };
-    assert!(matches!(refused(many, "v7.1.8"), Some(Failure::Refused(Refused::OutOfRange(..)))));
+    assert!(matches!(refused(many, "v7.3"), Some(Failure::Refused(Refused::OutOfRange(..)))));
 }
 
 /// For `ci/sanitizers`: the designs and seconds of the environment, without the quarantine that would hide a use after
@@ -100,7 +100,7 @@ fn bad_plans_are_refused() {
 fn torture_as_the_environment_says() {
     let _turn = alone();
     let seconds = env::var("VGIC_TORTURE_SECONDS").map_or(10, |text| text.parse().expect("seconds"));
-    let designs = env::var("VGIC_TORTURE_DESIGNS").unwrap_or_else(|_| "v7.1.8".to_owned());
+    let designs = env::var("VGIC_TORTURE_DESIGNS").unwrap_or_else(|_| "v7.3".to_owned());
     for design in designs.split(',') {
         let watchdog = Duration::from_secs(120);
         let torture = Torture { time: Duration::from_secs(seconds), poison: false, watchdog, ..Torture::default() };

@@ -78,6 +78,11 @@ fn put_unless_last() {
 }
 
 #[test]
+fn halted_beside_an_exit() {
+    holds("halted_beside_an_exit", Some(BOUND));
+}
+
+#[test]
 fn kick_or_stay_out() {
     holds("kick_or_stay_out", Some(BOUND));
 }

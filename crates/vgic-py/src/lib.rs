@@ -20,7 +20,7 @@ use pyo3::prelude::*;
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     m.add("ATOMICS_IN_PLACE", vgic_native::ATOMICS_IN_PLACE)?;
-    m.add("DEFAULT_DESIGN", "v7.1.8")?;
+    m.add("DEFAULT_DESIGN", "v7.3")?;
     m.add("BASELINE_DESIGN", "v6.8-rc1")?;
     m.add("CommandError", m.py().get_type::<errors::CommandError>())?;
     m.add_class::<memory::GuestMemory>()?;

@@ -46,7 +46,7 @@ GICV4_TEXT = (
     "LPI, may be more.)"
 )
 #: What ``vgic predict`` compares unless told otherwise.
-PREDICTED_DESIGNS = ("v6.8-rc1", "v6.10", "v7.1.8", GICV4)
+PREDICTED_DESIGNS = ("v6.8-rc1", "v6.10", "v7.3", GICV4)
 #: The machine that is predicted unless another is named.
 DEFAULT_MACHINE = "generic-arm64-64"
 

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 #: What :func:`scale` compares unless told otherwise; the bound is always there.
-SCALED_DESIGNS = ("v6.8-rc1", "v6.9", "v6.10", "v7.1.8", GICV4)
+SCALED_DESIGNS = ("v6.8-rc1", "v6.9", "v6.10", "v7.3", GICV4)
 #: On which machine, unless told otherwise.
 SCALED_MACHINE = "generic-arm64-128"
 #: What has to be said with every fit.

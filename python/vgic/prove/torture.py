@@ -206,7 +206,7 @@ def torture(design: str = DEFAULT_DESIGN, *, on_period: OnPeriod | None = None, 
     """Torture a design: a :class:`TorturePlan` with these parameters, carried out.
 
     >>> import vgic
-    >>> vgic.torture("v7.1.8", minutes=0.01, seed=7).success
+    >>> vgic.torture("v7.3", minutes=0.01, seed=7).success
     True
 
     Raises ``ValueError`` if a parameter is out of range. Ctrl-C ends the run; the result is then ``interrupted``.

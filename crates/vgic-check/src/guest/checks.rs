@@ -83,7 +83,9 @@ impl<P: Platform, S: Stage<P>> Guest<P, S> {
         let (count, pending) = (|event| self.stage.events(ctx, event), self.vm.pending_count(ctx));
         let came = count(Event::Sent) + count(Event::PendingLoaded);
         let went = count(Event::Delivered) + count(Event::Coalesced) + count(Event::Dropped) + pending;
-        if came != went {
+        // In some designs a CLEAR may undo a store, and make one event of two or two of one.
+        let slack = if self.vm.spec().clear_may_miscount() { self.ledger().clears() } else { 0 };
+        if came.abs_diff(went) > slack {
             let [delivered, coalesced, dropped] = [Event::Delivered, Event::Coalesced, Event::Dropped].map(count);
             let ends = format!("{delivered} delivered, {coalesced} coalesced, {dropped} dropped, {pending} pending");
             self.stage.broken(ctx, Rule::Accounts, format!("{came} came, {went} went: {ends}"));

@@ -124,6 +124,8 @@ pub(super) struct Ledger {
     sends: Vec<Send>,
     deliveries: Vec<(u32, Time)>,
     upsets: Vec<Upset>,
+    /// How many CLEARs there were.
+    clears: u64,
     /// LPIs that may have no vCPU, or whose configuration was changed: nothing is said of when they arrive.
     vague: BTreeSet<u32>,
 }
@@ -142,6 +144,7 @@ impl Ledger {
             sends: Vec::new(),
             deliveries: Vec::new(),
             upsets: Vec::new(),
+            clears: 0,
             vague: BTreeSet::new(),
         }
     }
@@ -226,6 +229,7 @@ impl Ledger {
                 }
             }
             Command::Clear { event_id, .. } => {
+                self.clears += 1;
                 let intids = self.events[its][event_id as usize].intid.may(begin, now).flatten();
                 self.upsets.extend(intids.map(|intid| Upset { intid: Some(intid), begin, end: now }));
             }
@@ -368,6 +372,11 @@ impl Ledger {
                 && !self.deliveries.iter().any(arrived);
             lost.then_some((send.event, intid))
         })
+    }
+
+    /// How many CLEARs have ended.
+    pub(super) fn clears(&self) -> u64 {
+        self.clears
     }
 
     /// Whether a vCPU that the collection ever had still takes LPIs.

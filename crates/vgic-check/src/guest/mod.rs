@@ -302,6 +302,28 @@ impl<P: Platform, S: Stage<P>> Guest<P, S> {
         running.exit();
     }
 
+    /// Starts a thread that runs a vCPU, and waits until that is in the guest. There it stays for a moment, takes what it
+    /// sees if it is to, and leaves.
+    pub fn spawn_in_guest(self: &Arc<Self>, ctx: &P::Ctx, vcpu: u32, takes: bool) {
+        let inside = Arc::new(AtomicBool::new(false));
+        let enters = Arc::clone(&inside);
+        self.spawn(ctx, &format!("vcpu{vcpu}"), move |guest, ctx| {
+            let and = if takes { "" } else { ", which takes nothing" };
+            guest.stage.note(ctx, || format!("runs vCPU {vcpu}{and}"));
+            let mut running = guest.vm.run_vcpu(ctx, vcpu);
+            running.enter_always();
+            enters.store(true, Relaxed);
+            P::relax(ctx, 1);
+            if takes {
+                guest.take(ctx, &mut running);
+            }
+            running.exit();
+        });
+        while !inside.load(Relaxed) {
+            P::relax(ctx, 1);
+        }
+    }
+
     /// Takes all LPIs that a vCPU in the guest sees; how many.
     pub fn take(&self, ctx: &P::Ctx, running: &mut Running<'_, P, Composed>) -> u32 {
         let mut taken = 0;

@@ -6,7 +6,7 @@ use crate::platform::objects::Objects;
 use crate::platform::world::Wait;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use vgic_core::irq::NO_VCPU;
+use vgic_core::irq::{Bit, NO_VCPU};
 
 /// Goes through the log, line by line.
 pub(super) struct Words<'a> {
@@ -152,6 +152,7 @@ impl<'a> Words<'a> {
                 format!("{of} is {}", if bits == 0 { "off" } else { "on" })
             }
             ("ctlr", ..) => format!("LPIs of {of} are {}", if bits == 1 { "on" } else { "off" }),
+            ("bits", ..) => format!("{of}: {}", bits_in_words(bits)),
             _ => format!("reads {}: {}", self.name(field), self.value(field, bits)),
         }
     }
@@ -192,6 +193,7 @@ impl<'a> Words<'a> {
                 format!("{of} goes {}", if new == 0 { "off" } else { "on" })
             }
             "ctlr" => format!("LPIs of {of} go {}", if new == 1 { "on" } else { "off" }),
+            "bits" => format!("{of}: {} -> {}", bits_in_words(old), bits_in_words(new)),
             "irq" => format!("{of}: {} -> {}", self.value(field, old), self.value(field, new)),
             "pending_latch" | "target_vcpu" | "pending_release" => {
                 format!("{of}: {} {} -> {}", field.name, self.value(field, old), self.value(field, new))
@@ -199,4 +201,12 @@ impl<'a> Words<'a> {
             _ => format!("{}: {} -> {}", self.name(field), self.value(field, old), self.value(field, new)),
         }
     }
+}
+
+/// The bits of an LPI's byte that are set.
+fn bits_in_words(bits: u64) -> String {
+    let names = [(Bit::PendingLatch, "pending_latch"), (Bit::Enabled, "enabled"), (Bit::Active, "active")];
+    let names = names.iter().chain(&[(Bit::OnLr, "on_lr")]).filter(|(bit, _)| bits & u64::from(*bit as u32) != 0);
+    let names: Vec<_> = names.map(|(_, name)| *name).collect();
+    if names.is_empty() { "no bit".to_owned() } else { names.join("+") }
 }

@@ -8,7 +8,7 @@ use crate::obj::Obj;
 use crate::platform::{PlainCell, Platform, PointerCell};
 use crate::queue::{LpiView, Queue};
 use crate::vcpu::Vcpu;
-use crate::vcpu::list_register::LR_PENDING;
+use crate::vcpu::list_register::{LR_PENDING, LR_STALE};
 use crate::vm::Vm;
 use alloc::vec::Vec;
 
@@ -32,7 +32,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// The state of one LPI.
     pub fn lpi(&self, ctx: &P::Ctx, intid: u32) -> Option<LpiState> {
         let irq = self.get_irq(ctx, intid)?;
-        let state = Self::lpi_state(ctx, irq);
+        let state = self.lpi_state(ctx, irq);
         self.put_irq(ctx, irq);
         Some(LpiState { references: state.references - 1, ..state })
     }
@@ -54,8 +54,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
         intids.into_iter().filter_map(|intid| self.lpi(ctx, intid)).collect()
     }
 
-    fn lpi_state(ctx: &P::Ctx, irq: Obj<Irq<P>>) -> LpiState {
-        let view = <D::Queue<P>>::view(ctx, &irq);
+    fn lpi_state(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> LpiState {
+        let view = <D::Queue<P>>::view(self.spec(), ctx, &irq);
         LpiState { intid: irq.intid.get(ctx), view, references: irq.refcount.read(ctx) }
     }
 
@@ -67,7 +67,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// How many list registers of a vCPU hold a pending LPI; for a vCPU that does not run.
     pub fn pending_in_registers(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) -> u64 {
         let used = vcpu.used_list_registers.get(ctx) as usize;
-        vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & LR_PENDING != 0).count() as u64
+        vcpu.list_registers[..used].iter().filter(|lr| lr.get(ctx) & (LR_PENDING | LR_STALE) == LR_PENDING).count()
+            as u64
     }
 
     /// How many LPIs are pending outside list registers, of all that are indexed, mapped or queued. (A design whose
@@ -108,7 +109,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
         }
         each_once(&mut all);
-        all.iter().filter(|irq| <D::Queue<P>>::is_pending(ctx, irq)).count() as u64
+        all.iter().filter(|irq| <D::Queue<P>>::is_pending(spec, ctx, irq)).count() as u64
     }
 }
 

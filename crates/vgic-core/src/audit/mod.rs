@@ -7,7 +7,7 @@
 pub mod look;
 
 use crate::cache::{Cache, Key};
-use crate::designs::Design;
+use crate::designs::{Design, Spec};
 use crate::irq::Irq;
 use crate::obj::Obj;
 use crate::platform::{PlainCell, Platform, PointerCell};
@@ -58,12 +58,12 @@ pub struct Audit {
 }
 
 impl Audit {
-    fn lpi<P: Platform, Q: Queue<P>>(&mut self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> (usize, &mut LpiAudit) {
+    fn lpi<P: Platform, Q: Queue<P>>(&mut self, spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> (usize, &mut LpiAudit) {
         let address = irq.as_ptr() as usize;
         let lpi = self.lpis.entry(address).or_insert_with(|| LpiAudit {
             intid: irq.intid.get(ctx),
             references: irq.refcount.read(ctx),
-            view: Q::view(ctx, &irq),
+            view: Q::view(spec, ctx, &irq),
             pending_release: irq.pending_release.get(ctx),
             ..LpiAudit::default()
         });
@@ -78,22 +78,22 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let store = &self.dist.store;
         if self.spec().index.has_list() {
             for irq in store.lpi_list.iter(ctx) {
-                audit.lpi::<P, D::Queue<P>>(ctx, irq).1.indexed = true;
+                audit.lpi::<P, D::Queue<P>>(self.spec(), ctx, irq).1.indexed = true;
             }
         } else {
             store.lpi_xa.for_each(ctx, 0, u32::MAX, |intid, irq| {
-                let lpi = audit.lpi::<P, D::Queue<P>>(ctx, irq).1;
+                let lpi = audit.lpi::<P, D::Queue<P>>(self.spec(), ctx, irq).1;
                 lpi.indexed = lpi.intid == intid;
             });
         }
         for vcpu in &self.vcpus {
-            vcpu.queue.for_each(ctx, |irq| audit.lpi::<P, D::Queue<P>>(ctx, irq).1.queues.push(vcpu.id));
+            vcpu.queue.for_each(ctx, |irq| audit.lpi::<P, D::Queue<P>>(self.spec(), ctx, irq).1.queues.push(vcpu.id));
         }
         for its in self.its_list(ctx) {
             for device in its.device_list.iter(ctx) {
                 for ite in device.itt.iter(ctx) {
                     let Some(irq) = ite.irq.get(ctx) else { continue };
-                    let (address, lpi) = audit.lpi::<P, D::Queue<P>>(ctx, irq);
+                    let (address, lpi) = audit.lpi::<P, D::Queue<P>>(self.spec(), ctx, irq);
                     lpi.mappings += 1;
                     let (device_id, event_id) = (device.device_id.get(ctx), ite.event_id.get(ctx));
                     let key = Key { doorbell: its.doorbell(), device_id, event_id };
@@ -102,7 +102,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             }
         }
         self.dist.cache.for_each(self, ctx, |key, irq| {
-            let (address, lpi) = audit.lpi::<P, D::Queue<P>>(ctx, irq);
+            let (address, lpi) = audit.lpi::<P, D::Queue<P>>(self.spec(), ctx, irq);
             lpi.cached += 1;
             audit.cached.push((key, address));
         });

@@ -181,7 +181,7 @@ axis! {
 axis! {
     /// Which LPIs MOVALL gives to the new vCPU.
     Movall {
-        /// Those that the walk has picked.
+        /// Those that the walk has picked: from 6.10 on every LPI of the VM, whoever it targets.
         Walked = "walked",
         /// Of those that the walk visits, the ones that target the old vCPU.
         OfSource = "of-source",
@@ -313,7 +313,7 @@ axis! {
 axis! {
     /// What becomes of the reference for an entry that the translation cache of an ITS could not store.
     CacheStoreError {
-        /// It leaks.
+        /// It leaks. (The kernel puts the error that the store returned, as if it were an LPI: an Oops.)
         Leaks = "leaks",
         /// It is put.
         Puts = "puts",
@@ -323,7 +323,7 @@ axis! {
 axis! {
     /// What entry and exit of a vCPU do with an empty `ap_list`.
     EmptyList {
-        /// They skip it, without its lock.
+        /// They skip it, without its lock; a list register that is in use then stays as it is.
         Skipped = "skipped",
         /// They visit it as any other.
         Visited = "visited",
@@ -351,12 +351,57 @@ axis! {
 }
 
 axis! {
+    /// How an exit finds interrupts that the guest has ended while they were in no list register (EOIcount).
+    Replay {
+        /// It does not look: what is in no register is not shown to the guest.
+        None = "none",
+        /// Behind the last one that got a register, which it has kept without a reference; with none, it folds nothing.
+        BehindLast = "behind-last",
+        /// The same, kept with a reference, and only if the registers were full.
+        BehindLastHeld = "behind-last-held",
+        /// From the head of the list, under its lock, passing over those in registers.
+        Locked = "locked",
+    }
+}
+
+axis! {
     /// What prune does when an LPI has to move and both locks are dropped.
     PruneGap {
         /// It holds no reference and takes no second look at `irq->vcpu`.
         Bare = "bare",
         /// It holds a reference, and the LPI must still be queued here.
         Referenced = "referenced",
+    }
+}
+
+axis! {
+    /// Where an LPI keeps whether it is pending, enabled and active.
+    IrqBits {
+        /// In a word each.
+        Words = "words",
+        /// In bits of one byte, and beside them `on_lr`, whether it is in a list register: a store to one is a load and a
+        /// store of all.
+        OneByte = "one-byte",
+    }
+}
+
+axis! {
+    /// What CLEAR holds while it clears the pending state.
+    Clear {
+        /// `its_lock` alone.
+        UnderItsLock = "under-its-lock",
+        /// `irq_lock`, too, as everybody who changes an LPI.
+        UnderIrqLock = "under-irq-lock",
+    }
+}
+
+axis! {
+    /// What becomes of an LPI in a list register when another thread takes it off the `ap_list` (EnableLPIs off).
+    InRegister {
+        /// It leaves the list like any other, and nobody knows that a register still has it.
+        Leaves = "leaves",
+        /// It stays on the list until its vCPU has folded the register.
+        Stays = "stays",
     }
 }
 
@@ -370,6 +415,26 @@ axis! {
         /// Those that target the vCPU are not pending any more, on the `ap_list` or not; then the list is pruned, so that
         /// the others migrate.
         ClearAndPrune = "clear-and-prune",
+    }
+}
+
+axis! {
+    /// Who is stopped while EnableLPIs is cleared and while MOVALL walks.
+    Halt {
+        /// Nobody.
+        Nobody = "nobody",
+        /// Every vCPU: each has left the guest before, and waits outside until it is over.
+        Everybody = "everybody",
+    }
+}
+
+axis! {
+    /// When a vCPU that leaves the guest says that it is outside.
+    ExitMode {
+        /// Before it folds its list registers: who halts the VM may go on meanwhile.
+        BeforeSync = "before-sync",
+        /// After that.
+        AfterSync = "after-sync",
     }
 }
 

@@ -57,7 +57,7 @@ pub const ROWS: &[Row] = &[
         based_on: "patch-02",
         changed: "pending tables are saved by a walk of the xarray",
         fixes: "bytes are written in ascending order",
-        defect: "no reference on the LPI during a step of the walk (until v7.1.8)",
+        defect: "no reference on the LPI during a step of the walk (until v7.3, CVE-2026-89913)",
         reference: "49f0a468a158 as merged",
     },
     Row {
@@ -199,7 +199,7 @@ pub const ROWS: &[Row] = &[
         changed: "one xarray an ITS as translation cache, read under RCU; no lpi_list_lock, no limit, no eviction",
         fixes: "no VM-wide lock on a hit; a miss waits for nobody; no cliff at 16 events per vCPU",
         defect: "two drains of a cache at once put one reference twice (CVE-2026-46316, until v7.1.8); a failed cache \
-                 store leaks a reference (until v6.17)",
+                 store leaks a reference (until v6.17); MOVALL takes the LPIs of every vCPU (until v7.3)",
         reference: "\"Transition to a per-ITS translation cache\", 22 April 2024; 8201d1028caa..481c9ee846d2",
     },
     Row {
@@ -217,16 +217,39 @@ pub const ROWS: &[Row] = &[
         name: "v7.1.8",
         based_on: "v6.17",
         changed: "the last put takes the xarray's lock first; a map frees the dying LPI that it replaces; prune holds a \
-                  reference; a drain puts what it erased; ap_list kept by summary",
+                  reference; a drain puts what it erased; ap_list kept by summary; bits of an LPI share a byte; what was \
+                  ended in no list register is replayed",
         fixes: "CVE-2026-46316, CVE-2026-72288, CVE-2026-72289, CVE-2026-74568",
         defect: "the open window: an MSI that missed may be cached after GITS_CTLR or GICR_CTLR has emptied the cache; \
                  MSIs are then taken while switched off, until the next invalidation (found with one preemption; no \
-                 memory is misused, complete at two); it and what else the checker finds: docs/explain/hardened.md",
+                 memory is misused, complete at two); the exit reads an LPI that EnableLPIs off and DISCARD have freed \
+                 (until v7.3); what else the checker finds: docs/explain/hardened.md",
         reference: "905698e11187, c32d26f0da86, and the 6.19 ap_list rework",
     },
     Row {
-        name: "hardened",
+        name: "v7.3",
         based_on: "v7.1.8",
+        changed: "MOVALL moves the LPIs of its source only; the save of pending states holds a reference for each step; \
+                  the last LPI that got a list register is kept with a reference, and only if they were full",
+        fixes: "CVE-2026-89913; a use after free at exit; LPIs that go where nobody has sent them",
+        defect: "EnableLPIs off leaves an LPI in a list register, and the replay of EOIcount on a node that is on no list; \
+                 CLEAR undoes what another CPU stores beside it (both since v7.1.8); what else the checker finds: \
+                 docs/explain/hardened.md",
+        reference: "751f4641560b, f5b8f203bfc0, e079ef0b1c40, 19bc5d79ece6; for LPIs the same code as 7.2.13",
+    },
+    Row {
+        name: "halt",
+        based_on: "v7.3",
+        changed: "EnableLPIs off and MOVALL stop every vCPU meanwhile; a vCPU says that it is outside after it has folded",
+        fixes: "an LPI that EnableLPIs off leaves in a list register, if its vCPU was in the guest",
+        defect: "a vCPU that has filled its list registers and not said so yet is not waited for, and folds them later; \
+                 most of what the checker finds in v7.3",
+        reference: "\"Make LPI disabling robust\", September 2026, not merged by then; 499ddfc539bf, 3a8111254482, \
+                    3e2780713d77",
+    },
+    Row {
+        name: "hardened",
+        based_on: "v7.3",
         changed: "switches empty caches under its_lock; EnableLPIs off clears and prunes, on only adds; a vCPU hands \
                   over what was moved when kicked; configuration is read and applied under a mutex; more",
         fixes: "the open window; LPIs lost to switches, moves and concurrent INVs, at no cost on a hit",

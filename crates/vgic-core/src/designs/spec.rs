@@ -59,10 +59,14 @@ pub struct ApList {
     pub overflow: Overflow,
     /// The active state.
     pub fold_active: FoldActive,
+    /// What was ended in no list register.
+    pub replay: Replay,
     /// Migration.
     pub prune_gap: PruneGap,
     /// LPIs that were given another target.
     pub moved: Moved,
+    /// LPIs in list registers, where others prune.
+    pub in_register: InRegister,
 }
 
 /// A design.
@@ -91,7 +95,11 @@ pub struct Spec {
     pub cache_hit: Found,
     pub cache: CacheKind,
     pub queue: QueueKind,
+    pub irq_bits: IrqBits,
+    pub clear: Clear,
     pub lpis_off: LpisOff,
+    pub halt: Halt,
+    pub exit_mode: ExitMode,
     pub table_bit: TableBit,
     pub switch_off: SwitchOff,
     pub mapc: Mapc,
@@ -177,11 +185,19 @@ impl Spec {
             || matches!(lazy.locking, LazyLocking::Rcu) && matches!(lazy.eviction, Eviction::Lru)
     }
 
-    /// Whether a vCPU that turns LPIs off, or an ITS that is turned off, beside a running vCPU or a command may use freed
-    /// memory.
+    /// Whether a vCPU that turns LPIs off, an ITS that is turned off, or a VMM that saves the pending tables, beside a
+    /// running vCPU, a command or a sender, may use freed memory.
     pub const fn has_control_races(&self) -> bool {
         matches!(self.ap_list().prune_gap, PruneGap::Bare)
+            || matches!(self.ap_list().replay, Replay::BehindLast)
+            || !matches!(self.save, Save::XArrayReferenced)
             || self.has_cache_per_its() && matches!(self.per_its().drain, Drain::PutMet)
+    }
+
+    /// Whether a CLEAR may undo a store of somebody else, so that each may put the sums of what came and what went wrong by
+    /// one.
+    pub const fn clear_may_miscount(&self) -> bool {
+        matches!(self.irq_bits, IrqBits::OneByte) && matches!(self.clear, Clear::UnderItsLock)
     }
 
     /// Why the engine cannot be such a design, if it cannot.
@@ -209,6 +225,11 @@ impl Spec {
             (
                 self.store_error == StoreError::ReleaseUnderLock && self.add_lock != AddLock::XArray,
                 "store-error=release-under-lock needs add-lock=xarray",
+            ),
+            (
+                self.ap_list().in_register == InRegister::Stays
+                    && !(self.irq_bits == IrqBits::OneByte && self.lpis_off == LpisOff::ClearAndPrune),
+                "in-register=stays needs irq-bits=one-byte and lpis-off=clear-and-prune",
             ),
             (copies && self.count == LpiCount::None, "a walk that copies needs a count"),
             (
@@ -362,9 +383,15 @@ pub static AXES: &[Axis] = &[
     of_kind!("empty-list", queue, QueueKind::ApList, empty, EmptyList),
     of_kind!("overflow", queue, QueueKind::ApList, overflow, Overflow),
     of_kind!("fold-active", queue, QueueKind::ApList, fold_active, FoldActive),
+    of_kind!("replay", queue, QueueKind::ApList, replay, Replay),
     of_kind!("prune-gap", queue, QueueKind::ApList, prune_gap, PruneGap),
     of_kind!("moved", queue, QueueKind::ApList, moved, Moved),
+    of_kind!("in-register", queue, QueueKind::ApList, in_register, InRegister),
+    plain!("irq-bits", irq_bits, IrqBits),
+    plain!("clear", clear, Clear),
     plain!("lpis-off", lpis_off, LpisOff),
+    plain!("halt", halt, Halt),
+    plain!("exit-mode", exit_mode, ExitMode),
     plain!("table-bit", table_bit, TableBit),
     plain!("switch-off", switch_off, SwitchOff),
     plain!("mapc", mapc, Mapc),

@@ -215,8 +215,10 @@ impl<P: Platform, D: Design> Vm<P, D> {
             return Ok(());
         }
         let only_from = (self.spec().movall == Movall::OfSource).then_some(from_vcpu);
-        self.for_each_lpi(ctx, from_vcpu, |irq| D::Queue::retarget(self, ctx, irq, only_from, to_vcpu));
-        self.dist.cache.invalidate(self, ctx, its);
+        self.halted(ctx, || {
+            self.for_each_lpi(ctx, from_vcpu, |irq| D::Queue::retarget(self, ctx, irq, only_from, to_vcpu));
+            self.dist.cache.invalidate(self, ctx, its);
+        });
         Ok(())
     }
 
@@ -234,7 +236,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     fn clear(&self, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: u32) -> Result<(), CommandError> {
         let ite = its.find_ite(ctx, device_id, event_id).ok_or(ItsError::ClearUnmappedInterrupt)?;
         if let Some(irq) = ite.irq.get(ctx) {
-            <D::Queue<P>>::clear(ctx, irq);
+            D::Queue::clear(self, ctx, irq);
         }
         Ok(())
     }

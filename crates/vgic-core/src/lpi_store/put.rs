@@ -76,7 +76,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 let last = irq.refcount.put_and_test(ctx);
                 if last {
                     // Counted here, as a map may overwrite it before it is swept up; then it leaks (CVE-2026-74568).
-                    <D::Queue<P>>::clear(ctx, irq);
+                    <D::Queue<P>>::drop_pending(self.spec(), ctx, irq);
                     irq.pending_release.set(ctx, true);
                 }
                 last
@@ -166,7 +166,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
 
     /// Frees an LPI whose last reference is gone and which is in no index.
     pub(crate) fn free_irq(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        <D::Queue<P>>::clear(ctx, irq);
+        <D::Queue<P>>::drop_pending(self.spec(), ctx, irq);
         match self.spec().free {
             // SAFETY: S-04: the count is zero and the LPI left the index under the lock under which every other
             // reference is taken, so no handle is left.

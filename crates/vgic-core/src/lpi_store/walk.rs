@@ -14,7 +14,7 @@ use crate::vm::Vm;
 use alloc::vec::Vec;
 
 impl<P: Platform, D: Design> Vm<P, D> {
-    /// Calls `visit` with each LPI that targets `vcpu` (each at all from 6.10, where the visitor checks), holding a
+    /// Calls `visit` with each LPI that targets `vcpu` (each at all from 6.10; the visitor may check), holding a
     /// reference and no lock.
     pub(crate) fn for_each_lpi(&self, ctx: &P::Ctx, vcpu: u32, mut visit: impl FnMut(Obj<Irq<P>>)) {
         if self.spec().walk == Walk::ForEach {

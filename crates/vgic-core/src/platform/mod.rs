@@ -215,7 +215,7 @@ pub enum Event {
     Coalesced,
     /// A send found no mapping or a disabled ITS or redistributor, or a pending state was thrown away (CLEAR, unmap).
     Dropped,
-    /// A pending bit was taken from a pending table.
+    /// A pending bit was taken from a pending table, or met again in a list register that nobody had folded.
     PendingLoaded,
     /// A translation was found in the cache.
     CacheHit,

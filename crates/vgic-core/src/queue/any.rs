@@ -100,6 +100,10 @@ impl<P: Platform> Queue<P> for AnyQueue<P> {
         kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::load(vm, ctx, irq, vcpu, pending, applies))
     }
 
+    fn clear<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::clear(vm, ctx, irq))
+    }
+
     fn switch_off<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, Self>) {
         kind!(vm, Kind => <Kind<P> as Queue<P, Self>>::switch_off(vm, ctx, vcpu))
     }
@@ -118,20 +122,20 @@ impl<P: Platform> Queue<P> for AnyQueue<P> {
 
     // An LPI keeps its state in the same fields in every kind.
 
-    fn clear(ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        <ApListQueue<P> as Queue<P, Self>>::clear(ctx, irq);
+    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        <ApListQueue<P> as Queue<P, Self>>::drop_pending(spec, ctx, irq);
     }
 
     fn target(ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
         <ApListQueue<P> as Queue<P, Self>>::target(ctx, irq)
     }
 
-    fn is_pending(ctx: &P::Ctx, irq: &Irq<P>) -> bool {
-        <ApListQueue<P> as Queue<P, Self>>::is_pending(ctx, irq)
+    fn is_pending(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> bool {
+        <ApListQueue<P> as Queue<P, Self>>::is_pending(spec, ctx, irq)
     }
 
-    fn view(ctx: &P::Ctx, irq: &Irq<P>) -> LpiView {
-        <ApListQueue<P> as Queue<P, Self>>::view(ctx, irq)
+    fn view(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> LpiView {
+        <ApListQueue<P> as Queue<P, Self>>::view(spec, ctx, irq)
     }
 
     fn is_empty(&self, ctx: &P::Ctx) -> bool {

@@ -73,8 +73,10 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
         pending: bool,
         applies: Applies,
     ) -> bool;
-    /// Throws its pending state away, and counts it as dropped. May be called under any lock.
-    fn clear(ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    /// The command CLEAR: throws its pending state away, and counts it as dropped.
+    fn clear<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    /// The same of an LPI that nobody can reach any more. May be called under any lock.
+    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>);
 
     /// LPIs of a vCPU are switched off: nothing stays in its queue that it would deliver.
     fn switch_off<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>);
@@ -97,9 +99,9 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     /// The vCPU that an LPI should go to; a look without a lock.
     fn target(ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32>;
     /// Whether an LPI is pending outside the list registers; a look without a lock.
-    fn is_pending(ctx: &P::Ctx, irq: &Irq<P>) -> bool;
+    fn is_pending(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> bool;
     /// The state of an LPI, as far as one look without a lock can tell.
-    fn view(ctx: &P::Ctx, irq: &Irq<P>) -> LpiView;
+    fn view(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> LpiView;
     /// Empties the queue of a VM that nobody else uses any more.
     fn destroy<D: Design<Queue<P> = W>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);
 }

@@ -29,14 +29,26 @@ impl<P: Platform, Q> Vcpu<P, Q> {
     /// `kvm_make_request(KVM_REQ_IRQ_PENDING)` and `kvm_vcpu_kick`.
     #[inline(always)]
     pub(crate) fn kick(&self, ctx: &P::Ctx) {
-        // Release: what was queued before is visible to who sees the request (O-04).
-        self.requests.fetch_or(ctx, IRQ_PENDING, Order::Release(Pair::KickEntry));
-        // Full: between the request, and the looks at `blocked` (O-08) and `mode` (O-04).
-        P::fence_after_rmw(ctx, Pair::KickEntry);
+        self.make_request(ctx, IRQ_PENDING);
         if self.blocked.load(ctx, Order::Relaxed) != 0 {
             self.wake(ctx);
             return;
         }
+        self.send_ipi(ctx);
+    }
+
+    /// Makes a request that a vCPU on its way into the guest finds; what follows comes after it.
+    #[inline(always)]
+    pub(crate) fn make_request(&self, ctx: &P::Ctx, request: u32) {
+        // Release: what was queued before is visible to who sees the request (O-04).
+        self.requests.fetch_or(ctx, request, Order::Release(Pair::KickEntry));
+        // Full: between the request, and the looks at `blocked` (O-08) and `mode` (O-04).
+        P::fence_after_rmw(ctx, Pair::KickEntry);
+    }
+
+    /// Kicks the vCPU out of the guest, if it is there and nobody has done so.
+    #[inline(always)]
+    pub(crate) fn send_ipi(&self, ctx: &P::Ctx) {
         // SeqCst: a value-returning atomic, fully ordered as in the kernel (O-04).
         let order = Order::SeqCst(Pair::KickEntry);
         if self.mode.compare_exchange(ctx, IN_GUEST_MODE, EXITING_GUEST_MODE, order).is_ok() {

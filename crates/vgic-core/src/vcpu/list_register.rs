@@ -4,6 +4,9 @@
 pub(crate) const LR_PENDING: u64 = 1 << 62;
 /// State bit: active.
 pub(crate) const LR_ACTIVE: u64 = 1 << 63;
+/// Not of the hardware, which reads it as zero: nobody has folded the register, and its pending state was counted as
+/// dropped.
+pub(crate) const LR_STALE: u64 = 1 << 59;
 const LR_GROUP1: u64 = 1 << 60;
 const LR_PRIORITY_SHIFT: u32 = 48;
 

@@ -82,21 +82,25 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 return self.load_pending_table(ctx, vcpu);
             }
         } else if vcpu.ctlr.compare_exchange(ctx, ENABLE_LPIS, RWP, order).is_ok() {
-            // Caches first, so that but for sends in flight nothing is queued behind the clearing.
-            let caches_first = self.spec().lpis_off == LpisOff::ClearAndPrune;
-            if caches_first {
-                self.invalidate_switched_off(ctx);
-            }
-            D::Queue::switch_off(self, ctx, vcpu);
-            if !caches_first {
-                self.invalidate_switched_off(ctx);
-            }
-            // Release: who reads that RWP is clear finds nothing queued and nothing cached; pairs with the acquire in
-            // gicr_ctlr (O-05).
-            vcpu.ctlr.store(ctx, 0, Order::Release(Pair::EnableInvalidate));
+            self.halted(ctx, || self.switch_lpis_off(ctx, vcpu));
             P::rcu_throttle(ctx);
         }
         Ok(())
+    }
+
+    fn switch_lpis_off(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) {
+        // Caches first, so that but for sends in flight nothing is queued behind the clearing.
+        let caches_first = self.spec().lpis_off == LpisOff::ClearAndPrune;
+        if caches_first {
+            self.invalidate_switched_off(ctx);
+        }
+        D::Queue::switch_off(self, ctx, vcpu);
+        if !caches_first {
+            self.invalidate_switched_off(ctx);
+        }
+        // Release: who reads that RWP is clear finds nothing queued and nothing cached; pairs with the acquire in
+        // gicr_ctlr (O-05).
+        vcpu.ctlr.store(ctx, 0, Order::Release(Pair::EnableInvalidate));
     }
 
     /// `its_sync_lpi_pending_table`. From 6.10 it reads the byte of every LPI and queues every LPI, whoever it targets.
@@ -132,7 +136,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     }
 
     /// Writes the pending states to the pending tables (`vgic_v3_save_pending_tables`). Waits until no vCPU runs; the
-    /// caller excludes commands, since designs before 7.1.8 hold no references here.
+    /// caller excludes commands, since designs up to 7.1.8 hold no references here.
     pub fn save_pending_tables(&self, ctx: &P::Ctx) -> Result<(), Fault> {
         let _stopped = self.run_all_vcpus(ctx);
         let mut last: Option<(u32, u32, u8)> = None;
@@ -146,7 +150,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                     self.tables.pending_byte(target, offset)?
                 }
             };
-            let wanted = if <D::Queue<P>>::is_pending(ctx, &irq) { stored | bit } else { stored & !bit };
+            let wanted = if <D::Queue<P>>::is_pending(self.spec(), ctx, &irq) { stored | bit } else { stored & !bit };
             if wanted != stored {
                 P::work(ctx, Work::GuestAccess);
                 self.tables.set_pending_byte(target, offset, wanted)?;

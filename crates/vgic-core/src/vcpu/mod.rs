@@ -2,17 +2,18 @@
 //!
 //! What is pending for it is in its [queue](crate::queue).
 //!
-//! - [`run`]: entry, the guest's interface, exit · [`kick`]: requests, mode, sleep
+//! - [`run`]: entry, the guest's interface, exit · [`kick`]: requests, mode, sleep · `halt`: stop the VM
 //! - [`list_register`]: how LPIs are told to the guest · [`lpis`]: EnableLPIs and the LPI tables
 
+pub(crate) mod halt;
 pub mod kick;
 pub(crate) mod list_register;
 pub mod lpis;
 pub mod run;
 
-use crate::designs::{Spec, rank};
+use crate::designs::{Halt, Replay, Spec, rank};
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, Layout, Platform};
+use crate::platform::{Atomic, Layout, Platform, present_if};
 use crate::queue::Queue;
 
 /// Most list registers of a GIC (`ICH_VTR_EL2.ListRegs` + 1).
@@ -31,6 +32,8 @@ pub struct Vcpu<P: Platform, Q> {
     /// Whether its thread sleeps or is about to.
     pub(crate) blocked: P::AtomicU32,
     pub(crate) wait: P::Parker,
+    /// How many have halted the VM.
+    pub(crate) pause: P::AtomicU32,
     /// List registers, as the world switch saves and restores them.
     pub(crate) list_registers: [P::Cell<u64>; MAX_LIST_REGISTERS],
     /// Active priorities, one bit for each of the 32 preemption levels (`ICH_AP1R0_EL2`).
@@ -38,6 +41,8 @@ pub struct Vcpu<P: Platform, Q> {
     pub(crate) used_list_registers: P::Cell<u32>,
     /// Underflow maintenance interrupt enabled (`ICH_HCR_EL2.UIE`).
     pub(crate) underflow: P::Cell<bool>,
+    /// Interrupts that the guest has ended while they were in no list register (`ICH_HCR_EL2.EOIcount`).
+    pub(crate) eoi_count: P::Cell<u32>,
     /// LPIs that are pending or active on this vCPU.
     pub(crate) queue: Q,
     /// `GICR_CTLR`: 0, EnableLPIs, or RWP while LPIs are being disabled.
@@ -67,10 +72,14 @@ impl<P: Platform, Q: Queue<P>> Vcpu<P, Q> {
                 mode,
                 blocked,
                 wait,
+                pause: present_if::<P, _>(spec.halt == Halt::Everybody, l, |l| l.u32("pause", 0)),
                 list_registers: core::array::from_fn(|_| l.cell("vgic_lr", 0)),
                 active_priorities: l.cell("vgic_ap1r0", 0),
                 used_list_registers: l.cell("used_lrs", 0),
                 underflow: l.cell("vgic_hcr", false),
+                eoi_count: present_if::<P, _>(spec.ap_list().replay != Replay::None, l, |l| {
+                    l.cell("vgic_eoi_count", 0)
+                }),
                 queue: Q::new(l, spec),
                 ctlr: l.u32("ctlr", 0),
             }

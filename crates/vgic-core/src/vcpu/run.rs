@@ -5,8 +5,8 @@
 
 use super::Vcpu;
 use super::kick::{EXITING_GUEST_MODE, IN_GUEST_MODE, OUTSIDE_GUEST_MODE};
-use super::list_register::{LR_ACTIVE, LR_PENDING, lr_intid, lr_priority};
-use crate::designs::Design;
+use super::list_register::{LR_ACTIVE, LR_PENDING, LR_STALE, lr_intid, lr_priority};
+use crate::designs::{Design, EmptyList, ExitMode, Replay};
 use crate::guard::Mutex;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Event, PlainCell, Platform, Work};
@@ -72,15 +72,15 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         // IRQ_PENDING is simply cleared: the flush looks at the list.
         if vcpu.requests.load(ctx, Order::Relaxed) != 0 {
             // Acquire: what was queued before the request is seen by the flush (O-04).
-            vcpu.requests.swap(ctx, 0, Order::Acquire(Pair::KickEntry));
+            let requests = vcpu.requests.swap(ctx, 0, Order::Acquire(Pair::KickEntry));
+            vcpu.handle_requests(self.vm.spec(), ctx, requests);
         }
         D::Queue::flush(self.vm, ctx, vcpu);
         vcpu.mode.store(ctx, IN_GUEST_MODE, Order::Relaxed);
         // Full: between the mode and the second look at the requests (O-04).
         P::fence(ctx, Pair::KickEntry);
         if vcpu.requests.load(ctx, Order::Relaxed) != 0 {
-            vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Relaxed);
-            D::Queue::sync(self.vm, ctx, vcpu);
+            self.leave();
             P::count(ctx, Event::EntryCancelled);
             return false;
         }
@@ -126,7 +126,10 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         let (index, lr) = self.highest(tie)?;
         let active = vcpu.active_priorities.get(ctx);
         vcpu.active_priorities.set(ctx, active | level(lr));
-        vcpu.list_registers[index].set(ctx, lr & !LR_PENDING | LR_ACTIVE);
+        vcpu.list_registers[index].set(ctx, lr & !(LR_PENDING | LR_STALE) | LR_ACTIVE);
+        if self.vm.spec().ap_list().empty == EmptyList::Skipped && lr & LR_STALE != 0 {
+            P::count(ctx, Event::PendingLoaded);
+        }
         P::count(ctx, Event::Delivered);
         Some(lr_intid(lr))
     }
@@ -181,6 +184,14 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         }
     }
 
+    /// Writes `ICC_EOIR1_EL1` with an interrupt below the LPIs that is in no list register: the hardware counts it.
+    pub fn eoi_of_none(&mut self) {
+        let (ctx, vcpu) = (self.ctx, self.vcpu);
+        if self.vm.spec().ap_list().replay != Replay::None {
+            vcpu.eoi_count.set(ctx, vcpu.eoi_count.get(ctx) + 1);
+        }
+    }
+
     /// Leaves the guest: list registers are folded back into the queue.
     pub fn exit(&mut self) {
         if !core::mem::take(&mut self.in_guest) {
@@ -188,11 +199,24 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         }
         let ctx = self.ctx;
         P::work(ctx, Work::ExitGuest);
-        // Relaxed: a kick that comes later finds its request at the next entry (O-04).
-        self.vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Relaxed);
-        D::Queue::sync(self.vm, ctx, self.vcpu);
+        self.leave();
         P::count(ctx, Event::GuestExit);
         P::rcu_throttle(ctx);
+    }
+
+    /// Says that the vCPU is outside, and folds its list registers: in the order of the design.
+    #[inline(always)]
+    fn leave(&self) {
+        let (ctx, vcpu) = (self.ctx, self.vcpu);
+        if self.vm.spec().exit_mode == ExitMode::BeforeSync {
+            // Relaxed: a kick that comes later finds its request at the next entry (O-04).
+            vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Relaxed);
+            D::Queue::sync(self.vm, ctx, vcpu);
+        } else {
+            D::Queue::sync(self.vm, ctx, vcpu);
+            // Release: who sees the vCPU outside sees what the sync has done (O-09).
+            vcpu.mode.store(ctx, OUTSIDE_GUEST_MODE, Order::Release(Pair::ExitPublish));
+        }
     }
 }
 

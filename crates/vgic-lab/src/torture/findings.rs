@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use vgic_core::designs::{Put, Spec, SwitchOff, Unmapped, Walk};
+use vgic_core::designs::{InRegister, Put, Spec, SwitchOff, Unmapped, Walk};
 use vgic_native::sync::Mutex;
 
 /// An LPI that is mapped and not in the index.
@@ -11,6 +11,7 @@ pub(super) const ERASED: &str = "an erase took a newer LPI out of the index (CVE
 pub(super) const LEAKED: &str = "an LPI whose release was put off was never freed (CVE-2026-74568)";
 /// A translation that was cached after the switch-off.
 pub(super) const WINDOW: &str = "an MSI was taken while its ITS was off (the open window)";
+const IN_TWO: &str = "an LPI goes into a list register while it is in one";
 const UNMAPPED: &str = "NULL dereference: an LPI was unmapped between the copy and its use";
 
 /// Most rules of which it is told that they were broken.
@@ -72,6 +73,8 @@ pub(super) fn is_known(spec: &Spec, what: &str) -> bool {
         LEAKED => spec.put == Put::Deferred,
         // In every design of the kernel: GITS_CTLR is not ordered against a resolver that has passed its checks.
         WINDOW => spec.switch_off == SwitchOff::Unlocked,
+        // EnableLPIs off leaves the list register of a vCPU that is in the guest.
+        IN_TWO => spec.ap_list().in_register == InRegister::Leaves,
         UNMAPPED => spec.walk != Walk::ForEach && spec.unmapped == Unmapped::Dereferenced,
         _ => false,
     }

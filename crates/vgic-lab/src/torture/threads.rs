@@ -288,6 +288,8 @@ impl Actor<'_> {
             0..7 => Command::Mapti { device_id, event_id, intid, collection_id },
             7..12 => Command::Discard { device_id, event_id },
             12..14 => Command::Movi { device_id, event_id, collection_id },
+            // Where a CLEAR may undo what others store, LPIs would stay disabled, and counts would be wrong.
+            14 if self.world.host.spec().clear_may_miscount() => Command::Inv { device_id, event_id },
             14 => Command::Clear { device_id, event_id },
             15..17 => Command::Int { device_id, event_id },
             17 => {

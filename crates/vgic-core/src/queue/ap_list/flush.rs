@@ -1,7 +1,7 @@
 //! Before the guest runs: from the `ap_list` to the list registers (`kvm_vgic_flush_hwstate`).
 
 use super::{ApListQueue, Part};
-use crate::designs::{Design, EmptyList, Moved, Overflow};
+use crate::designs::{Design, EmptyList, Moved, Overflow, Spec};
 use crate::guard::Spin;
 use crate::irq::Irq;
 use crate::obj::Obj;
@@ -28,8 +28,8 @@ impl<P: Platform> ApListQueue<P> {
         let registers = vm.list_registers;
         match vm.spec().ap_list().overflow {
             Overflow::ByDepth => {
-                if Self::ap_list_depth(ctx, vcpu) > registers {
-                    Self::of(vcpu).ap_list.sort(ctx, |a, b| Self::sorts_after_classic(ctx, a, b));
+                if Self::ap_list_depth(vm.spec(), ctx, vcpu) > registers {
+                    Self::of(vcpu).ap_list.sort(ctx, |a, b| Self::sorts_after_classic(vm.spec(), ctx, a, b));
                 }
             }
             Overflow::BySummary => {
@@ -38,6 +38,7 @@ impl<P: Platform> ApListQueue<P> {
                 }
             }
         }
+        Self::forget_last_lr(vm, ctx, vcpu);
         let mut used = 0;
         let mut at = Self::of(vcpu).ap_list.first(ctx);
         while let Some(irq) = at {
@@ -45,8 +46,9 @@ impl<P: Platform> ApListQueue<P> {
             {
                 let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
                 if Self::target_oracle(vm, ctx, &irq) == Some(vcpu.id) {
-                    Self::populate_lr(ctx, vcpu, used, &irq);
+                    Self::populate_lr(vm.spec(), ctx, vcpu, used, &irq);
                     used += 1;
+                    Self::note_last_lr(vm, ctx, vcpu, irq, used == registers);
                 }
             }
             if used == registers {
@@ -63,23 +65,24 @@ impl<P: Platform> ApListQueue<P> {
     }
 
     /// `vgic_v3_populate_lr`: the pending state moves into the register.
-    fn populate_lr<W>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>, index: usize, irq: &Irq<P>) {
+    fn populate_lr<W>(spec: &Spec, ctx: &P::Ctx, vcpu: &Vcpu<P, W>, index: usize, irq: &Irq<P>) {
         P::work(ctx, Work::WriteListRegister);
         let mut lr = lr(irq.intid.get(ctx), irq.priority.get(ctx));
-        if irq.active.get(ctx) {
+        if irq.is_active(spec, ctx) {
             lr |= LR_ACTIVE;
         }
-        if irq.take_pending(ctx) {
+        if irq.take_pending(spec, ctx) {
             lr |= LR_PENDING;
         }
+        irq.set_on_lr(spec, ctx, true);
         vcpu.list_registers[index].set(ctx, lr);
     }
 
     /// How many registers the list would fill (`compute_ap_list_depth`).
-    fn ap_list_depth(ctx: &P::Ctx, vcpu: &Vcpu<P, impl Part<Self>>) -> usize {
+    fn ap_list_depth(spec: &Spec, ctx: &P::Ctx, vcpu: &Vcpu<P, impl Part<Self>>) -> usize {
         let weight = |irq: Obj<Irq<P>>| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-            usize::from(irq.is_pending(ctx) || irq.active.get(ctx))
+            usize::from(irq.is_pending(spec, ctx) || irq.is_active(spec, ctx))
         };
         Self::of(vcpu).ap_list.iter(ctx).map(weight).sum()
     }
@@ -103,15 +106,15 @@ impl<P: Platform> ApListQueue<P> {
     }
 
     /// `vgic_irq_cmp`, classic: active first, then pending and enabled, then the lower priority value; stable.
-    fn sorts_after_classic(ctx: &P::Ctx, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
+    fn sorts_after_classic(spec: &Spec, ctx: &P::Ctx, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
         if a == b {
             return false;
         }
         let _lock_a = Spin::<P>::lock(&a.irq_lock, ctx);
         let _lock_b = Spin::<P>::lock_nested(&b.irq_lock, ctx);
         let key = |irq: Obj<Irq<P>>| {
-            let deliverable = irq.enabled.get(ctx) && irq.is_pending(ctx);
-            (!irq.active.get(ctx), !deliverable, irq.priority.get(ctx))
+            let deliverable = irq.is_enabled(spec, ctx) && irq.is_pending(spec, ctx);
+            (!irq.is_active(spec, ctx), !deliverable, irq.priority.get(ctx))
         };
         match (key(a), key(b)) {
             // Two active ones keep their order; so do two that are neither active nor deliverable.
@@ -137,7 +140,7 @@ impl<P: Platform> ApListQueue<P> {
         let _lock_b = Spin::<P>::lock_nested(&b.irq_lock, ctx);
         let key = |irq: Obj<Irq<P>>| {
             let here = Self::target_oracle(vm, ctx, &irq) == Some(vcpu);
-            let pending = irq.is_pending(ctx) && !irq.active.get(ctx);
+            let pending = irq.is_pending(vm.spec(), ctx) && !irq.is_active(vm.spec(), ctx);
             (!here, !pending, irq.priority.get(ctx))
         };
         key(a) > key(b)

@@ -4,20 +4,21 @@
 //! names the vCPU whose list links it; changing that needs both locks. The list holds a reference.
 //!
 //! - here: who belongs where, queueing, and what happens to an LPI · [`flush`]: into list registers
-//! - [`fold`]: back from them · [`prune`]: what no longer belongs there leaves · [`switch_off`]: EnableLPIs
+//! - [`fold`]: back from them · [`replay`]: what was ended elsewhere · [`prune`]: what no longer belongs there leaves · [`switch_off`]: EnableLPIs
 
 mod flush;
 mod fold;
 mod prune;
+mod replay;
 mod switch_off;
 
 use super::{Applies, LpiView, Part, Queue};
-use crate::designs::{Design, LpisOff, Moved, Spec, TableBit, rank};
+use crate::designs::{Clear, Design, LpisOff, Moved, Replay, Spec, TableBit, rank};
 use crate::guard::Spin;
 use crate::irq::{ApList, Irq, NO_VCPU};
 use crate::list::List;
 use crate::obj::Obj;
-use crate::platform::{Layout, PlainCell, Platform};
+use crate::platform::{Layout, PlainCell, Platform, present_if};
 use crate::vcpu::Vcpu;
 use crate::vm::Vm;
 
@@ -27,22 +28,29 @@ pub struct ApListQueue<P: Platform> {
     ap_list_lock: P::SpinLock,
     /// LPIs that are pending or active on this vCPU.
     ap_list: List<P, Irq<P>, ApList>,
+    /// The last LPI that got a list register at the last entry; the vCPU's own thread alone uses it.
+    last_lr_irq: P::PtrCell<Irq<P>>,
 }
 
 impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
     type Held<'a> = Spin<'a, P>;
 
-    fn new(l: &P::Layout, _spec: &Spec) -> Self {
+    fn new(l: &P::Layout, spec: &Spec) -> Self {
         ApListQueue {
             ap_list_lock: l.spin("ap_list_lock", rank::AP_LIST),
             ap_list: List::new(l, "ap_list_head.next", "ap_list_head.prev"),
+            last_lr_irq: present_if::<P, _>(
+                matches!(spec.ap_list().replay, Replay::BehindLast | Replay::BehindLastHeld),
+                l,
+                |l| l.ptr_cell("last_lr_irq"),
+            ),
         }
     }
 
     #[inline(always)]
     fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
         let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
-        irq.make_pending(ctx);
+        irq.make_pending(vm.spec(), ctx);
         Self::queue_irq_unlock(vm, ctx, irq, lock);
     }
 
@@ -62,7 +70,7 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
         if only_target.is_none_or(|target| irq.target_vcpu.get(ctx) == target) {
             irq.priority.set(ctx, byte & 0xfc);
-            irq.enabled.set(ctx, byte & 1 != 0);
+            irq.set_enabled(vm.spec(), ctx, byte & 1 != 0);
             Self::queue_irq_unlock(vm, ctx, irq, lock);
         }
     }
@@ -103,15 +111,20 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
             return false;
         }
         if is_target && (pending || vm.spec().table_bit == TableBit::Replaces) {
-            irq.load_pending(ctx, pending);
+            irq.load_pending(vm.spec(), ctx, pending);
         }
         Self::queue_irq_unlock(vm, ctx, irq, lock);
         true
     }
 
-    /// Without `irq_lock`, as in the kernel.
-    fn clear(ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        irq.drop_pending(ctx);
+    fn clear<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        let locked = vm.spec().clear == Clear::UnderIrqLock;
+        let _lock = locked.then(|| Spin::<P>::lock_irqsave(&irq.irq_lock, ctx));
+        irq.drop_pending(vm.spec(), ctx);
+    }
+
+    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        irq.drop_pending(spec, ctx);
     }
 
     fn switch_off<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
@@ -139,7 +152,8 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         let _lock = Spin::<P>::lock_irqsave(&queue.ap_list_lock, ctx);
         queue.ap_list.iter(ctx).any(|irq| {
             let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-            irq.is_pending(ctx) && irq.enabled.get(ctx) && !irq.active.get(ctx)
+            let spec = vm.spec();
+            irq.is_pending(spec, ctx) && irq.is_enabled(spec, ctx) && !irq.is_active(spec, ctx)
         })
     }
 
@@ -167,16 +181,16 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         some_vcpu(irq.target_vcpu.get(ctx))
     }
 
-    fn is_pending(ctx: &P::Ctx, irq: &Irq<P>) -> bool {
-        irq.is_pending(ctx)
+    fn is_pending(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> bool {
+        irq.is_pending(spec, ctx)
     }
 
-    fn view(ctx: &P::Ctx, irq: &Irq<P>) -> LpiView {
+    fn view(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> LpiView {
         LpiView {
             target_vcpu: some_vcpu(irq.target_vcpu.get(ctx)),
-            pending: irq.is_pending(ctx),
-            active: irq.active.get(ctx),
-            enabled: irq.enabled.get(ctx),
+            pending: irq.is_pending(spec, ctx),
+            active: irq.is_active(spec, ctx),
+            enabled: irq.is_enabled(spec, ctx),
             priority: irq.priority.get(ctx),
             queued_on: some_vcpu(irq.vcpu.get(ctx)),
         }
@@ -205,11 +219,11 @@ impl<P: Platform> ApListQueue<P> {
     /// Where an LPI belongs now (`vgic_target_oracle`, `irq_lock` held).
     #[inline(always)]
     fn target_oracle<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
-        if irq.active.get(ctx) {
+        if irq.is_active(vm.spec(), ctx) {
             // An active one stays where it is until it is deactivated.
             return some_vcpu(irq.vcpu.get(ctx)).or_else(|| some_vcpu(irq.target_vcpu.get(ctx)));
         }
-        if irq.enabled.get(ctx) && irq.is_pending(ctx) {
+        if irq.is_enabled(vm.spec(), ctx) && irq.is_pending(vm.spec(), ctx) {
             let target = some_vcpu(irq.target_vcpu.get(ctx))?;
             return vm.distributor_enabled(ctx).then_some(target);
         }

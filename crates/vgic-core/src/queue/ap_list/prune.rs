@@ -5,12 +5,13 @@
 //! last reference. Up to 7.1.7 nothing guarded against either (CVE-2026-72288, CVE-2026-72289).
 
 use super::{ApListQueue, Part};
-use crate::designs::{Design, EmptyList, PruneGap};
+use crate::designs::{Design, EmptyList, InRegister, PruneGap};
 use crate::guard::Spin;
 use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::platform::{Event, PlainCell, Platform};
 use crate::vcpu::Vcpu;
+use crate::vcpu::list_register::{LR_PENDING, LR_STALE};
 use crate::vm::Vm;
 
 impl<P: Platform> ApListQueue<P> {
@@ -21,13 +22,32 @@ impl<P: Platform> ApListQueue<P> {
         vcpu: &Vcpu<P, D::Queue<P>>,
     ) {
         let skips_empty = vm.spec().ap_list().empty == EmptyList::Skipped;
-        if skips_empty && Self::of(vcpu).ap_list.is_empty(ctx) && vcpu.used_list_registers.get(ctx) == 0 {
+        // Up to 6.18: an empty list is taken to mean that no list register is in use. It is not so for an LPI that was in
+        // one when LPIs were switched off: it stays there, and the vCPU may take it much later.
+        if skips_empty && Self::of(vcpu).ap_list.is_empty(ctx) {
+            if vcpu.used_list_registers.get(ctx) != 0 {
+                Self::leave_stale(ctx, vcpu);
+            }
             return;
         }
         if !skips_empty || vcpu.used_list_registers.get(ctx) != 0 {
             Self::fold_lr_state(vm, ctx, vcpu);
         }
         Self::prune_ap_list(vm, ctx, vcpu);
+    }
+
+    /// List registers stay loaded: the next entry with something on the list overwrites them, one without shows them again.
+    /// So what is pending there counts as dropped, until it is met again.
+    #[cold]
+    fn leave_stale<W>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
+        let used = vcpu.used_list_registers.get(ctx) as usize;
+        for register in &vcpu.list_registers[..used] {
+            let lr = register.get(ctx);
+            if lr & (LR_PENDING | LR_STALE) == LR_PENDING {
+                P::count(ctx, Event::Dropped);
+                register.set(ctx, lr | LR_STALE);
+            }
+        }
     }
 
     pub(super) fn prune_ap_list<D: Design<Queue<P>: Part<Self>>>(
@@ -43,6 +63,10 @@ impl<P: Platform> ApListQueue<P> {
             let irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
             if irq.vcpu.get(ctx) != vcpu.id {
                 P::warn(ctx, "an LPI is on the ap_list of a vCPU that it is not queued on");
+            }
+            if vm.spec().ap_list().in_register == InRegister::Stays && irq.is_on_lr(vm.spec(), ctx) {
+                // Another thread prunes (EnableLPIs off): the vCPU folds it first, and prunes then.
+                continue;
             }
             match Self::target_oracle(vm, ctx, &irq) {
                 None => {
@@ -69,6 +93,7 @@ impl<P: Platform> ApListQueue<P> {
                 }
             }
         }
+        deleted |= Self::put_last_lr(vm, ctx, vcpu);
         drop(ap_list_lock);
         if deleted {
             vm.release_deleted_lpis(ctx);

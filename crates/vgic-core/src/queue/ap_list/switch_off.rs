@@ -24,7 +24,7 @@ impl<P: Platform> ApListQueue<P> {
                     Self::of(vcpu).ap_list.del(ctx, irq);
                     irq.vcpu.set(ctx, NO_VCPU);
                     if vm.spec().lpis_off != LpisOff::Unqueue {
-                        irq.drop_pending(ctx);
+                        irq.drop_pending(vm.spec(), ctx);
                     }
                 }
                 deleted |= vm.put_irq_norelease(ctx, irq);
@@ -45,7 +45,7 @@ impl<P: Platform> ApListQueue<P> {
         vm.for_each_lpi(ctx, vcpu.id, |irq| {
             let _lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
             if irq.target_vcpu.get(ctx) == vcpu.id {
-                irq.drop_pending(ctx);
+                irq.drop_pending(vm.spec(), ctx);
             }
         });
     }
