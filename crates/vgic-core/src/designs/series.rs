@@ -46,6 +46,8 @@ const V6_8_RC1: Spec = Spec {
     config_read: ConfigRead::TwoSteps,
     remap: Remap::AsItIs,
     distributor_on: DistributorOn::Kick,
+    baser_change: BaserChange::KeepsTables,
+    lost_device: LostDevice::FailsSave,
 };
 
 /// Store LPIs in an xarray.
