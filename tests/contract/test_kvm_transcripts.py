@@ -40,7 +40,8 @@ kernels = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.v
 MASKS = {
     "restore-over": "devices or collections are there already: KVM fails with EEXIST and loses the collections, or has "
     "each device twice; here EBUSY, and nothing is lost. The case ends there",
-    "save-fails": "KVM has written a part of the tables before it fails, here nothing is written",
+    "save-fails": "KVM has written a part of the tables before it fails, here nothing is written: what memory holds then "
+    "is not compared, and a case that restores it ends there",
     "debugfs": "debugfs of 6.12 and 7.2 shows no LPI from 65536 on",
 }
 
@@ -54,15 +55,27 @@ class Play:
         self.machine = KvmMachine(kernel.referee, vcpus, indirect=case.name.endswith(" indirect"))
         #: Which of MASKS were needed.
         self.masks: set[str] = set()
+        #: Whether the last save has failed.
+        self.half_saved = False
 
     def run(self) -> int:
         """Carry out the commands; how many were compared."""
         for number, step in enumerate(self.case.steps):
             where = f"{self.kernel.version}, {self.case.name}, step {number}: {step.command}"
-            if step.command == "restore" and any(self.machine.vm.its[0].tables().values()):
-                self.restore_over(where)
-                return number
-            assert self.machine.run(step.command) == step.results, where
+            if step.command == "restore":
+                if any(self.machine.vm.its[0].tables().values()):
+                    self.restore_over(where)
+                    return number
+                if self.half_saved:
+                    self.masks.add("save-fails")
+                    return number
+            results = self.machine.run(step.command)
+            if self.half_saved and step.command.startswith("mem_r") and results != step.results:
+                self.masks.add("save-fails")
+            else:
+                assert results == step.results, where
+            if step.command == "save":
+                self.half_saved = results != ["= 0"]
             if self.machine.observing or step.command == "state":
                 self.compare(step, where)
         return len(self.case.steps)
@@ -91,7 +104,7 @@ class Play:
 @kernels
 @pytest.mark.parametrize(
     ("name", "vcpus", "steps"),
-    [("every-command.txt", 2, 102), ("random.txt.xz", 2, 2849), ("four-vcpus-random.txt.xz", 4, 11_193)],
+    [("every-command.txt", 2, 102), ("random.txt.xz", 2, 2849), ("four-vcpus-random.txt.xz", 4, 10_840)],
 )
 def test_same_as_every_kernel(kernel: Kernel, name: str, vcpus: int, steps: int) -> None:
     plays = [Play(kernel, case, vcpus) for case in transcripts.read(name)]
@@ -103,7 +116,7 @@ def test_same_as_every_kernel(kernel: Kernel, name: str, vcpus: int, steps: int)
 def test_same_with_four_vcpus(kernel: Kernel) -> None:
     plays = [Play(kernel, case, 4) for case in transcripts.read("four-vcpus.txt.xz", kernel.version)]
     assert len(plays) == 154
-    assert sum(play.run() for play in plays) > 3300
+    assert sum(play.run() for play in plays) == (3742 if kernel.version == "6.1" else 3753)
     masked = {mask: {play.case.name for play in plays if mask in play.masks} for mask in MASKS}
     assert masked["restore-over"] == {
         "restore-twice",
@@ -112,6 +125,8 @@ def test_same_with_four_vcpus(kernel: Kernel) -> None:
         "min-restore-over-device",
         "min-restore-over-device-event",
     }
+    lost = {"indirect-level1-cleared-two indirect", "indirect-level1-middle indirect"}
+    assert masked["save-fails"] == {"collection-table-outside"} | (lost if kernel.version == "6.1" else set())
     assert masked["debugfs"] == (set() if kernel.version == "6.1" else {"restore-ite-lpi-65536"})
 
 
