@@ -307,6 +307,13 @@ def test_an_lpi_of_more_than_sixteen_bits_is_restored_and_taken():
     assert vm.lpis() == []
 
 
+@pytest.mark.parametrize("intid", [1 << 16, (1 << 32) - 1])
+def test_an_intid_without_lpi_tables_is_lost(intid):
+    vm = vgic.Vm(1)
+    assert vm._core.restore(0, [(0, 0)], [(1, 4, 0, [(0, 8192, 0), (2, intid, 0)])]) == (1, 2, errno.EFAULT)
+    assert vm.lpis() == []
+
+
 HALF_WRONG = GOOD | {
     0x4010_0028: IttEntry(2, 8191, 3).encode(),
     0x4010_0038: IttEntry(0, 8202, 3).encode(),
