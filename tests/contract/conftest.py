@@ -76,11 +76,11 @@ class Guest:
         return counts["sent"] + counts["pending_loaded"] == ends
 
 
-@pytest.fixture
-def guest(design):
-    """Make booted VMs of the design."""
+@pytest.fixture(params=[0, 1, 3, 8], ids=lambda others: f"{others}-more")
+def guest(design, request):
+    """Make booted VMs of the design, with more vCPUs than the test asks for: a guest of one has 1, 2, 4 and 9."""
 
-    def make(**shape) -> Guest:
-        return Guest(design, **shape)
+    def make(*, vcpus: int = 1, **shape) -> Guest:
+        return Guest(design, vcpus=vcpus + request.param, **shape)
 
     return make

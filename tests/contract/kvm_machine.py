@@ -1,4 +1,4 @@
-"""The virtual machine of the kernel transcripts: carries out their commands and says what came of them, as they do."""
+"""The virtual machine of the kernel transcripts: carries out their commands, says in their words what came of them."""
 
 import errno
 import re
@@ -15,64 +15,60 @@ TRANSLATION_TABLES = RAM + 0x10_0000
 PAGE = 0x1_0000
 #: The page of an indirect device table.
 LEVEL2 = RAM + 0xC_0000
-VCPUS = 2
+#: Bytes of a pending table that are looked at.
+PENDING_SIZE = 0x2000
 FIRST_LPI = 8192
 
+GICD_CTLR, GICD_GROUP_1 = 0, 2
 CTLR, IIDR, TYPER, CBASER, CWRITER, CREADR, BASER0, BASER1 = 0, 4, 8, 0x80, 0x88, 0x90, 0x100, 0x108
 GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER = 0, 0x70, 0x78
 
 
+ZEROES = memoryview(bytes(RAM_SIZE))
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
 class KvmMachine:
     """One VM, fresh."""
 
-    def __init__(self, design: str, vcpus: int = VCPUS, *, indirect: bool = False) -> None:
+    def __init__(self, design: str, vcpus: int, *, indirect: bool = False) -> None:
         self.vcpus = vcpus
         self.indirect = indirect
         #: Where the entries of devices are.
         self.devices = LEVEL2 if indirect else DEVICES
         self.ram = bytearray(RAM_SIZE)
+        #: The same, and a place for its bytes, so that a look at the state allocates nothing.
+        self.view, self.kept = memoryview(self.ram), memoryview(bytearray(RAM_SIZE))
         self.memory = vgic.GuestMemory({RAM: self.ram})
         self.vm = vgic.Vm(vcpus, design, memory=self.memory)
         self.its = self.vm.its[0].frame
         self.redistributors = [vcpu.frame for vcpu in self.vm.vcpu]
-        self.before: list[str] = []
+        #: Whether the probe looked at the state after each command.
+        self.observing = True
 
-    def run(self, line: str, *, observe: bool = True) -> list[str]:
-        """Carry out one command; the lines that a transcript has under it."""
+    def run(self, line: str) -> list[str]:
+        """Carry out one command; the lines of its result."""
         name, *texts = line.split()
         numbers = [int(text, 0) for text in texts]
         action: Callable[..., str | None] | None = getattr(self, f"do_{name}", None)
         result = action(*numbers) if action else self.command(_encode(name, numbers))
-        lines = [f"  {result}"] if result is not None else []
-        if name == "state":
-            return [f"  : {text}" for text in self.state()]
-        return [*lines, *self.changes()] if observe else lines
+        return [] if result is None else [result]
 
-    def changes(self) -> list[str]:
-        before, after = set(self.before), self.state()
-        gone = [(text, "-") for text in before.difference(after)]
-        new = [(text, "+") for text in set(after) - before]
-        self.before = after
-        return [f"  {sign} {text}" for text, sign in sorted(gone + new)]
-
-    def state(self) -> list[str]:
+    def state(self) -> set[str]:
         """The whole state, as the tables in memory show it after a save, and the engine. Memory is put back."""
-        kept = bytes(self.ram)
-        for start, size in ((self.devices, PAGE), (COLLECTIONS, PAGE), (PENDING, self.vcpus * PAGE)):
-            self.ram[start - RAM : start - RAM + size] = bytes(size)
-        self.ram[TRANSLATION_TABLES - RAM :] = bytes(RAM + RAM_SIZE - TRANSLATION_TABLES)
-        self.its.save_tables()
-        self.vm.save_pending_tables()
-        lines = [*self.saved(), *(_lpi(lpi) for lpi in self.vm.lpis())]
-        self.ram[:] = kept
-        if self.its.get(CTLR) & 1:
-            lines.append("its enabled=1")
-        elif self.before or lines:
-            lines.append("its enabled=0")
-        return sorted(lines)
+        self.kept[:] = self.view
+        pending = [(PENDING + n * PAGE, PENDING_SIZE) for n in range(self.vcpus)]
+        for start, size in ((self.devices, PAGE), (COLLECTIONS, PAGE), *pending):
+            self.view[start - RAM : start - RAM + size] = ZEROES[:size]
+        self.view[TRANSLATION_TABLES - RAM :] = ZEROES[: RAM + RAM_SIZE - TRANSLATION_TABLES]
+        failures = {
+            f"save_{what} rc={number}"
+            for what, save in (("tables", self.its.save_tables), ("pending", self.vm.save_pending_tables))
+            if (number := self.errno(save))
+        }
+        lines = {*self.saved(), *(_lpi(lpi) for lpi in self.vm.lpis())}
+        self.view[:] = self.kept
+        return lines | failures | {f"its enabled={self.its.get(CTLR) & 1}"}
 
     def saved(self) -> Iterator[str]:
         for address in range(COLLECTIONS, COLLECTIONS + PAGE, 8):
@@ -95,7 +91,7 @@ class KvmMachine:
                         )
         for vcpu in range(self.vcpus):
             start = PENDING + vcpu * PAGE - RAM
-            for found in _NOT_ZERO.finditer(self.ram, start, start + PAGE):
+            for found in _NOT_ZERO.finditer(self.ram, start, start + PENDING_SIZE):
                 for bit in range(8):
                     if self.ram[found.start()] >> bit & 1:
                         yield f"pend rd={vcpu} lpi={8 * (found.start() - start) + bit}"
@@ -115,7 +111,7 @@ class KvmMachine:
         following = (position + len(entry)) % QUEUE_SIZE
         result = self.errno(lambda: self.its.set(CWRITER, following))
         creadr = self.its.get(CREADR)
-        return f"= set_attr {result}, CREADR {creadr:#x} ({'' if creadr == following else 'NOT '}consumed)"
+        return f"= set_attr {result}, CREADR {_hex(creadr)} ({'' if creadr == following else 'NOT '}consumed)"
 
     @staticmethod
     def errno(action: Callable[[], object]) -> int:
@@ -172,20 +168,26 @@ class KvmMachine:
         return f"= set_attr {self.errno(lambda: self.its.set(offset, value))}"
 
     def do_its_r(self, offset: int) -> str:
-        return f"= get_attr 0 {self.its.get(offset):#x}"
+        return f"= get_attr 0 {_hex(self.its.get(offset))}"
 
     def do_rd_w(self, vcpu: int, offset: int, value: int) -> str:
-        return f"= set_attr {self.errno(lambda: self.redistributors[vcpu].set(offset, value))}"
+        # KVM's attribute has 32 bits.
+        self.redistributors[vcpu].write(offset, 4, value)
+        return "= set_attr 0"
 
     def do_rd_r(self, vcpu: int, offset: int) -> str:
-        return f"= get_attr 0 {self.redistributors[vcpu].get(offset):#x}"
+        return f"= get_attr 0 {_hex(self.redistributors[vcpu].read(offset, 4))}"
+
+    def do_dist_w(self, offset: int, value: int) -> str:
+        assert offset == GICD_CTLR
+        self.vm.distributor_enabled = bool(value & GICD_GROUP_1)
+        return "= set_attr 0"
 
     def do_mem_w(self, address: int, value: int) -> None:
         self.memory.write_u64(address, value)
 
     def do_mem_r(self, address: int) -> str:
-        value = self.memory.read_u64(address)
-        return f"= {value:#x}" if value else "= 0"
+        return f"= {_hex(self.memory.read_u64(address))}"
 
     def do_save(self) -> str:
         return f"= {self.errno(self.its.save_tables)}"
@@ -202,8 +204,13 @@ class KvmMachine:
     def do_state(self) -> None:
         pass
 
+    def do_obs(self, on: int) -> None:
+        self.observing = bool(on)
+
     def do_rand(self, *_: int) -> None:
         """Begin the random part; its commands follow."""
+
+    do_rand4 = do_rand
 
     def do_ack(self, vcpu: int) -> str:
         intid = self.vm.vcpu[vcpu].acknowledge()
@@ -233,11 +240,15 @@ def _encode(name: str, numbers: list[int]) -> bytes:
     return encode(name.upper(), **dict(zip(_OPERANDS[name], numbers, strict=True)))
 
 
+def _hex(value: int) -> str:
+    return f"{value:#x}" if value else "0"
+
+
 def _lpi(lpi: dict) -> str:
     def vcpu(value: int | None) -> int:
         return -1 if value is None else value
 
     return (
         f"irq lpi={lpi['intid']} target={vcpu(lpi['target_vcpu'])} pending={lpi['pending']:d} "
-        f"enabled={lpi['enabled']:d} prio={lpi['priority']:#x} queued_on={vcpu(lpi['queued_on'])}"
+        f"enabled={lpi['enabled']:d} prio={lpi['priority']:#04x} queued_on={vcpu(lpi['queued_on'])}"
     )

@@ -109,12 +109,13 @@ def test_mapped_events_are_limited():
 
 
 def test_overlapping_tables_are_bounded():
-    """65,536 devices whose translation tables are one and the same: too many events, and nothing is restored."""
+    """65,536 devices whose translation tables are one and the same: too many events, and nothing is left of them."""
     ram = bytearray(2 << 20)
     memory = vgic.GuestMemory({0x4000_0000: ram})
     vm = vgic.Vm(1, memory=memory)
     frame = vm.its[0].frame
     vm.vcpu[0].frame.set(0x70, 0x4000_0000 | 15)
+    vm.vcpu[0].frame.set(0x78, 0x4003_0000)
     frame.set(0x108, VALID | 0x4001_0000)
     frame.set(0x100, VALID | 0x4010_0000 | 7)
     memory.write_u64(0x4001_0000, VALID)
@@ -204,9 +205,7 @@ def test_a_collection_table_that_is_nowhere_is_named():
     frame = machine.vm.its[0].frame
     frame.write(CTLR, 4, 0)
     frame.write(BASER1, 8, VALID | 0x9000_0000)
-    with pytest.raises(
-        vgic.TableError, match="end of the collection table: 0x90000000 is not in guest memory"
-    ) as error:
+    with pytest.raises(vgic.TableError, match="collection.*: 0x90000000 is not in guest memory") as error:
         machine.vm.save()
     assert error.value.errno == errno.EFAULT
     # Without the valid bit there is no table, and nothing to save there.

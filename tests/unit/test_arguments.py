@@ -235,6 +235,7 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
             "set_propbaser": {"value": 0},
             "set_pendbaser": {"vcpu": 0, "value": 0},
             "set_baser": {"its": 0, "index": 0, "value": 0},
+            "write_baser": {"its": 0, "index": 0, "value": 0},
             "table_entry": {"its": 0, "index": 0, "entry_id": 0},
             "signal_msi": {"device_id": 1, "event_id": 0},
             "signal_msi_at": {"doorbell": 0x0809_0040, "device_id": 1, "event_id": 0, "valid_device_id": True},

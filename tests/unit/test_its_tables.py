@@ -178,9 +178,9 @@ GOOD = {
 }
 
 
-def restorable(entries: dict[int, int]) -> vgic.Vm:
+def restorable(entries: dict[int, int], design: str = vgic.DEFAULT_DESIGN) -> vgic.Vm:
     """A VM that is off, with entries in its memory."""
-    vm = machine()
+    vm = machine(design)
     frame = vm.its[0].frame
     frame.set(0x00, 0)
     for address, word in entries.items():
@@ -214,7 +214,11 @@ BAD = {
         "device 1 at",
     ),
     "not an LPI": ({0x4010_0010: IttEntry(3, 8191, 3).encode()}, errno.EINVAL, "device 1, event 2 at 0x40100010"),
-    "INTID too large": ({0x4010_0010: IttEntry(3, 65536, 3).encode()}, errno.EINVAL, "INTID 65536 is not an LPI"),
+    "INTID without a configuration byte": (
+        {0x4010_0010: IttEntry(3, 0x123_4567, 3).encode()},
+        errno.EFAULT,
+        "device 1, event 2: the LPI tables are not in guest memory",
+    ),
     "next event too far": (
         {0x4010_0028: IttEntry(11, 8201, 3).encode()},
         errno.EINVAL,
@@ -266,18 +270,106 @@ def test_lpi_tables_that_are_missing_are_named():
     assert vm.its[0].tables() == {"devices": [], "collections": []}
 
 
-def test_wrong_order_is_told():
+def test_tables_are_not_restored_over_others():
     vm = restorable(GOOD)
     frame = vm.its[0].frame
-    frame.set(0x00, 1)
-    with pytest.raises(vgic.TableError, match="before GITS_CTLR"):
-        frame.restore_tables()
-    frame.set(0x00, 0)
+    frame.set(0x00, 1)  # before the tables: the wrong order, but nothing is lost by it
     frame.restore_tables()
     before = vm.its[0].tables()
-    with pytest.raises(vgic.TableError, match="reset it"):
+    with pytest.raises(vgic.TableError, match="reset it") as error:
         frame.restore_tables()
+    assert error.value.errno == errno.EBUSY
     assert vm.its[0].tables() == before
+
+
+def test_an_lpi_of_more_than_sixteen_bits_is_restored_and_taken():
+    """MAPTI refuses such an INTID; in a table that is restored nothing but the size of the LPI tables bounds it."""
+    intid = 1 << 16
+    vm = restorable(GOOD | {0x4010_0010: IttEntry(3, intid, 3).encode()})
+    vm.memory.write(PENDING + PAGE + intid // 8, b"\1")
+    frame = vm.its[0].frame
+    frame.restore_tables()
+    frame.set(0x00, 1)
+    assert [lpi["intid"] for lpi in vm.lpis() if lpi["pending"]] == [intid]
+    assert vm.vcpu[1].acknowledge() == intid
+    vm.vcpu[1].eoi(intid)
+    # Whoever walks the LPIs meets it, too.
+    vm.its[0].movall(1, 0)
+    assert vm.lpi(intid)["target_vcpu"] == 0
+    vm.memory.write(CONFIG + intid - 8192, b"\x41")
+    vm.vcpu[0].frame.write(0xA0, 8, intid)  # GICR_INVLPIR
+    assert vm.lpi(intid)["priority"] == 0x40
+    assert vm.signal_msi(1, 2) == 1
+    vm.save_pending_tables()
+    assert vm.memory.read(PENDING + intid // 8, 1) == b"\1"
+    frame.reset()
+    vm.vcpu[0].lpis_enabled = False
+    assert vm.lpis() == []
+
+
+@pytest.mark.parametrize("intid", [1 << 16, (1 << 32) - 1])
+def test_an_intid_without_lpi_tables_is_lost(intid):
+    vm = vgic.Vm(1)
+    assert vm._core.restore(0, [(0, 0)], [(1, 4, 0, [(0, 8192, 0), (2, intid, 0)])]) == (1, 2, errno.EFAULT)
+    assert vm.lpis() == []
+
+
+HALF_WRONG = GOOD | {
+    0x4010_0028: IttEntry(2, 8191, 3).encode(),
+    0x4010_0038: IttEntry(0, 8202, 3).encode(),
+}
+
+
+@pytest.mark.parametrize("design", ["v6.8-rc1", "v6.10", vgic.DEFAULT_DESIGN])
+def test_what_a_restore_has_queued_before_it_fails_stays_pending(design):
+    vm = restorable(HALF_WRONG, design)
+    for intid in (8200, 8202):
+        vm.write_pending_table(1, intid, True)
+    with pytest.raises(vgic.TableError, match="INTID 8191 is not an LPI"):
+        vm.its[0].frame.restore_tables()
+    assert vm.its[0].tables() == {"devices": [], "collections": []}
+    assert [(lpi["intid"], lpi["pending"], lpi["queued_on"]) for lpi in vm.lpis()] == [(8200, True, 1)]
+    # It has taken its bit; the event behind the wrong one has not.
+    assert [vm.read_pending_table(1, intid) for intid in (8200, 8202)] == [False, True]
+    assert vm.vcpu[1].acknowledge() == 8200
+    vm.vcpu[1].eoi(8200)
+    assert vm.vcpu[1].acknowledge() is None
+    assert vm.lpis() == []
+
+
+def test_a_vm_that_could_not_be_restored_has_its_pending_tables_as_they_were():
+    vm = machine()
+    state = vm.save()
+    for address, word in HALF_WRONG.items():
+        vm.memory.write_u64(address, word)
+    vm.write_pending_table(1, 8200, True)
+    before = vm.memory.read(RAM, 2 << 20)
+    other = vgic.Vm(2, memory=vm.memory)
+    with pytest.raises(vgic.TableError, match="INTID 8191 is not an LPI"):
+        other.restore(state)
+    assert other.lpis() == []
+    assert vm.memory.read(RAM, 2 << 20) == before
+    vm.memory.write_u64(0x4010_0028, GOOD[0x4010_0028])
+    other.restore(state)
+    assert other.vcpu[1].acknowledge() == 8200
+
+
+@pytest.mark.parametrize("design", ["v6.8-rc1", "v6.10", "v6.10+lost-device=skipped", "hardened"])
+def test_a_device_without_its_entry_fails_a_save_or_is_left_out(design):
+    vm = machine(design, indirect=True)
+    vm.memory.write_u64(DEVICES, VALID | 0x4018_0000)
+    vm.memory.write_u64(DEVICES + 8, VALID | 0x4019_0000)
+    run(vm, *(encode("MAPD", device_id=n, event_bits=4, itt_address=0x4010_0000, valid=True) for n in (1, 8192)))
+    vm.memory.write_u64(DEVICES + 8, 0)
+    ram = vm.memory.read(RAM, 2 << 20)
+    if vgic.design(design).axes["lost-device"] == "fails-save":
+        with pytest.raises(vgic.TableError, match="device 8192: the device table has no entry for it") as error:
+            vm.its[0].frame.save_tables()
+        assert error.value.errno == errno.EINVAL
+        assert vm.memory.read(RAM, 2 << 20) == ram
+        return
+    vm.its[0].frame.save_tables()
+    assert DeviceEntry.decode(vm.memory.read_u64(0x4018_0008)) == DeviceEntry(True, 0, 0x4010_0000, 4)
 
 
 def test_memory_that_is_gone_is_named_and_nothing_is_written():

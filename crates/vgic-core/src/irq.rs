@@ -22,7 +22,7 @@ pub use bits::Bit;
 
 /// First INTID of the LPIs (Arm IHI 0069, 2.2.1).
 pub const FIRST_LPI: u32 = 8192;
-/// One past the last INTID that 16 bits hold.
+/// One past the last INTID that 16 bits hold: what MAPTI and MAPI take. A restore takes any of 32 bits, as in the kernel.
 pub const INTID_LIMIT: u32 = 1 << 16;
 /// "No vCPU" in [`Irq::vcpu`] and [`Irq::target_vcpu`].
 pub const NO_VCPU: u32 = u32::MAX;

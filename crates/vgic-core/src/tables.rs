@@ -1,5 +1,7 @@
 //! [`GuestTables`]: what the engine reads and writes in guest memory, through a callback.
 
+use crate::irq::INTID_LIMIT;
+
 /// The guest's memory could not be reached (`-EFAULT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
@@ -25,6 +27,11 @@ pub trait GuestTables: Send + Sync {
     /// INTIDs are below this: `1 << (GICR_PROPBASER.IDbits + 1)`, at most 65536.
     fn intid_limit(&self) -> u32 {
         1 << 16
+    }
+
+    /// The largest INTID that an LPI has: what a restore maps is not held to [`GuestTables::intid_limit`].
+    fn last_intid(&self) -> u32 {
+        INTID_LIMIT - 1
     }
 
     /// Whether the device table of ITS `its` has an entry for this DeviceID that is backed by memory.

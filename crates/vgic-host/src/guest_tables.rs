@@ -14,8 +14,8 @@ use crate::memory::GuestMemory;
 use crate::tables::LpiTables;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use vgic_core::irq::FIRST_LPI;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::its::commands::DEVICE_BITS;
 use vgic_core::tables::{Fault, GuestTables, pending_bit};
 
@@ -29,8 +29,8 @@ const PAGE_ENTRIES: u64 = PAGE_SIZE / ENTRY_SIZE;
 const ID_LIMIT: u64 = 1 << DEVICE_BITS;
 /// `GITS_BASER.Indirect`: two levels.
 const INDIRECT: u64 = 1 << 62;
-/// Level 1 entry: the page of level 2 is there.
-const VALID: u64 = 1 << 63;
+/// Of `GITS_BASER<n>`: the table is there. Of a level 1 entry: the page of level 2 is there.
+pub(crate) const VALID: u64 = 1 << 63;
 
 /// The registers, and the memory that they point into.
 ///
@@ -41,6 +41,7 @@ pub struct GuestLpiTables {
     propbaser: AtomicU64,
     pendbaser: Box<[AtomicU64]>,
     baser: Box<[[AtomicU64; 2]]>,
+    last_intid: AtomicU32,
 }
 
 /// The bits of `value`, where they are.
@@ -57,6 +58,7 @@ impl GuestLpiTables {
             propbaser: AtomicU64::new(0),
             pendbaser: (0..vcpus).map(|_| AtomicU64::new(0)).collect(),
             baser: (0..its_count).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect(),
+            last_intid: AtomicU32::new(INTID_LIMIT - 1),
         })
     }
 
@@ -88,6 +90,12 @@ impl GuestLpiTables {
     /// `GITS_BASER<index>` of an ITS as it was written.
     pub fn baser(&self, its: usize, index: usize) -> u64 {
         self.baser[its][index].load(Ordering::Relaxed)
+    }
+
+    /// An LPI of this INTID is to be restored.
+    pub(crate) fn expect_intid(&self, intid: u32) {
+        // Before the LPI is there: who walks the LPIs and sees it took a lock after it was stored.
+        self.last_intid.fetch_max(intid, Ordering::Relaxed);
     }
 
     fn config_address(&self, intid: u32) -> Result<u64, Fault> {
@@ -149,6 +157,10 @@ impl GuestTables for GuestLpiTables {
 
     fn intid_limit(&self) -> u32 {
         1 << (bits(self.propbaser(), 0..=4) + 1).min(16)
+    }
+
+    fn last_intid(&self) -> u32 {
+        self.last_intid.load(Ordering::Relaxed)
     }
 
     fn device_id_valid(&self, its: usize, device_id: u32) -> bool {

@@ -8,14 +8,14 @@
 //! beside its own running thread, or an ITS that is turned off beside a command, may use freed memory, and in 7.1.8 still
 //! a VMM that saves the pending tables beside a sender (the CVEs of 2026). In those designs such calls wait for each other here, unless the owner insists on the real thing.
 
-use crate::guest_tables::GuestLpiTables;
+use crate::guest_tables::{GuestLpiTables, VALID};
 use crate::refused::{Refused, in_range};
 use crate::tables::{FlatTables, LpiTables};
 use std::sync::{Arc, PoisonError, RwLock};
 use vgic_core::audit::Audit;
 use vgic_core::audit::look::LpiState;
-use vgic_core::designs::{Composed, Spec};
-use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
+use vgic_core::designs::{BaserChange, Composed, Spec};
+use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::Its;
 use vgic_core::its::commands::{DEVICE_BITS, MAX_EVENT_BITS};
 use vgic_core::its::restore::RestoreError;
@@ -177,6 +177,16 @@ impl Host {
         })
     }
 
+    /// Writes `GITS_BASER<index>` of an ITS that is off: 0 for the device table, 1 for the collection table. What was
+    /// mapped by the old table goes with it, in designs that free it at any change.
+    pub fn write_baser(&self, ctx: &NativeCtx, its: usize, index: usize, value: u64) {
+        let Some(tables) = self.registers().filter(|tables| tables.baser(its, index) != value) else { return };
+        tables.set_baser(its, index, value);
+        if value & VALID == 0 || self.spec().baser_change == BaserChange::FreesTables {
+            self.free_tables(ctx, its, index == 0, index == 1);
+        }
+    }
+
     /// Adds a snapshot's tables to an ITS; its devices and collections are not there yet, and each once.
     pub fn restore(
         &self,
@@ -186,6 +196,10 @@ impl Host {
         collections: &[CollectionState],
     ) -> Result<Option<LostEvent>, Refused> {
         check_snapshot(devices, collections, self.vcpus())?;
+        if let Some(tables) = self.registers() {
+            let intids = devices.iter().flat_map(|device| &device.events).map(|event| event.intid);
+            intids.max().into_iter().for_each(|intid| tables.expect_intid(intid));
+        }
         match self.alone(|| self.vm.restore(ctx, &self.its[its], devices, collections)) {
             Ok(()) => Ok(None),
             Err(RestoreError::Event { device_id, event_id, error }) => {
@@ -386,7 +400,7 @@ fn check_snapshot(devices: &[DeviceState], collections: &[CollectionState], vcpu
         in_range("event_bits", u64::from(device.event_bits), 1, u64::from(MAX_EVENT_BITS))?;
         for event in &device.events {
             in_range("event_id", u64::from(event.event_id), 0, (1 << device.event_bits) - 1)?;
-            in_range("intid", u64::from(event.intid), u64::from(FIRST_LPI), u64::from(INTID_LIMIT) - 1)?;
+            in_range("intid", u64::from(event.intid), u64::from(FIRST_LPI), u64::from(u32::MAX))?;
         }
     }
     Ok(())

@@ -113,6 +113,10 @@ impl<T: GuestTables> GuestTables for Shared<T> {
         self.0.intid_limit()
     }
 
+    fn last_intid(&self) -> u32 {
+        self.0.last_intid()
+    }
+
     fn device_id_valid(&self, its: usize, device_id: u32) -> bool {
         self.0.device_id_valid(its, device_id)
     }

@@ -115,6 +115,7 @@ arguments! {
     Its: "its", usize, 0..=vgic_core::bus::MAX_ITS - 1;
     Vcpu: "vcpu", u32, 0..=vgic_core::vm::MAX_VCPUS - 1;
     Lpi: "intid", u32, 8192..=vgic_core::irq::INTID_LIMIT - 1;
+    MappedLpi: "intid", u32, 8192..=u32::MAX;
     Byte: "byte", u8, 0..=u8::MAX;
     Table: "index", usize, 0..=1;
     EntryId: "entry_id", u32, 0..=u32::MAX;

@@ -2,7 +2,7 @@
 
 use crate::arguments::{
     Byte, CollectionId, DeviceId, Distributor, Doorbell, EntryId, EventBits, EventId, FromVcpu, Intid, Its, ItsBase,
-    IttAddress, ListRegisters, Lpi, RdBase, Redistributors, Table, ToVcpu, Value, Vcpu, Vcpus, Whole,
+    IttAddress, ListRegisters, Lpi, MappedLpi, RdBase, Redistributors, Table, ToVcpu, Value, Vcpu, Vcpus, Whole,
 };
 use crate::errors;
 use crate::memory::GuestMemory;
@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use vgic_core::audit::look::LpiState;
 use vgic_core::bus::Frames;
+use vgic_core::designs::LostDevice;
 use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Msi, SendError};
@@ -136,6 +137,11 @@ impl Vm {
     }
 
     #[getter]
+    fn skips_lost_devices(&self) -> bool {
+        self.host.spec().lost_device == LostDevice::Skipped
+    }
+
+    #[getter]
     fn vcpus(&self) -> u32 {
         self.host.vcpus()
     }
@@ -174,6 +180,12 @@ impl Vm {
     fn set_baser(&self, its: Whole<Its>, index: Whole<Table>, value: Whole<Value>) -> PyResult<()> {
         let its = self.its(its)?;
         self.registers()?.set_baser(its, index.0, value.0);
+        Ok(())
+    }
+
+    fn write_baser(&self, py: Python<'_>, its: Whole<Its>, index: Whole<Table>, value: Whole<Value>) -> PyResult<()> {
+        let its = self.its(its)?;
+        py.detach(|| self.pool.with(|ctx| self.host.write_baser(ctx, its, index.0, value.0)))?;
         Ok(())
     }
 
@@ -429,7 +441,7 @@ impl Vm {
         Ok(())
     }
 
-    fn reload_lpi_config(&self, py: Python<'_>, intid: Whole<Lpi>) -> PyResult<()> {
+    fn reload_lpi_config(&self, py: Python<'_>, intid: Whole<MappedLpi>) -> PyResult<()> {
         py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_config(ctx, intid.0)))?;
         Ok(())
     }
@@ -523,7 +535,7 @@ impl Vm {
         Ok(py.detach(|| self.pool.with(|ctx| self.host.has_pending(ctx, vcpu)))?)
     }
 
-    fn lpi<'py>(&self, py: Python<'py>, intid: Whole<Lpi>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    fn lpi<'py>(&self, py: Python<'py>, intid: Whole<MappedLpi>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let state = py.detach(|| self.pool.with(|ctx| self.host.lpi(ctx, intid.0)))?;
         state.map(|state| lpi_dict(py, &state)).transpose()
     }

@@ -234,9 +234,10 @@ class ItsFrame:
     def save_tables(self) -> None:
         """Write the devices, events and collections to the tables in guest memory (``KVM_DEV_ARM_ITS_SAVE_TABLES``).
 
-        A table whose GITS_BASER<n> is not valid is left out. Devices that the table has no room for any more are
-        skipped, as in KVM. Raises :class:`vgic.TableError` (an ``OSError``, EFAULT) that names the entry if its address
-        is not in guest memory; then nothing has been written.
+        A table whose GITS_BASER<n> is not valid is left out. Raises :class:`vgic.TableError`, an ``OSError`` that names
+        the entry, if its address is not in guest memory (EFAULT); then nothing has been written. A device that the
+        table has no entry for any more, since the guest took its page away, is left out or, in designs before Linux
+        7.3, fails the save (EINVAL): axis ``lost-device``.
         """
         with self._lock:
             save_tables(self._vm, self._index, self._memory, *map(self._baser, range(len(_TABLES))))
@@ -246,8 +247,9 @@ class ItsFrame:
 
         The registers must have been restored, except GITS_CTLR. Raises :class:`vgic.TableError`, an ``OSError`` whose
         message names the entry and whose errno is KVM's: EINVAL (bad entry), EEXIST (a collection twice), EFAULT (not
-        in guest memory), EBUSY (the ITS is enabled or has tables already: wrong order). On an error the ITS has no
-        devices and no collections, except after EBUSY, which changes nothing.
+        in guest memory). On an error the ITS has no devices and no collections; but what was pending of the events
+        before the bad one is queued, as in KVM, and no longer in the pending table. EBUSY is not KVM's: the ITS has
+        devices or collections, and keeps them.
         """
         with self._lock:
             restore_tables(self._vm, self._index, self._memory, *map(self._baser, range(len(_TABLES))))
@@ -323,9 +325,7 @@ class ItsFrame:
             baser &= ~INDIRECT
         # Pages of 64 KiB only.
         baser = sanitise(baser, inner=59, outer=53, shareability=10) & ~mask(9, 8) | 2 << 8
-        if baser != self._baser(index):
-            self._vm.set_baser(self._index, index, baser)
-            self._vm.free_tables(self._index, index == 0, index == 1)
+        self._vm.write_baser(self._index, index, baser)
 
     def _baser(self, table: int) -> int:
         """GITS_BASER<n>: the device table's, or the collection table's. The core has it."""

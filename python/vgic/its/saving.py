@@ -1,12 +1,12 @@
 """Devices, events and collections to the tables in guest memory, and back (KVM's table format revision 0).
 
 A VMM saves before it migrates a guest and restores on the other side. What a guest's memory holds is not to be
-trusted: every entry is checked before the engine is told of any, so that a bad one leaves nothing half-restored, and
-the work is bounded: a table has at most 65,536 entries, a VM at most 1,048,576 mapped events.
+trusted: every entry is checked before the engine is told of it, a bad one leaves no device and no collection behind,
+and the work is bounded: a table has at most 65,536 entries, a VM at most 1,048,576 mapped events.
 """
 
 import errno
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 from vgic.errors import TableError
@@ -34,7 +34,7 @@ __all__ = ["restore_tables", "save_tables", "table_address", "table_size"]
 _DEVICES, _COLLECTIONS = 0, 1
 _MOST_IDS = 1 << 16
 _MOST_EVENT_BITS = 16
-_INTIDS = range(8192, 65536)
+_FIRST_LPI = 8192
 #: Mapped events that a VM may have.
 _MOST_EVENTS = 1 << 20
 #: Entries that are neither valid nor zero, over which a restore goes one by one. Proper tables have none.
@@ -42,6 +42,8 @@ _MOST_STEPS = 1 << 20
 _CHUNK = 1 << 12
 #: Zeroes to compare with, each a multiple of the next.
 _ZEROES = (bytes(512), bytes(64), bytes(ENTRY_SIZE))
+#: DeviceID, EventID bits, ITT address, and events: EventID, INTID, collection.
+_Device = tuple[int, int, int, list[tuple[int, int, int]]]
 
 
 def table_address(baser: int) -> int:
@@ -65,6 +67,8 @@ def save_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: 
             address = vm.table_entry(its, _DEVICES, device["device_id"])
             if address is not None:
                 devices.append((address, device))
+            elif not vm.skips_lost_devices:
+                raise TableError(errno.EINVAL, f"device {device['device_id']}: the device table has no entry for it")
         for n, (address, device) in enumerate(devices):
             device_id, itt = device["device_id"], device["itt_address"]
             events = sorted(device["events"])
@@ -191,59 +195,20 @@ def _numbered(
 
 def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_baser: int, collections_baser: int) -> None:
     """Read the tables; see :meth:`vgic.ItsFrame.restore_tables`."""
-    if vm.its_enabled(its):
-        raise TableError(errno.EBUSY, "the ITS is enabled: restore the tables before GITS_CTLR")
     present = vm.tables(its)
     if present["devices"] or present["collections"]:
         raise TableError(errno.EBUSY, "the ITS has devices or collections: reset it before the tables are restored")
-    steps = _Steps()
-    collections: dict[int, int | None] = {}
-    if collections_baser & VALID:
-        for index in range(table_size(collections_baser) // ENTRY_SIZE):
-            address = table_address(collections_baser) + ENTRY_SIZE * index
-            what = f"collection table, entry {index} at {address:#x}"
-            try:
-                entry = CollectionEntry.decode(memory.read_u64(address))
-            except OSError:
-                raise TableError(errno.EFAULT, f"{what}: not in guest memory") from None
-            if not entry.valid:
-                break
-            what += f" ({entry})"
-            if entry.vcpu is not None and entry.vcpu >= vm.vcpus:
-                raise TableError(errno.EINVAL, f"{what}: the VM has {vm.vcpus} vCPUs")
-            if entry.collection_id in collections:
-                raise TableError(errno.EEXIST, f"{what}: the collection is there already")
-            if vm.table_entry(its, _COLLECTIONS, entry.collection_id) is None:
-                raise TableError(errno.EINVAL, f"{what}: the table has no entry for that collection")
-            collections[entry.collection_id] = entry.vcpu
-    devices: list[tuple[int, int, int, list[tuple[int, int, int]]]] = []
-    mapped = 0
+    collections = _collections(vm, its, memory, collections_baser) if collections_baser & VALID else {}
+    devices: list[_Device] = []
+    wrong: TableError | None = None
     if devices_baser & VALID:
-        for device_id, address, word in _device_entries(memory, devices_baser, steps):
-            device = DeviceEntry.decode(word)
-            what = f"device {device_id} at {address:#x} ({device})"
-            if device.event_bits > _MOST_EVENT_BITS:
-                raise TableError(errno.EINVAL, f"{what}: more than {_MOST_EVENT_BITS} EventID bits")
-            events = []
-            room = 1 << device.event_bits
-            scan = _scan(memory, device.itt_address, room, ITE_MAPPED, event_distance, steps, what)
-            for event_id, ite_address, ite_word in scan:
-                following, intid, collection_id = ite_fields(ite_word)
-                number, why = 0, ""
-                if intid not in _INTIDS:
-                    number, why = errno.EINVAL, f"INTID {intid} is not an LPI"
-                elif event_id + following >= room:
-                    number, why = errno.EINVAL, f"the next event is beyond the device's {room} events"
-                elif collection_id not in collections:
-                    number, why = errno.EINVAL, f"collection {collection_id} is unknown"
-                elif mapped >= _MOST_EVENTS:
-                    number, why = errno.ENOMEM, f"more than {_MOST_EVENTS} mapped events"
-                if number:
-                    ite = IttEntry.decode(ite_word)
-                    raise TableError(number, f"device {device_id}, event {event_id} at {ite_address:#x} ({ite}): {why}")
-                mapped += 1
-                events.append((event_id, intid, collection_id))
-            devices.append((device_id, device.event_bits, device.itt_address, events))
+        try:
+            for device in _devices(memory, devices_baser, collections):
+                devices.append(device)
+        except TableError as error:
+            wrong = error
+    # As in KVM, which maps what it reads until an entry is wrong, and then frees it all: an LPI whose pending bit was
+    # taken from its table is queued by then, and stays so.
     failed = vm.restore(its, list(collections.items()), devices)
     if failed is not None:
         device_id, event_id, number = failed
@@ -253,3 +218,60 @@ def restore_tables(vm: "_core.Vm", its: int, memory: "GuestMemory", devices_base
         if number == errno.EINVAL:
             why = "the device's table has no entry for it in guest memory"
         raise TableError(number, f"device {device_id}, event {event_id}: {why}")
+    if wrong is not None:
+        vm.free_tables(its, True, True)
+        raise wrong
+
+
+def _collections(vm: "_core.Vm", its: int, memory: "GuestMemory", baser: int) -> dict[int, int | None]:
+    """Collections with their vCPUs, in the order of the table."""
+    collections: dict[int, int | None] = {}
+    for index in range(table_size(baser) // ENTRY_SIZE):
+        address = table_address(baser) + ENTRY_SIZE * index
+        what = f"collection table, entry {index} at {address:#x}"
+        try:
+            entry = CollectionEntry.decode(memory.read_u64(address))
+        except OSError:
+            raise TableError(errno.EFAULT, f"{what}: not in guest memory") from None
+        if not entry.valid:
+            break
+        what += f" ({entry})"
+        if entry.vcpu is not None and entry.vcpu >= vm.vcpus:
+            raise TableError(errno.EINVAL, f"{what}: the VM has {vm.vcpus} vCPUs")
+        if entry.collection_id in collections:
+            raise TableError(errno.EEXIST, f"{what}: the collection is there already")
+        if vm.table_entry(its, _COLLECTIONS, entry.collection_id) is None:
+            raise TableError(errno.EINVAL, f"{what}: the table has no entry for that collection")
+        collections[entry.collection_id] = entry.vcpu
+    return collections
+
+
+def _devices(memory: "GuestMemory", baser: int, collections: dict[int, int | None]) -> Iterator[_Device]:
+    """Yield devices, each before its list of events is filled: what was read before an error is there."""
+    steps = _Steps()
+    mapped = 0
+    for device_id, address, word in _device_entries(memory, baser, steps):
+        device = DeviceEntry.decode(word)
+        what = f"device {device_id} at {address:#x} ({device})"
+        if device.event_bits > _MOST_EVENT_BITS:
+            raise TableError(errno.EINVAL, f"{what}: more than {_MOST_EVENT_BITS} EventID bits")
+        events: list[tuple[int, int, int]] = []
+        yield device_id, device.event_bits, device.itt_address, events
+        room = 1 << device.event_bits
+        scan = _scan(memory, device.itt_address, room, ITE_MAPPED, event_distance, steps, what)
+        for event_id, ite_address, ite_word in scan:
+            following, intid, collection_id = ite_fields(ite_word)
+            number, why = 0, ""
+            if intid < _FIRST_LPI:
+                number, why = errno.EINVAL, f"INTID {intid} is not an LPI"
+            elif event_id + following >= room:
+                number, why = errno.EINVAL, f"the next event is beyond the device's {room} events"
+            elif collection_id not in collections:
+                number, why = errno.EINVAL, f"collection {collection_id} is unknown"
+            elif mapped >= _MOST_EVENTS:
+                number, why = errno.ENOMEM, f"more than {_MOST_EVENTS} mapped events"
+            if number:
+                ite = IttEntry.decode(ite_word)
+                raise TableError(number, f"device {device_id}, event {event_id} at {ite_address:#x} ({ite}): {why}")
+            mapped += 1
+            events.append((event_id, intid, collection_id))

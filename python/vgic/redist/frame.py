@@ -145,7 +145,7 @@ class RedistributorFrame:
     def _write_invlpir(self, offset: int, size: int, value: int) -> None:
         # The upper half is for virtual LPIs.
         intid = value & 0xFFFF_FFFF
-        if offset or not self._vm.lpis_enabled(self._vcpu) or not _FIRST_LPI <= intid < 1 << 16:
+        if offset or not self._vm.lpis_enabled(self._vcpu) or intid < _FIRST_LPI:
             return
         self._invalidate(lambda: self._vm.reload_lpi_config(intid))
 

@@ -21,6 +21,8 @@ class Frames:
 
     def __init__(self, vm: "_core.Vm", memory: "GuestMemory", redistributors: int) -> None:
         """Make them; those of the redistributors begin at ``redistributors``."""
+        #: The guest's.
+        self.memory = memory
         lock = FrameLock(vm)
         size = RedistributorFrame.SIZE
         #: One for each ITS.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vgic.errors import TableError
-from vgic.registers import GICR, GITS
+from vgic.registers import GICR, GITS, mask
 
 if TYPE_CHECKING:
     from vgic.vm.frames import Frames
@@ -25,6 +25,8 @@ _ITS = {
 }
 _REDISTRIBUTOR = {f"GICR_{register.name}": register for register in (GICR.PROPBASER, GICR.PENDBASER, GICR.CTLR)}
 _ENABLED = 1
+#: Bytes of a pending table: a bit for each INTID of 16 bits.
+_PENDING_TABLE = 1 << 13
 #: Characters of an error that are shown.
 _MOST_TEXT = 160
 
@@ -85,10 +87,21 @@ def save_frames(distributor_enabled: bool, frames: "Frames") -> SavedState:
     )
 
 
+def _pending_tables(state: SavedState, frames: "Frames") -> list[tuple[int, bytes]]:
+    """Where the pending tables are and what is in them, as far as they are in memory."""
+    memory, found = frames.memory, []
+    for registers in state.redistributors:
+        address = registers["GICR_PENDBASER"] & mask(51, 16)
+        if memory.contains(address, _PENDING_TABLE):
+            found.append((address, memory.read(address, _PENDING_TABLE)))
+    return found
+
+
 def restore_frames(state: SavedState, frames: "Frames") -> None:
     """Write the registers and rebuild the tables, in the order that KVM's documentation asks for.
 
-    On an error every ITS is as after reset, and the redistributors are as before.
+    On an error every ITS is as after reset, the redistributors are as before, and so are the pending tables, of which
+    those who were restored before the error have taken their bits.
     """
     its, redistributors = frames.its, frames.redistributors
     if len(state.redistributors) != len(redistributors) or len(state.its) != len(its):
@@ -104,6 +117,7 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
             raise TableError(errno.EBUSY, f"vCPU {n} has its LPIs enabled: restore into a VM that has not run")
     tables = ("GICR_PROPBASER", "GICR_PENDBASER")
     before = [{name: frame.get(_REDISTRIBUTOR[name]) for name in tables} for frame in redistributors]
+    pending = _pending_tables(state, frames)
     try:
         for redistributor, registers in zip(redistributors, state.redistributors, strict=True):
             for name in tables:
@@ -126,4 +140,6 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
         for redistributor, registers in zip(redistributors, before, strict=True):
             for name in tables:
                 redistributor.set(_REDISTRIBUTOR[name], registers[name])
+        for address, table in pending:
+            frames.memory.write(address, table)
         raise

@@ -452,7 +452,8 @@ class Vm:
 
         The guest memory must be the saved one, the VM as built: as many vCPUs and ITSes, nothing enabled. Raises
         ``ValueError`` for another shape, and :class:`vgic.TableError` for wrong content or a wrong order; then the
-        ITSes are as after reset, no LPIs are enabled, and the redistributors' registers are as before.
+        ITSes are as after reset, no LPIs are enabled, and the redistributors' registers and the pending tables are as
+        before.
         """
         restore_frames(state, _needed(self._frames))
         self.distributor_enabled = state.distributor_enabled

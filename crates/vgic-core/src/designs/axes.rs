@@ -527,3 +527,23 @@ axis! {
         Acquire = "acquire",
     }
 }
+
+axis! {
+    /// What becomes of what was mapped by a table when the guest changes its `GITS_BASER<n>`.
+    BaserChange {
+        /// It stays, unless the register is not valid any more.
+        KeepsTables = "keeps-tables",
+        /// It is freed, and the cache emptied.
+        FreesTables = "frees-tables",
+    }
+}
+
+axis! {
+    /// What a save does with a device that the device table has no entry for any more.
+    LostDevice {
+        /// It fails.
+        FailsSave = "fails-save",
+        /// It leaves the device out.
+        Skipped = "skipped",
+    }
+}

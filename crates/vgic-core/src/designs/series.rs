@@ -52,6 +52,8 @@ const V6_8_RC1: Spec = Spec {
     config_read: ConfigRead::TwoSteps,
     remap: Remap::AsItIs,
     distributor_on: DistributorOn::Kick,
+    baser_change: BaserChange::KeepsTables,
+    lost_device: LostDevice::FailsSave,
 };
 
 /// Store LPIs in an xarray.
@@ -165,6 +167,8 @@ const V7_1_8: Spec = Spec {
 const V7_3: Spec = Spec {
     movall: Movall::OfSource,
     save: Save::XArrayReferenced,
+    baser_change: BaserChange::FreesTables,
+    lost_device: LostDevice::Skipped,
     queue: QueueKind::ApList(ApList { replay: Replay::BehindLastHeld, ..V7_1_8.ap_list() }),
     ..V7_1_8
 };

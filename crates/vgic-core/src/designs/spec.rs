@@ -107,6 +107,8 @@ pub struct Spec {
     pub config_read: ConfigRead,
     pub remap: Remap,
     pub distributor_on: DistributorOn,
+    pub baser_change: BaserChange,
+    pub lost_device: LostDevice,
 }
 
 impl Spec {
@@ -399,4 +401,6 @@ pub static AXES: &[Axis] = &[
     plain!("config-read", config_read, ConfigRead),
     plain!("remap", remap, Remap),
     plain!("distributor-on", distributor_on, DistributorOn),
+    plain!("baser-change", baser_change, BaserChange),
+    plain!("lost-device", lost_device, LostDevice),
 ];

@@ -7,7 +7,7 @@
 
 use crate::designs::{DeadLook, Design, Free, LpiCount, Put, XArrayIrqs};
 use crate::guard::Spin;
-use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
+use crate::irq::{FIRST_LPI, Irq};
 use crate::obj::Obj;
 use crate::order::Order;
 use crate::platform::{AtomicInt, PlainCell, Platform};
@@ -89,8 +89,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     pub(crate) fn release_deleted_lpis(&self, ctx: &P::Ctx) {
         let lock = self.lock_lpi_xa(ctx);
         let mut from = FIRST_LPI;
-        while let Some((intid, irq)) = lock.find(from, INTID_LIMIT - 1) {
-            from = intid + 1;
+        while let Some((intid, irq)) = lock.find(from, self.tables.last_intid()) {
             let dead = match self.spec().put {
                 Put::DecAndLock => irq.refcount.read(ctx) == 0,
                 _ => irq.pending_release.get(ctx),
@@ -99,6 +98,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 self.acquire_dead(ctx, irq);
                 self.release_locked(ctx, &lock, irq);
             }
+            let Some(next) = intid.checked_add(1) else { break };
+            from = next;
         }
     }
 

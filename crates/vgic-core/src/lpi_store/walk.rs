@@ -18,14 +18,12 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// reference and no lock.
     pub(crate) fn for_each_lpi(&self, ctx: &P::Ctx, vcpu: u32, mut visit: impl FnMut(Obj<Irq<P>>)) {
         if self.spec().walk == Walk::ForEach {
-            let mut from = FIRST_LPI;
-            while let Some((intid, _)) = self.dist.store.lpi_xa.next(ctx, from, INTID_LIMIT - 1) {
-                from = intid + 1;
+            self.dist.store.lpi_xa.for_each(ctx, FIRST_LPI, self.tables.last_intid(), |intid, _| {
                 if let Some(irq) = self.get_irq(ctx, intid) {
                     visit(irq);
                     self.put_irq(ctx, irq);
                 }
-            }
+            });
             return;
         }
         for intid in self.copy_lpi_list(ctx, vcpu) {
@@ -66,8 +64,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 // From patch-10 on the lock does not keep an LPI alive: RCU does, until its target is read.
                 let rcu = Rcu::<P>::read_lock(ctx);
                 while let Some((intid, irq)) = store.lpi_xa.find(ctx, &rcu, from, to) {
-                    from = intid + 1;
                     take(irq);
+                    let Some(next) = intid.checked_add(1) else { break };
+                    from = next;
                 }
             }
         }

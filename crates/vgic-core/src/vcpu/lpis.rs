@@ -3,7 +3,7 @@
 use super::{ENABLE_LPIS, RWP, Vcpu};
 use crate::designs::{ConfigRead, Design, LoadPending, LpisOff, Save};
 use crate::guard::{Mutex, Rcu};
-use crate::irq::{FIRST_LPI, INTID_LIMIT, Irq};
+use crate::irq::{FIRST_LPI, Irq};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, PlainCell, Platform, Work};
@@ -166,13 +166,12 @@ impl<P: Platform, D: Design> Vm<P, D> {
         loop {
             let found = {
                 let rcu = Rcu::<P>::read_lock(ctx);
-                store.lpi_xa.find(ctx, &rcu, from, INTID_LIMIT - 1).map(|(intid, irq)| {
+                store.lpi_xa.find(ctx, &rcu, from, self.tables.last_intid()).map(|(intid, irq)| {
                     let held = self.spec().save != Save::XArrayReferenced || irq.refcount.get_unless_zero(ctx);
                     (intid, irq, held)
                 })
             };
             let Some((intid, irq, held)) = found else { return Ok(()) };
-            from = intid + 1;
             if held {
                 let result = save(irq);
                 if self.spec().save == Save::XArrayReferenced {
@@ -180,6 +179,8 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 }
                 result?;
             }
+            let Some(next) = intid.checked_add(1) else { return Ok(()) };
+            from = next;
         }
     }
 }
