@@ -70,6 +70,8 @@ impl Sample {
 pub enum Length {
     /// So many rounds over all devices and events.
     Iterations(u64),
+    /// As many as one block: no look at the clock in between, and no stop. For who counts instructions.
+    OneBlock(u64),
     /// So long.
     Time(Duration),
 }
@@ -90,14 +92,14 @@ pub fn rounds(length: Length, poll: Poll<'_>, mut round: impl FnMut()) -> Result
     let (mut done, mut block, mut polled, mut before) = (0_u64, 1_u64, start, start);
     loop {
         let left = match length {
-            Length::Iterations(iterations) => iterations - done,
+            Length::Iterations(iterations) | Length::OneBlock(iterations) => iterations - done,
             Length::Time(time) if before - start >= time => 0,
             Length::Time(_) => block,
         };
         if left == 0 {
             return Ok(done);
         }
-        let now_do = left.min(block);
+        let now_do = if let Length::OneBlock(_) = length { left } else { left.min(block) };
         for _ in 0..now_do {
             round();
         }
@@ -113,7 +115,7 @@ pub fn rounds(length: Length, poll: Poll<'_>, mut round: impl FnMut()) -> Result
         if now - polled >= POLL_EVERY {
             polled = now;
             let fraction = match length {
-                Length::Iterations(iterations) => done as f64 / iterations as f64,
+                Length::Iterations(iterations) | Length::OneBlock(iterations) => done as f64 / iterations as f64,
                 Length::Time(time) => (now - start).as_secs_f64() / time.as_secs_f64(),
             };
             if !poll(fraction.min(1.0)) {

@@ -232,7 +232,7 @@ impl Stress {
                     }
                     start.elapsed().as_secs_f64() / time.as_secs_f64()
                 }
-                Length::Iterations(iterations) => {
+                Length::Iterations(iterations) | Length::OneBlock(iterations) => {
                     let all = iterations as f64 * f64::from(self.devices);
                     shared.rounds.load(Ordering::Relaxed) as f64 / all.max(1.0)
                 }
@@ -317,7 +317,7 @@ impl Drop for SenderDone<'_> {
 
 fn sender_thread<D: Design>(vm: &Vm<Native, D>, ctx: &NativeCtx, load: &Stress, device: u32, shared: &LiveRun) {
     let iterations = match load.length {
-        Length::Iterations(iterations) => iterations,
+        Length::Iterations(iterations) | Length::OneBlock(iterations) => iterations,
         Length::Time(_) => u64::MAX,
     };
     let messages: Vec<_> = (0..load.events).map(|event| message(device, event)).collect();

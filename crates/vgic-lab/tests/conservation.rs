@@ -133,12 +133,10 @@ fn lockstep_delivers_every_send() {
 fn sends_that_nobody_takes_coalesce() {
     let _turn = alone();
     for design in sound().chain(unsound()) {
-        for (vcpus, devices, events) in [(1, 1, 1), (1, 1, 17), (2, 3, 5)] {
-            let load = Stress {
-                length: Length::Iterations(50),
-                allow_unsound: true,
-                ..load(vcpus, devices, events, Mode::Senders)
-            };
+        for (vcpus, devices, events, length) in
+            [(1, 1, 1, Length::Iterations(50)), (1, 1, 17, Length::OneBlock(50)), (2, 3, 5, Length::Iterations(50))]
+        {
+            let load = Stress { length, allow_unsound: true, ..load(vcpus, devices, events, Mode::Senders) };
             let sample = run(design, &load);
             let lpis = u64::from(devices * events);
             assert_eq!((sample.pending, sample.count(Event::Coalesced)), (lpis, lpis * 49), "{design}");

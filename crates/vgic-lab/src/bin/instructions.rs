@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         vcpus: 1,
         devices,
         events,
-        length: Length::Iterations(u64::from(rounds)),
+        length: Length::OneBlock(u64::from(rounds)),
         mode: if args.get(4).is_some_and(|mode| mode == "lockstep") { Mode::Lockstep } else { Mode::Senders },
         guest: Guest::Fixed,
         list_registers: 4,
