@@ -22,7 +22,7 @@ from vgic import _core, calibrate, its, redist
 #: Values of fields that the package fills in, and that callers read.
 RECORDS = {
     "CommandFault", "Check", "Defect", "Prediction", "Proof", "Result", "ResultFile", "Sample", "SavedState",
-    "ScalePoint", "ScaleResult", "Story", "TorturePeriod", "TortureResult", "Usl", "Event",
+    "Limit", "ScalePoint", "ScaleResult", "Story", "TorturePeriod", "TortureResult", "Usl", "Event",
     # Filled from files, whose readers check them.
     "Machine", "Mesh", "Classes", "Matrix", "Value", "Parameter", "PairStatistics", "RateRow", "RateTable",
     "Fit", "FittedValue", "Free", "MicroBench", "PredictedRow", "Residual", "Line", "ItsCommand",
@@ -161,6 +161,9 @@ CALLS: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "predict": call(vgic.predict, workload=SHORT, machine="generic-arm64-2"),
     "run": call(vgic.run, workload=STRESS, poll=begun),
     "run_in_turn": call(vgic.run_in_turn, workload=STRESS, designs=["v7.1.8"], poll=begun),
+    "find_limits": call(
+        vgic.find_limits, designs=["v6.10"], machine="generic-arm64-2", workload=SHORT, progress=begun
+    ),
     "scale": call(vgic.scale, designs=["gicv4"], cores=[1], workload=SHORT, progress=begun),
     "local_executor": call(pooled, jobs=1),
     "encode": call(its.encode, name="MAPTI", device_id=1, event_id=0, intid=8192, collection_id=0),

@@ -58,8 +58,8 @@ class Fix:
     #: The fixes there, 12 digits each; none where they are not known.
     commits: tuple[str, ...]
     #: How it is known: ``record`` (the CVE's), ``log`` (of the repository of that kernel), ``review`` (the mails that
-    #: announced that release for review), ``source`` (of that release was read), ``package`` (a distribution's kernel of
-    #: that version was looked into).
+    #: announced that release for review), ``source`` (of that release was read), ``package`` (a distribution's kernel
+    #: of that version was looked into).
     source: str
     at_latest: bool = False
 
