@@ -57,8 +57,8 @@ class Design:
     reference: str
     #: Whether the defect is one of memory safety: refused on real threads unless the caller insists.
     unsound: bool
-    #: Whether switching LPIs or an ITS off may use freed memory beside a running vCPU or a command; on real threads
-    #: these are kept apart unless the caller insists.
+    #: Whether switching LPIs or an ITS off, or saving the pending tables, may use freed memory beside a running vCPU, a
+    #: command or a sender; on real threads these are kept apart unless the caller insists.
     control_races: bool
     #: What it does on each axis, by the names that :func:`axes` tells; an axis of another kind of cache is not there.
     axes: dict[str, str] = field(hash=False)

@@ -3,9 +3,20 @@ import pytest
 import vgic
 from vgic.designs import check_names
 
-NAMES = {"v6.7", "v6.8-rc1", "v2", "rwlock", "call-rcu", "v6.9", "v6.10", "v6.17", "v7.1.8", "v7.3", "halt", "hardened"} | {
-    f"patch-{n:02}" for n in range(1, 16)
-}
+NAMES = {
+    "v6.7",
+    "v6.8-rc1",
+    "v2",
+    "rwlock",
+    "call-rcu",
+    "v6.9",
+    "v6.10",
+    "v6.17",
+    "v7.1.8",
+    "v7.3",
+    "halt",
+    "hardened",
+} | {f"patch-{n:02}" for n in range(1, 16)}
 
 
 def test_every_design_is_there():
