@@ -161,7 +161,7 @@ def test_bad_fields_of_a_closed_loop_are_named(field, value, name):
         ({"machine": "generic-arm64-3"}, r"vcpus \+ devices: 4 threads, a core each, but generic-arm64-3 has 3 cores"),
         ({"seed": -1}, "seed: -1 is out of range"),
         ({"trace": -1}, "trace: -1 is out of range"),
-        ({"free": ["vgic_irq.refcnt"]}, r"free: v7.1.8 has .* did you mean vgic_irq.refcount.*known: .*irq_lock"),
+        ({"free": ["vgic_irq.refcnt"]}, r"free: v7.3 has .* did you mean vgic_irq.refcount.*known: .*irq_lock"),
         ({"free": ["refcount"], "design": "gicv4"}, "free: gicv4 has no field, lock or line"),
     ],
 )

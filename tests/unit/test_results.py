@@ -113,7 +113,7 @@ def test_another_file_is_refused(text, message):
 
 def test_the_machine_is_described_and_a_file_that_says_less_is_read(file):
     data = json.loads(file.to_json())
-    known = {"cpu", "cores", "place", "numa_nodes", "page_size", "lse", "virtual", "profile"}
+    known = {"cpu", "cores", "place", "numa_nodes", "page_size", "lse", "atomics_in_place", "virtual", "profile"}
     old = {"cpus", "architecture", "kernel", "python"}
     assert data["machine"].keys() == known | old
     data["machine"] = {name: data["machine"][name] for name in ("cpu", *old)}
