@@ -40,8 +40,8 @@ kernels = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.v
 MASKS = {
     "restore-over": "devices or collections are there already: KVM fails with EEXIST and loses the collections, or has "
     "each device twice; here EBUSY, and nothing is lost. The case ends there",
-    "save-fails": "KVM has written a part of the tables before it fails, here nothing is written: what memory holds then "
-    "is not compared, and a case that restores it ends there",
+    "save-fails": "KVM has written a part of the tables before it fails, here nothing is written: what memory holds "
+    "then is not compared, and a case that restores it ends there",
     "debugfs": "debugfs of 6.12 and 7.2 shows no LPI from 65536 on",
 }
 

@@ -205,7 +205,7 @@ def test_a_collection_table_that_is_nowhere_is_named():
     frame = machine.vm.its[0].frame
     frame.write(CTLR, 4, 0)
     frame.write(BASER1, 8, VALID | 0x9000_0000)
-    with pytest.raises(vgic.TableError, match="collection.*: 0x90000000 is not in guest memory") as error:
+    with pytest.raises(vgic.TableError, match=r"collection.*: 0x90000000 is not in guest memory") as error:
         machine.vm.save()
     assert error.value.errno == errno.EFAULT
     # Without the valid bit there is no table, and nothing to save there.
