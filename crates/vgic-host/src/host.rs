@@ -6,7 +6,8 @@
 //!
 //! It also keeps apart what a design's control-plane defects would let collide. Up to 7.1.7 a vCPU that turns LPIs off
 //! beside its own running thread, or an ITS that is turned off beside a command, may use freed memory, and in 7.1.8 still
-//! a VMM that saves the pending tables beside a sender (the CVEs of 2026). In those designs such calls wait for each other here, unless the owner insists on the real thing.
+//! a VMM that saves the pending tables beside a sender, or a vCPU that leaves the guest after LPIs went off (the CVEs of
+//! 2026). In those designs such calls wait for each other here, unless the owner insists on the real thing.
 
 use crate::guest_tables::{GuestLpiTables, VALID};
 use crate::refused::{Refused, in_range};
