@@ -23,15 +23,7 @@ mkdir -p "$logs"
 failed=0
 rows=()
 
-# What tests say of themselves: pytest's last line, or the sum of what cargo's test binaries say.
-summary() {
-  awk '/^test result:/ { rust = 1; passed += $4; failed += $6; ignored += $8 }
-       /^[0-9]+ (passed|failed|skipped|deselected|error).* in [0-9.]+s/ { sub(/ in .*/, ""); python = $0 }
-       END { if (rust) { printf "%d passed", passed
-                         if (failed) printf ", %d failed", failed
-                         if (ignored) printf ", %d ignored", ignored }
-             else printf "%s", python }' "$1"
-}
+. ci/arm64/summary.sh
 
 # step WHAT COMMAND...: runs it with its output in a log, and prints a line: how long it took by the clock and on all
 # CPUs together, which a busy machine does not lengthen. Call it plainly: in an `if` or before `||` bash would ignore

@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from figures.arm64 import KERNELS, on_arm64
 from figures.chart import Line, log_log
 from figures.document import TIMES, Bar, Plan, Section, Update, table
-from figures.tools import ROOT, Failed, architecture, run, target
+from figures.tools import Failed, architecture, run, target
 from vgic.measure.stats import Spread
 
 __all__ = ["instructions"]
@@ -21,7 +22,6 @@ _BESIDE = {"v6.8-rc1": "6.1", "v6.10": "6.12"}
 #: Sends of the shorter run, at least one round of all events: many where a send is cheap, as frees by a thread of the
 #: engine's own add some thousand instructions at random to each run.
 _SENDS = {"v6.8-rc1": 8192, "v6.10": 65536}
-_KERNELS = ROOT / "benches" / "kernel_instructions.json"
 _CHART = "docs/images/instructions.svg"
 
 Counts = dict[str, dict[int, float]]
@@ -92,7 +92,7 @@ def instructions(_plan: Plan, update: Update) -> Section:
         again, first = _measure(update)
     except Failed as failed:
         return Section("instructions", _TITLE, f"Skipped: {failed}.", (), {"skipped": str(failed)})
-    known: dict[str, Any] = json.loads(_KERNELS.read_text())
+    known: dict[str, Any] = json.loads(KERNELS.read_text())
     kernels = {kernel: {row["events"]: sum(row[kernel]) / 2 for row in known["rows"]} for kernel in _BESIDE.values()}
     kernel_first = {kernel: {row["events"]: row[f"first {kernel}"] for row in known["rows"]} for kernel in kernels}
 
@@ -169,6 +169,7 @@ arm64, with what is left of the ioctl's path (the copy of the message, the routi
   {100 * worst:.1f} % and {100 * kernel_worst:.1f} % at most): the walk of the device's translations, one by one.
 - **The xarray is flat.** `v6.10` goes from {low:,.0f} to {high:,.0f} instructions ({100 * flat:.1f} %), Linux 6.12
   from {kernel_low:,.0f} to {kernel_high:,.0f} ({100 * kernel_flat:.1f} %).
-"""
+
+{on_arm64()}"""
     data = {"instructions": again, "first": first, "kernels": kernels}
     return Section("instructions", _TITLE, text, bars, data, {_CHART: chart})
