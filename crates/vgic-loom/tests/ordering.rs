@@ -78,11 +78,6 @@ fn put_unless_last() {
 }
 
 #[test]
-fn halted_beside_an_exit() {
-    holds("halted_beside_an_exit", Some(BOUND));
-}
-
-#[test]
 fn kick_or_stay_out() {
     holds("kick_or_stay_out", Some(BOUND));
 }
@@ -281,7 +276,8 @@ fn every_order_is_needed() {
         met.insert(model.name, holds(model.name, Some(BOUND)).met);
     }
     let places = places(&met.values().flatten().copied().collect());
-    let asked: BTreeSet<_> = ORDERS.iter().map(|asked| (asked.pair, asked.side, asked.place.to_owned())).collect();
+    let by_models = ORDERS.iter().filter(|asked| !matches!(asked.without, Without::Unmet(_)));
+    let asked: BTreeSet<_> = by_models.map(|asked| (asked.pair, asked.side, asked.place.to_owned())).collect();
     assert_eq!(places.keys().cloned().collect::<BTreeSet<_>>(), asked, "met by the models, and in the table");
 
     let module = |place: &str| place.split(['/', '.']).next().expect("a name").to_owned();
@@ -293,6 +289,10 @@ fn every_order_is_needed() {
     }
 
     for asked in ORDERS {
+        if let Without::Unmet(why) = asked.without {
+            println!("{} {:?} {}: in no model: {why}", asked.pair, asked.side, asked.place);
+            continue;
+        }
         let site = places[&(asked.pair, asked.side, asked.place.to_owned())];
         let name = format!("{} {:?} {}", asked.pair, asked.side, asked.place);
         match asked.without {
@@ -301,6 +301,7 @@ fn every_order_is_needed() {
                 let story = report.violation.unwrap_or_else(|| panic!("{model} holds without {name}"));
                 println!("{name}: {model} fails in execution {}: {}", report.executions, story.what);
             }
+            Without::Unmet(_) => {}
             Without::Nothing(why) => {
                 let (mut models, mut executions) = (0, 0);
                 for (model, _) in met.iter().filter(|(_, met)| met.contains(&site)) {

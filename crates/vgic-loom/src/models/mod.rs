@@ -6,7 +6,6 @@
 mod bus;
 mod cache;
 pub mod enable;
-mod halt;
 mod kick;
 pub mod latch;
 mod list;
@@ -88,7 +87,6 @@ models! {
     enable::on_beside_a_send, "O-05: EnableLPIs = 1, against an MSI";
     enable::mapped_before_it_is_on, "O-05: MAPTI and GITS_CTLR = 1, against an MSI";
     enable::a_walk_behind_the_invalidation, "O-05: GITS_CTLR = 0, against an MSI that misses since the cache is empty";
-    halt::halted_beside_an_exit, "O-09: EnableLPIs = 0 while the VM is stopped for it, against an entry and an exit";
     cache::a_hit_beside_an_insertion, "O-02, O-06: a hit without a lock, against the miss that fills the cache";
     cache::a_hit_beside_a_new_mapping, "O-02, O-06: a hit without a lock, against DISCARD, MAPTI and an MSI";
     bus::an_its_that_comes, "O-07: an ITS that is added, against an MSI to it";
