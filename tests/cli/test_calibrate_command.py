@@ -187,7 +187,7 @@ def test_here_names_the_cpu_and_the_profile_it_looks_like(vgic_command, tmp_path
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()[:2]
     assert first.startswith("This machine: Kunpeng 920 (HiSilicon TSV110), ")
-    assert first.endswith(", 4 NUMA nodes, pages of 64 KiB, LSE atomics, not virtual.")
+    assert first.endswith(", 4 NUMA nodes, pages of 64 KiB, LSE atomics in place, not virtual.")
     assert second == "This looks like kunpeng920: compare 'vgic predict --machine kunpeng920'."
     assert machine(tmp_path / "mine.toml").values["syscall"].source.endswith(", on Kunpeng 920 (HiSilicon TSV110)")
     assert json.loads((tmp_path / "made.json").read_text())["machine"]["profile"] == "kunpeng920"

@@ -49,6 +49,11 @@ pub trait Stage<P: Platform>: Clone + Send + Sync + 'static {
     /// Starts a thread. An `interrupt` is one of the host: it must not sleep.
     fn spawn(&self, ctx: &P::Ctx, name: &str, interrupt: bool, f: impl FnOnce(&P::Ctx) + Send + 'static);
 
+    /// Who was started begins now, where it would wait for the others: the caller is about to wait for what it does.
+    fn begin(&self, ctx: &P::Ctx) {
+        let _ = ctx;
+    }
+
     /// Waits for all threads.
     fn join(&self, ctx: &P::Ctx);
 

@@ -319,6 +319,7 @@ impl<P: Platform, S: Stage<P>> Guest<P, S> {
             }
             running.exit();
         });
+        self.stage.begin(ctx);
         while !inside.load(Relaxed) {
             P::relax(ctx, 1);
         }

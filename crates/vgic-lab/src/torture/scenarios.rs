@@ -33,7 +33,7 @@ struct OnThreads(Arc<Execution>);
 struct Execution {
     design: Composed,
     seed: u64,
-    /// Threads begin together, when the first one waits for them.
+    /// Threads begin together, when the first one waits for them or for something that one of them does.
     gate: AtomicBool,
     threads: Mutex<Vec<Thread>>,
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -100,7 +100,7 @@ impl Stage<Native> for OnThreads {
         let named = name.to_owned();
         let thread = Native::spawn(ctx, name, move |ctx| {
             stage.0.counters.lock().push(ctx.shared_counters());
-            // Acquire: pairs with the Release of `join`.
+            // Acquire: pairs with the Release of `begin`.
             while !stage.0.gate.load(Ordering::Acquire) {
                 std::thread::yield_now();
             }
@@ -111,8 +111,12 @@ impl Stage<Native> for OnThreads {
         self.0.threads.lock().push(thread);
     }
 
-    fn join(&self, ctx: &NativeCtx) {
+    fn begin(&self, _ctx: &NativeCtx) {
         self.0.gate.store(true, Ordering::Release);
+    }
+
+    fn join(&self, ctx: &NativeCtx) {
+        self.begin(ctx);
         let threads = core::mem::take(&mut *self.0.threads.lock());
         for thread in threads {
             Native::join(ctx, thread);
