@@ -413,8 +413,9 @@ fn churn_thread<D: Design>(bench: &NativeBench<D>, ctx: &NativeCtx, load: &Stres
         let command = match below(8) {
             0 => Command::Discard { device_id, event_id },
             1 => Command::Movi { device_id, event_id, collection_id },
-            2 => Command::Clear { device_id, event_id },
-            3 => Command::Inv { device_id, event_id },
+            // Where a CLEAR may undo what others store, nothing would add up.
+            2 if !bench.vm.spec().clear_may_miscount() => Command::Clear { device_id, event_id },
+            2 | 3 => Command::Inv { device_id, event_id },
             4 => Command::Int { device_id, event_id },
             5 => Command::Invall { collection_id },
             6 => Command::Mapc { collection_id, vcpu: below(load.vcpus), valid: true },

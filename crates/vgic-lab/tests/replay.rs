@@ -32,6 +32,17 @@ fn lpis_are_not_turned_off_beside_a_running_vcpu_in_designs_with_that_race() {
     assert_eq!(replay("v7.3", &program, Mode::Live, false), Ok(()));
 }
 
+/// A CLEAR stores a bit of the byte that the vCPU's exit stores, too, and without its lock (6.19 and newer).
+#[test]
+fn there_is_no_clear_beside_a_running_vcpu_in_designs_where_it_undoes_stores() {
+    let program = Arc::new(Program::new(&rows(&[("clear", [0, 0, 0, 0])]), 1).expect("a program"));
+    assert!(matches!(replay("v7.3", &program, Mode::Live, false), Err(Failure::Refused(Refused::Unsound("v7.3", _)))));
+    assert_eq!(replay("v7.3", &program, Mode::Live, true), Ok(()));
+    assert_eq!(replay("v7.3", &program, Mode::Lockstep, false), Ok(()));
+    assert_eq!(replay("v6.10", &program, Mode::Live, false), Ok(()));
+    assert_eq!(replay("hardened", &program, Mode::Live, false), Ok(()));
+}
+
 #[test]
 fn a_program_with_a_bad_row_is_refused() {
     assert!(Program::new(&[1, 2, 3], 1).is_err(), "half a row");

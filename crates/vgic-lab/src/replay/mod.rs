@@ -114,6 +114,11 @@ impl Program {
     fn turns_lpis_off(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.op, Op::LpisEnabled { on: false, .. }))
     }
+
+    /// Whether there is a CLEAR somewhere: not beside running vCPUs, in designs where it may undo what they store.
+    fn clears(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.op, Op::Command(Command::Clear { .. })))
+    }
 }
 
 impl Op {
@@ -236,9 +241,14 @@ impl Replay<'_> {
     /// Runs it once, on a new VM of the design.
     pub fn run(&self, design: &str, allow_unsound: bool, poll: Poll<'_>) -> Result<Replayed, Failure> {
         let any = check_design(design, allow_unsound)?;
-        let races = any.spec().has_control_races() && !allow_unsound;
-        if self.how == How::FlatOut(Mode::Live) && races && self.program.turns_lpis_off() {
-            return Err(Refused::Unsound(any.name(), "a recording that turns LPIs off, beside vCPUs that run").into());
+        if self.how == How::FlatOut(Mode::Live) && !allow_unsound {
+            let refused = |why| Err(Refused::Unsound(any.name(), why).into());
+            if any.spec().has_control_races() && self.program.turns_lpis_off() {
+                return refused("a recording that turns LPIs off, beside vCPUs that run");
+            }
+            if any.spec().clear_may_miscount() && self.program.clears() {
+                return refused("a recording with CLEAR, beside vCPUs that run: what is sent need not add up");
+            }
         }
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)?;
         match self.how {
