@@ -302,21 +302,24 @@ impl<P: Platform, S: Stage<P>> Guest<P, S> {
         running.exit();
     }
 
-    /// Starts a thread that runs a vCPU, and waits until that is in the guest. There it stays for a moment, takes what it
-    /// sees if it is to, and leaves.
-    pub fn spawn_in_guest(self: &Arc<Self>, ctx: &P::Ctx, vcpu: u32, takes: bool) {
+    /// Starts a thread that runs a vCPU, and waits until that is in the guest and has done what it does there. It stays for
+    /// a moment, and leaves.
+    pub fn spawn_in_guest(
+        self: &Arc<Self>,
+        ctx: &P::Ctx,
+        vcpu: u32,
+        which: &'static str,
+        does: impl FnOnce(&mut Running<'_, P, Composed>) + Send + 'static,
+    ) {
         let inside = Arc::new(AtomicBool::new(false));
         let enters = Arc::clone(&inside);
         self.spawn(ctx, &format!("vcpu{vcpu}"), move |guest, ctx| {
-            let and = if takes { "" } else { ", which takes nothing" };
-            guest.stage.note(ctx, || format!("runs vCPU {vcpu}{and}"));
+            guest.stage.note(ctx, || format!("runs vCPU {vcpu}, which {which}"));
             let mut running = guest.vm.run_vcpu(ctx, vcpu);
             running.enter_always();
+            does(&mut running);
             enters.store(true, Relaxed);
             P::relax(ctx, 1);
-            if takes {
-                guest.take(ctx, &mut running);
-            }
             running.exit();
         });
         self.stage.begin(ctx);

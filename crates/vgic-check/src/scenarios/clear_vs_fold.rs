@@ -18,7 +18,7 @@ impl Scenario for ClearVsFold {
         let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
-        guest.spawn_in_guest(ctx, 0, false);
+        guest.spawn_in_guest(ctx, 0, "takes nothing", |_| ());
         guest.spawn(ctx, "guest", |guest, ctx| {
             let _ = guest.command(ctx, Command::Clear { device_id: 0, event_id: 0 });
         });

@@ -1,6 +1,7 @@
 //! As `lpi_in_two_registers`, but the vCPU enters the guest beside the write of EnableLPIs. A vCPU that has filled its list
 //! registers says so only afterwards (its mode): who stops the VM in between takes it for outside, and does not wait.
 
+use super::lpi_in_two_registers::off_and_elsewhere;
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
@@ -20,12 +21,7 @@ impl Scenario for HaltVsEntry {
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
         guest.spawn(ctx, "vcpu0", |guest, ctx| guest.pass(ctx, 0));
-        guest.spawn(ctx, "vcpu1", |guest, ctx| {
-            guest.set_lpis(ctx, 0, false);
-            let _ = guest.movi(ctx, 0, 1);
-            let _ = guest.send(ctx, 0);
-            guest.run(ctx, 1);
-        });
+        off_and_elsewhere(&guest, ctx);
         guest.finish(ctx);
     }
 }

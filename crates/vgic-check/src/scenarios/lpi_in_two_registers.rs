@@ -6,6 +6,7 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
+use std::sync::Arc;
 use vgic_core::Platform;
 
 /// See the module's text.
@@ -21,13 +22,18 @@ impl Scenario for LpiInTwoRegisters {
         let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
-        guest.spawn_in_guest(ctx, 0, false);
-        guest.spawn(ctx, "vcpu1", |guest, ctx| {
-            guest.set_lpis(ctx, 0, false);
-            let _ = guest.movi(ctx, 0, 1);
-            let _ = guest.send(ctx, 0);
-            guest.run(ctx, 1);
-        });
+        guest.spawn_in_guest(ctx, 0, "takes nothing", |_| ());
+        off_and_elsewhere(&guest, ctx);
         guest.finish(ctx);
     }
+}
+
+/// Another vCPU turns the LPIs of vCPU 0 off; then event 0 is moved, sent and taken on vCPU 1.
+pub(super) fn off_and_elsewhere<P: Platform, S: Stage<P>>(guest: &Arc<Guest<P, S>>, ctx: &P::Ctx) {
+    guest.spawn(ctx, "vcpu1", |guest, ctx| {
+        guest.set_lpis(ctx, 0, false);
+        let _ = guest.movi(ctx, 0, 1);
+        let _ = guest.send(ctx, 0);
+        guest.run(ctx, 1);
+    });
 }

@@ -21,7 +21,7 @@ impl Scenario for OverflowVsDiscard {
             guest.map(ctx, event, event, 0);
             let _ = guest.send(ctx, event);
         }
-        guest.spawn_in_guest(ctx, 0, false);
+        guest.spawn_in_guest(ctx, 0, "takes nothing", |_| ());
         guest.spawn(ctx, "vcpu1", |guest, ctx| {
             guest.set_lpis(ctx, 0, false);
             for event in [0, 1] {

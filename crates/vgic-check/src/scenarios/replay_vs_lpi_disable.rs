@@ -4,8 +4,6 @@
 use crate::guest::Guest;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use vgic_core::Platform;
 
 /// See the module's text.
@@ -24,20 +22,7 @@ impl Scenario for ReplayVsLpiDisable {
             guest.map(ctx, event, event, 0);
             let _ = guest.send(ctx, event);
         }
-        let inside = Arc::new(AtomicBool::new(false));
-        let enters = Arc::clone(&inside);
-        guest.spawn(ctx, "vcpu0", move |guest, ctx| {
-            guest.stage.note(ctx, || "runs vCPU 0, which ends SPI 32".to_owned());
-            let mut running = guest.vm.run_vcpu(ctx, 0);
-            running.enter_always();
-            running.eoi_of_none();
-            enters.store(true, Relaxed);
-            P::relax(ctx, 1);
-            running.exit();
-        });
-        while !inside.load(Relaxed) {
-            P::relax(ctx, 1);
-        }
+        guest.spawn_in_guest(ctx, 0, "ends SPI 32", |running| running.eoi_of_none());
         guest.spawn(ctx, "vcpu1", |guest, ctx| guest.set_lpis(ctx, 0, false));
         guest.finish(ctx);
     }

@@ -20,7 +20,7 @@ impl Scenario for StaleListRegister {
         let guest = Guest::<P, S>::new(ctx, stage, 2, 1);
         guest.map(ctx, 0, 0, 0);
         let _ = guest.send(ctx, 0);
-        guest.spawn_in_guest(ctx, 0, false);
+        guest.spawn_in_guest(ctx, 0, "takes nothing", |_| ());
         guest.spawn(ctx, "vcpu1", |guest, ctx| guest.set_lpis(ctx, 0, false));
         guest.join(ctx);
         let _ = guest.movi(ctx, 0, 1);

@@ -205,8 +205,13 @@ impl<'a> Words<'a> {
 
 /// The bits of an LPI's byte that are set.
 fn bits_in_words(bits: u64) -> String {
-    let names = [(Bit::PendingLatch, "pending_latch"), (Bit::Enabled, "enabled"), (Bit::Active, "active")];
-    let names = names.iter().chain(&[(Bit::OnLr, "on_lr")]).filter(|(bit, _)| bits & u64::from(*bit as u32) != 0);
-    let names: Vec<_> = names.map(|(_, name)| *name).collect();
+    const NAMES: [(Bit, &str); 4] = [
+        (Bit::PendingLatch, "pending_latch"),
+        (Bit::Enabled, "enabled"),
+        (Bit::Active, "active"),
+        (Bit::OnLr, "on_lr"),
+    ];
+    let set = NAMES.iter().filter(|(bit, _)| bits & u64::from(*bit as u32) != 0);
+    let names: Vec<_> = set.map(|(_, name)| *name).collect();
     if names.is_empty() { "no bit".to_owned() } else { names.join("+") }
 }
