@@ -83,11 +83,12 @@ bench: $(VENV)/.built $(VENV)/.dev ## Measure, and write BENCHMARKS.md.
 wheel: $(VENV)/.tools ## Build a wheel into dist/; one for arm64 has the core twice, with LSE and for all CPUs.
 	echo "  wheel  $(WHEEL_TARGET)"
 	rm -rf python/vgic/lse target/lse
+	trap 'rm -rf python/vgic/lse' EXIT; \
 	case "$(WHEEL_TARGET)" in aarch64-*) \
 	  ($(call quietly,RUSTFLAGS="$(LSE)" $(BUILD_WHEEL) --out target/lse)) && \
 	  mkdir python/vgic/lse && \
-	  $(BIN)/python -m zipfile -e target/lse/vgic-*.whl target/lse && mv target/lse/vgic/_core.abi3.so python/vgic/lse/ ;; esac
-	RUSTFLAGS=; export RUSTFLAGS; $(call quietly,$(BUILD_WHEEL) --out $(WHEELS)); rm -rf python/vgic/lse
+	  $(BIN)/python -m zipfile -e target/lse/vgic-*.whl target/lse && mv target/lse/vgic/_core.abi3.so python/vgic/lse/ ;; esac || exit; \
+	RUSTFLAGS=; export RUSTFLAGS; $(call quietly,$(BUILD_WHEEL) --out $(WHEELS))
 
 clean: ## Remove what was built.
 	rm -rf $(VENV) target python/vgic/*.so report.html result.json

@@ -77,7 +77,7 @@ impl<P: Platform> Bus<P> {
     }
 
     fn current(&self, ctx: &P::Ctx) -> Option<Obj<Ranges<P>>> {
-        // Acquire: pairs with the release in publish (O-07).
+        // Consume: pairs with the release in publish (O-07).
         // SAFETY: S-09: null or the published array, which is freed only when SRCU readers are gone.
         unsafe { Obj::from_ptr(self.ranges.load(ctx, Order::Consume(Pair::BusPublish))) }
     }

@@ -233,7 +233,7 @@ impl<P: Platform, T: Linked<P, Tag>, Tag> RcuList<P, T, Tag> {
     /// Walks the list inside an RCU section (`list_for_each_entry_rcu`).
     #[inline(always)]
     pub fn iter_rcu<'a>(&'a self, ctx: &'a P::Ctx) -> impl Iterator<Item = Obj<T>> + 'a {
-        // Acquire: pairs with the release stores of add and del (O-02).
+        // Consume: pairs with the release stores of add and del (O-02).
         let mut next = handle(self.0.first.load(ctx, Order::Consume(Pair::RcuListPublish)));
         core::iter::from_fn(move || {
             let element = next?;

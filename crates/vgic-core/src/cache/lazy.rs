@@ -37,7 +37,7 @@ impl<P: Platform> Linked<P, LazyList<P>> for Entry<P> {
 impl<P: Platform> Entry<P> {
     #[inline(always)]
     fn irq(&self, ctx: &P::Ctx) -> Option<Obj<Irq<P>>> {
-        // Acquire: pairs with the release store in insert (O-06).
+        // Consume: pairs with the release store in insert (O-06).
         // SAFETY: S-08: the pointer is null or an LPI that the entry holds a reference on; a reader that holds no
         // lock is inside an RCU section, and the LPI is freed after a grace period.
         unsafe { Obj::from_ptr(self.irq.load(ctx, Order::Consume(Pair::CachePublish))) }

@@ -5,7 +5,8 @@
 //!
 //! The engine is generic over [`Design`], which hands out the spec. Where speed counts it is a type without a value,
 //! whose spec is a constant: what the engine asks of it folds away, so that a hot path has no branch on it. Where it does
-//! not, as under a model checker or on a simulated machine, it is [`Composed`], which looks its spec up, and the engine is compiled once for all.
+//! not, as under a model checker or on a simulated machine, it is [`Composed`], which looks its spec up, and the engine is
+//! compiled once for all.
 
 pub mod axes;
 pub mod composed;

@@ -4,7 +4,8 @@
 //! names the vCPU whose list links it; changing that needs both locks. The list holds a reference.
 //!
 //! - here: who belongs where, queueing, and what happens to an LPI · [`flush`]: into list registers
-//! - [`fold`]: back from them · [`replay`]: what was ended elsewhere · [`prune`]: what no longer belongs there leaves · [`switch_off`]: EnableLPIs
+//! - [`fold`]: back from them · [`replay`]: what was ended elsewhere
+//! - [`prune`]: what no longer belongs there leaves · [`switch_off`]: EnableLPIs
 
 mod flush;
 mod fold;
