@@ -17,6 +17,9 @@ use core::marker::PhantomData;
 /// The VM-wide part of the cache, which is none: the entries are in [`Its::translation_cache`].
 pub struct PerItsCache<P: Platform>(PhantomData<fn() -> P>);
 
+/// What becomes of a store that fails where its error is taken for an entry.
+const OOPS: &str = "Oops: vgic_put_irq of the error that the cache's store returned, with its_lock held";
+
 /// `vgic_its_cache_key`.
 #[inline(always)]
 fn index(key: &Key) -> u32 {
@@ -46,9 +49,9 @@ impl<P: Platform> Cache<P> for PerItsCache<P> {
             // The same key raced: the displaced entry's reference goes.
             Ok(Some(old)) => vm.put_irq(ctx, old),
             Ok(None) => {}
-            // Best effort from 6.13; before, the reference leaked.
+            // Best effort from 6.13; before, the error was taken for the displaced entry.
             Err(_) if vm.spec().per_its().store_error == CacheStoreError::Puts => vm.put_irq(ctx, irq),
-            Err(_) => P::warn(ctx, "a reference leaked: the translation cache could not store it"),
+            Err(_) => P::warn(ctx, OOPS),
         }
     }
 

@@ -311,11 +311,12 @@ axis! {
 }
 
 axis! {
-    /// What becomes of the reference for an entry that the translation cache of an ITS could not store.
+    /// What is put when the translation cache of an ITS could not store an entry.
     CacheStoreError {
-        /// It leaks. (The kernel puts the error that the store returned, as if it were an LPI: an Oops.)
-        Leaks = "leaks",
-        /// It is put.
+        /// The error that the store returned, as if it were the LPI of the entry before: an Oops. (No platform crashes:
+        /// each says so, and goes on with the reference that is left over.)
+        PutsError = "puts-error",
+        /// The reference that the entry would have had.
         Puts = "puts",
     }
 }

@@ -131,7 +131,7 @@ const V6_10: Spec = Spec {
     count: LpiCount::None,
     walk: Walk::ForEach,
     load_pending: LoadPending::OfTarget,
-    cache: CacheKind::PerIts(PerIts { drain: Drain::PutMet, store_error: CacheStoreError::Leaks }),
+    cache: CacheKind::PerIts(PerIts { drain: Drain::PutMet, store_error: CacheStoreError::PutsError }),
     mapc_off: MapcOff::IgnoresVcpu,
     ..V6_9
 };

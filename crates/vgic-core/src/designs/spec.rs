@@ -132,7 +132,7 @@ impl Spec {
     pub const fn per_its(&self) -> PerIts {
         match self.cache {
             CacheKind::PerIts(per_its) => per_its,
-            _ => PerIts { drain: Drain::PutMet, store_error: CacheStoreError::Leaks },
+            _ => PerIts { drain: Drain::PutMet, store_error: CacheStoreError::PutsError },
         }
     }
 
