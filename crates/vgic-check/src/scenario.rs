@@ -88,7 +88,7 @@ scenarios! {
     after_open_window::AfterOpenWindow,
     two_its_one_lpi::TwoItsOneLpi,
     walk_vs_discard::WalkVsDiscard,
-    save_pending_vs_discard::SavePendingVsDiscard,
+    save_pending_vs_last_put::SavePendingVsLastPut,
     kick_vs_block::KickVsBlock,
     kick_vs_entry::KickVsEntry,
     concurrent_invalidation::ConcurrentInvalidation,

@@ -80,8 +80,8 @@ fn a_walk_that_uses_null() {
 
 #[test]
 fn a_save_without_references() {
-    found("save_pending_vs_discard", &["v6.8-rc1", "v6.10", "v7.1.8"], &[Rule::UseAfterFree]);
-    passes("save_pending_vs_discard", &["v7.3", "hardened"]);
+    found("save_pending_vs_last_put", &["v6.8-rc1", "v6.10", "v7.1.8"], &[Rule::UseAfterFree]);
+    passes("save_pending_vs_last_put", &["v7.3", "hardened"]);
 }
 
 #[test]

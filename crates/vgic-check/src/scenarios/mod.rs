@@ -34,7 +34,7 @@ pub mod remap_vs_run;
 pub mod replay_vs_lpi_disable;
 pub mod reserve_vs_release;
 pub mod reserve_vs_unmap;
-pub mod save_pending_vs_discard;
+pub mod save_pending_vs_last_put;
 pub mod send_after_movi;
 pub mod send_in_interrupt;
 pub mod send_vs_discard;
