@@ -43,7 +43,7 @@ fn references_and_the_cache() {
 /// What `vgic-check` finds with one preemption, loom finds with two: it counts them differently.
 #[test]
 fn known_defects_are_found() {
-    for (scenario, design) in [("save_pending_vs_last_put", "v6.10"), ("prune_vs_lpi_disable", "v6.10")] {
+    for (scenario, design) in [("send_vs_discard", "v6.7"), ("prune_vs_lpi_disable", "v6.10")] {
         let report = check(scenario, Composed::named(design), &Options { preemptions: Some(2), ..Options::default() });
         assert!(report.expect("both exist").violation.is_some(), "{scenario} passes in {design}");
     }
