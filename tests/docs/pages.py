@@ -1,9 +1,13 @@
-"""The pages of the documentation: their code blocks and links."""
+"""The pages of the documentation: their code blocks, commands and links."""
 
 import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+
+import typer.main
+
+from vgic.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -55,6 +59,14 @@ def commands(block: Block) -> list[tuple[str, list[str]]]:
         elif line and line.strip() != "..." and found:
             found[-1][1].append(line)
     return found
+
+
+def parse(arguments: list[str]) -> dict[str, object]:
+    """The values of a command line of vgic, which is not run; none for one that only asks for help."""
+    group = typer.main.get_command(app)
+    if not arguments or arguments[0].startswith("-") or {"-h", "--help"} & set(arguments):
+        return {}
+    return group.commands[arguments[0]].make_context(arguments[0], arguments[1:]).params
 
 
 def links(page: str) -> list[str]:

@@ -7,10 +7,7 @@ import subprocess
 import sys
 
 import pytest
-import typer.main
-from pages import ROOT, anchors, blocks, commands, links, pages, read
-
-from vgic.cli import app
+from pages import ROOT, anchors, blocks, commands, links, pages, parse, read
 
 PAGES = pages()
 
@@ -29,16 +26,6 @@ def test_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, c
             assert doctest.DocTestRunner().run(test).failed == 0, capsys.readouterr().out
         else:
             exec(compile("\n" * (block.line - 1) + block.text, str(ROOT / page), "exec"), names)
-
-
-def parse(arguments):
-    """Parses a command line of vgic without running it."""
-    group = typer.main.get_command(app)
-    if not arguments or arguments[0].startswith("-"):
-        return
-    command = group.commands[arguments[0]]
-    if not {"-h", "--help"} & set(arguments):
-        command.make_context(arguments[0], arguments[1:])
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")])
