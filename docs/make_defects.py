@@ -1,8 +1,8 @@
-"""Write what `vgic prove` printed into the documentation: the catalogue of defects, and the story of the guide.
+"""Write what `vgic prove` printed into the documentation: the catalogue, the guide's story, what `hardened` passes.
 
 It searches for every defect again, up to 25 minutes on two CPUs; exits with status 1, and writes nothing, if the
 result is not what the catalogue says, or if a search was cut short. ``make_defects.py --stories`` searches only where
-the defects are, which takes seconds, and leaves the table as it is.
+the defects are, which takes seconds, and leaves the tables as they are.
 """
 
 import sys
@@ -59,6 +59,19 @@ def _table(results: list[DefectResult], seconds: float) -> str:
     )
 
 
+def _explored(results: list[DefectResult]) -> str:
+    """What hardened.md tells: found in the newest kernel's design, and not in `hardened`."""
+    rows = ["| scenario | `v7.3`: preemptions | `hardened`: executions, all tried |", "|---|---|---|"]
+    for result in results:
+        if result.defect.told.startswith("hardened.md#"):
+            found = next(proof for proof in result.found if proof.design == "v7.3")
+            story = result.defect.story_in(found)
+            assert story is not None
+            absent = next(proof for proof in result.absent if proof.design == "hardened")
+            rows.append(f"| `{result.defect.scenario}` | {story.preemptions} | {absent.executions:,} |")
+    return "\n".join(rows) + "\n"
+
+
 def _anchor(name: str) -> str:
     return name.lower().replace(" ", "-")
 
@@ -87,6 +100,7 @@ def _sections(results: list[DefectResult]) -> str:
 
 def facts(defect: Defect) -> str:
     """What is known of a defect, as a list."""
+    report = DOCS / "reports" / f"{defect.id}.txt"
     kernels = [f"since {defect.since}"] if defect.since else []
     fixed = [f"{fix} ({' '.join(fix.commits)})" if fix.commits else str(fix) for fix in defect.fixed]
     kernels += [f"fixed in {', '.join(fixed)}"] if fixed else []
@@ -98,6 +112,7 @@ def facts(defect: Defect) -> str:
         ("Kernels", "; ".join(kernels)),
         ("Sources", defect.sources),
         ("Told in", f"[{defect.told.partition('#')[0]}]({defect.told})" if defect.told else ""),
+        ("Report", f"[{report.name}](../reports/{report.name})" if report.exists() else ""),
     ]
     lines = [_filled(f"- {name}: {text}") for name, text in parts if text]
     return "\n".join(lines) + "\n"
@@ -138,6 +153,7 @@ def main(arguments: list[str]) -> int:
     page = DOCS / "explain" / "defects.md"
     if not arguments:
         _put(page, "history", _table(results, time.monotonic() - begin))
+        _put(DOCS / "explain" / "hardened.md", "explored", _explored(results))
     _put(page, "kernels", "\n" + of_kernels_alone() + "\n")
     _put(page, "stories", "\n" + _sections(results))
     guide = DOCS / "guide" / "prove.md"
