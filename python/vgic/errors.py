@@ -13,9 +13,11 @@ __all__ = [
     "CommandError",
     "ConservationError",
     "Interrupted",
+    "KernelError",
     "MachineError",
     "MeasurementError",
     "RecordingError",
+    "ReplayError",
     "ResultError",
     "TableError",
     "UnknownDesign",
@@ -44,6 +46,10 @@ class MachineError(ValueError):
     """No machine has this name, or its profile cannot be read: a value is missing, out of range or not known."""
 
 
+class KernelError(ValueError):
+    """No kernel can be had by this name, or it lacks what a replay needs; the message says what."""
+
+
 class ResultError(ValueError):
     """A result file is not what this version writes (another schema, a missing field)."""
 
@@ -54,6 +60,10 @@ class TableError(OSError):
 
 class MeasurementError(RuntimeError):
     """A worker process died, or said nothing for too long."""
+
+
+class ReplayError(MeasurementError):
+    """The virtual machine that a story is played in did not start, died, or said nothing for too long."""
 
 
 class ConservationError(MeasurementError):
