@@ -1,0 +1,63 @@
+"""The calls in a kernel's function, read from the memory that runs.
+
+An Image is changed while it boots (alternatives, static keys), so it is not looked at. Two instructions of A64 call:
+``bl``, and ``b`` to another function where that is the last thing that is done (Arm Architecture Reference Manual,
+C6.2, "B" and "BL": an offset of 26 bits, in words).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from vgic.confirm.symbols import Symbols
+
+__all__ = ["Call", "Code", "calls_in"]
+
+_B, _BL = 0b000101, 0b100101
+
+
+class Call(NamedTuple):
+    """A call in a function."""
+
+    #: Address of the instruction.
+    at: int
+    #: The names of what is called.
+    callees: tuple[str, ...]
+    #: Whether the caller goes on behind it.
+    returns: bool
+
+    def calls(self, name: str) -> bool:
+        """Whether it calls a function, or what the compiler made of it."""
+        return any(callee == name or callee.startswith(f"{name}.") for callee in self.callees)
+
+
+class Code:
+    """The calls of a kernel's functions; each function is read once."""
+
+    def __init__(self, symbols: Symbols, read: Callable[[int, int], bytes]) -> None:
+        """``read``: so many bytes of the kernel's memory from an address."""
+        self.symbols = symbols
+        self._read = read
+        self._known: dict[str, list[Call]] = {}
+
+    def calls(self, function: str) -> list[Call]:
+        """The calls in a function, in the order of addresses. Raises ``KeyError`` if there is no such function."""
+        if function not in self._known:
+            begin = self.symbols.address(function)
+            code = self._read(begin, self.symbols.size(function))
+            self._known[function] = list(calls_in(code, begin, self.symbols))
+        return self._known[function]
+
+
+def calls_in(code: bytes, begin: int, symbols: Symbols) -> list[Call]:
+    """The calls in the instructions of one function, which stand at ``begin``."""
+    found = []
+    for offset in range(0, len(code) - 3, 4):
+        word = int.from_bytes(code[offset : offset + 4], "little")
+        kind, distance = word >> 26, word & 0x3FFFFFF
+        if kind not in (_B, _BL):
+            continue
+        at = begin + offset
+        target = at + 4 * (distance - (distance >> 25 << 26))
+        if kind == _BL or not begin <= target < begin + len(code):
+            found.append(Call(at, tuple(symbols.names(target)), kind == _BL))
+    return found
