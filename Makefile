@@ -33,7 +33,7 @@ quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: help run build wheel test test-rust test-python lint prove oracle fuzz bench clean
+.PHONY: help run build guest wheel test test-rust test-python lint prove oracle fuzz bench clean
 
 help: ## Show this list.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,10 @@ fuzz: $(VENV)/.built ## Let a hostile guest execute 1,000,000 commands, then a f
 bench: $(VENV)/.built $(VENV)/.dev ## Measure, and write BENCHMARKS.md.
 	echo "  bench  BENCHMARKS.md"
 	$(BIN)/python benches/make_benchmarks.py
+
+guest: ## Compile the program that vgic confirm boots (needs gcc-aarch64-linux-gnu, libc6-dev-arm64-cross).
+	echo "  guest  python/vgic/confirm/guest/guest"
+	$(MAKE) --no-print-directory -C python/vgic/confirm/guest
 
 wheel: $(VENV)/.tools ## Build a wheel into dist/; one for arm64 has the core twice, with LSE and for all CPUs.
 	echo "  wheel  $(WHEEL_TARGET)"
