@@ -1,0 +1,68 @@
+"""Called as qemu-system-aarch64: the console of a machine, as a test wants it, and a stub behind the gdb socket.
+
+``FAKE_QEMU`` says in words what goes wrong.
+"""
+
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from stub import Stub
+
+BEHAVIOUR = os.environ.get("FAKE_QEMU", "")
+
+
+def listening(name):
+    """The socket of a -chardev of that id."""
+    (given,) = [word for word in sys.argv if word.startswith("socket,") and word.endswith(f"id={name}")]
+    path = dict(part.split("=") for part in given.split(",")[1:])["path"]
+    found = socket.socket(socket.AF_UNIX)
+    found.bind(path)
+    found.listen()
+    return found
+
+
+def behind_gdb(server):
+    connection, _ = server.accept()
+    stub = Stub(connection, cpus=4, steps=1)
+    stub.memory[:] = b"ffff800080000000 T kvm_init\n".ljust(256, b"x")
+    stub.registers[1][:2] = [0, 28]
+    stub.registers[1][32] = 0x300 - 4
+    stub.run()
+
+
+def main():
+    if BEHAVIOUR == "does not start":
+        sys.exit("qemu-system-aarch64: no such machine")
+    threading.Thread(target=behind_gdb, args=(listening("gdb"),), daemon=True).start()
+    console, _ = listening("console").accept()
+    say = lambda text: console.sendall(text.encode())  # noqa: E731
+    say("[    0.1] Booting Linux\r\n")
+    if BEHAVIOUR == "panics":
+        say("[    0.2] Kernel panic - not syncing: no init\r\n")
+        return
+    say("= up 0x100 0x200 0x300\r\n")
+    for line in console.makefile():
+        words = line.split()
+        if BEHAVIOUR == "dies" and words[0] == "vm":
+            os._exit(1)
+        if BEHAVIOUR == "hangs" and words[0] == "msi":
+            say("[    1.0] BUG: soft lockup\r\n")
+            continue
+        if BEHAVIOUR == "no kvm" and words[0] == "vm":
+            say("! /dev/kvm\r\n= -2\r\n= 1\r\n")
+            continue
+        if words[0] == "state":
+            say("| 8192 0\r\n[    1.1] WARNING: CPU: 0\r\n| 8193 1\r\n= 2\r\n")
+            continue
+        if words[0] == "go":
+            say("= 1 0 5\r\n= 2 0 -16\r\n= 0\r\n")
+            continue
+        say(f"= {-38 if words[0] == 'what' else len(words)}\r\n" if words[0] != "vm" else "= 0\r\n")
+
+
+main()
