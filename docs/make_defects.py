@@ -24,7 +24,7 @@ DOCS = Path(__file__).resolve().parent
 _SECONDS = 1800.0
 
 
-def _put(page: Path, mark: str, text: str) -> None:
+def put(page: Path, mark: str, text: str) -> None:
     """Replace what stands between ``<!-- mark -->`` and ``<!-- end of mark -->``."""
     before, rest = page.read_text(encoding="utf-8").split(f"<!-- {mark} -->\n", 1)
     _, after = rest.split(f"<!-- end of {mark} -->", 1)
@@ -152,13 +152,13 @@ def main(arguments: list[str]) -> int:
         return 1
     page = DOCS / "explain" / "defects.md"
     if not arguments:
-        _put(page, "history", _table(results, time.monotonic() - begin))
-        _put(DOCS / "explain" / "hardened.md", "explored", _explored(results))
-    _put(page, "kernels", "\n" + of_kernels_alone() + "\n")
-    _put(page, "stories", "\n" + _sections(results))
+        put(page, "history", _table(results, time.monotonic() - begin))
+        put(DOCS / "explain" / "hardened.md", "explored", _explored(results))
+    put(page, "kernels", "\n" + of_kernels_alone() + "\n")
+    put(page, "stories", "\n" + _sections(results))
     guide = DOCS / "guide" / "prove.md"
     proof = vgic.prove("send_vs_discard", "v6.7")
-    _put(guide, "story", f"```text\n{proof.told(proof.stories[0])}\n```\n")
+    put(guide, "story", f"```text\n{proof.told(proof.stories[0])}\n```\n")
     return 0
 
 

@@ -35,6 +35,7 @@ MODULES = {
     "prove": ["prove", "prove.proof", "prove.story", "prove.history", "prove.bisect"],
     "defects": ["prove.defects", "links"],
     "torture": ["prove.torture"],
+    "confirm": ["confirm.run", "confirm.play", "confirm.image", "confirm.debian"],
     "predict": [
         "predict",
         "predict.prediction",
@@ -80,6 +81,7 @@ COMMANDS = (
     "scale",
     "calibrate",
     "prove",
+    "confirm",
     "torture",
     "replay",
     "designs",

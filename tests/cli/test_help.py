@@ -11,7 +11,10 @@ import vgic
 from vgic.cli import app
 
 COMMANDS = [
-    *([name] for name in ("compare", "stress", "predict", "scale", "calibrate", "prove", "torture", "replay")),
+    *(
+        [name]
+        for name in ("compare", "stress", "predict", "scale", "calibrate", "prove", "confirm", "torture", "replay")
+    ),
     ["designs"],
     ["kernels"],
     ["machines"],

@@ -13,7 +13,21 @@ import typer
 from typer.exceptions import TyperException
 
 from vgic import __version__
-from vgic.cli import calibrate, compare, designs, its, kernels, machines, predict, prove, replay, scale, stress, torture
+from vgic.cli import (
+    calibrate,
+    compare,
+    confirm,
+    designs,
+    its,
+    kernels,
+    machines,
+    predict,
+    prove,
+    replay,
+    scale,
+    stress,
+    torture,
+)
 from vgic.cli.helping import Command, Group
 from vgic.errors import MeasurementError
 
@@ -47,6 +61,7 @@ app.command("predict", cls=Command)(predict.predict_designs)
 app.command("scale", cls=Command)(scale.scale)
 app.command("calibrate", cls=Command)(calibrate.calibrate)
 app.command("prove", cls=Command)(prove.prove_designs)
+app.command("confirm", cls=Command)(confirm.confirm)
 app.command("torture", cls=Command)(torture.torture)
 app.command("replay", cls=Command)(replay.replay)
 app.command("designs", cls=Command)(designs.designs)

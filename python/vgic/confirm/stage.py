@@ -1,0 +1,167 @@
+"""Threads of the guest, run through the kernel one at a time.
+
+Each thread has a CPU for itself. All are picked up before their first command; from then on one runs, up to an address
+in the kernel or to the end of its command, while the others stay where they are: in the middle of the kernel, if that
+is where they were left. CPUs that hold no thread run along, so that interrupts and grace periods go on for whoever
+needs no more than that; but while a CPU is held in the kernel no grace period ends.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from vgic.confirm.code import Code
+from vgic.confirm.gdb import LR, PC
+from vgic.confirm.machine import Machine
+
+__all__ = ["Stage", "Stuck"]
+
+#: Seconds until a thread that gets nowhere is called stuck.
+LIMIT = 60.0
+#: x29 points to the caller's x29 and return address (Procedure Call Standard for the Arm 64-bit Architecture).
+_FRAME = 29
+_KERNEL = 1 << 63
+
+
+class Stuck(Exception):
+    """A thread gets nowhere: it waits for one that is held, or the kernel is lost."""
+
+
+class Stage:
+    """The threads of a machine's VM. Between :meth:`begin` and :meth:`finish` the machine stands."""
+
+    def __init__(self, machine: Machine) -> None:
+        """The machine may have a VM already; it runs on."""
+        self.machine = machine
+        self.symbols = machine.symbols()
+        self.code = Code(self.symbols, lambda address, size: machine.gdb.read(address, size))
+        #: The CPU of each thread, once it is picked up.
+        self._cpu: dict[int, int] = {}
+        self._commands: dict[int, int] = {}
+        self._held: set[int] = set()
+        self._breakpoints: set[int] = set()
+        #: Where a CPU has been told to stand at a breakpoint: two may stop at once, and QEMU tells of one.
+        self._told: dict[int, int] = {}
+
+    def begin(self, threads: Mapping[int, Sequence[str]]) -> None:
+        """Starts threads 1 to 3 with their commands, and holds each before its first one."""
+        for thread, commands in threads.items():
+            for command in commands:
+                self.machine.done(f"thread {thread} {command}")
+        self._commands = {thread: len(commands) for thread, commands in threads.items()}
+        self._cpu = {}
+        self._held = set()
+        self.stop()
+        for mark in (self.machine.marks.begin, self.machine.marks.end):
+            self._break(mark)
+        self.machine.send("go")
+        while len(self._held) < len(threads):
+            cpu = self._run([cpu for cpu in self.machine.gdb.cpus if cpu not in self._held], LIMIT)
+            if cpu is None:
+                raise Stuck("the guest's threads do not start")
+            registers = self.machine.gdb.registers(cpu)
+            if registers[PC] == self.machine.marks.begin:
+                self._cpu[registers[0]] = cpu
+                self._held.add(cpu)
+
+    def stop(self) -> None:
+        """Stops the machine."""
+        if self.machine.gdb.running:
+            self.machine.gdb.interrupt()
+
+    def run(self, thread: int, until: int | None = None, *, limit: float = LIMIT) -> bool:
+        """Runs one thread to an address, or to the end of its command.
+
+        True: it stands there. False: the command has ended. Raises :class:`Stuck` if neither comes.
+        """
+        cpu = self._cpu[thread]
+        ours = until is not None and until not in self._breakpoints
+        if until is not None:
+            self._break(until)
+        try:
+            while True:
+                free = [one for one in self.machine.gdb.cpus if one not in self._held]
+                stopped = self._run([cpu, *free], limit)
+                if stopped is None:
+                    raise Stuck(f"thread {thread} gets nowhere: {self.stack(thread)}")
+                if stopped != cpu:
+                    continue  # Another CPU passes by.
+                registers = self.machine.gdb.registers(cpu)
+                if registers[PC] == until:
+                    return True
+                if registers[PC] == self.machine.marks.end:
+                    if registers[1] == self._commands[thread] - 1:
+                        self._held.discard(cpu)  # The thread ends, and its CPU is free.
+                    return False
+        finally:
+            if ours and until is not None and not self.machine.gdb.running:
+                self._unbreak(until)
+
+    def finish(self) -> dict[int, list[int | None]]:
+        """Lets everything go; what each command of each thread came to, None for one that did not end."""
+        self.stop()
+        for address in sorted(self._breakpoints):
+            self._unbreak(address)
+        self._held = set()
+        self.machine.gdb.go(self.machine.gdb.cpus)
+        found: dict[int, list[int | None]] = {thread: [None] * count for thread, count in self._commands.items()}
+        for thread, command, value in self.machine.thread_answers():
+            found[thread][command] = value
+        return found
+
+    def registers(self, thread: int) -> list[int]:
+        """x0 to x30, sp and pc of a thread that is held."""
+        return self.machine.gdb.registers(self._cpu[thread])
+
+    def stack(self, thread: int) -> str:
+        """Where a thread stands, and who called it, as far as frame pointers tell."""
+        gdb, cpu = self.machine.gdb, self._cpu[thread]
+        registers = gdb.registers(cpu)
+        found = [self.symbols.where(registers[PC])]
+        if registers[PC] & _KERNEL:
+            found.append(self.symbols.where(_address(registers[LR])))
+        frame = registers[_FRAME]
+        while frame & _KERNEL and len(found) < 12:
+            data = gdb.read(frame, 16, cpu)
+            frame = int.from_bytes(data[:8], "little")
+            found.append(self.symbols.where(_address(int.from_bytes(data[8:], "little"))))
+        return " < ".join(found)
+
+    def where(self, thread: int) -> str:
+        """The function and the offset at which a thread stands."""
+        return self.symbols.where(self.registers(thread)[PC])
+
+    def _break(self, address: int) -> None:
+        if address not in self._breakpoints:
+            self.machine.gdb.add_breakpoint(address)
+            self._breakpoints.add(address)
+
+    def _unbreak(self, address: int) -> None:
+        self.machine.gdb.remove_breakpoint(address)
+        self._breakpoints.discard(address)
+
+    def _run(self, cpus: Sequence[int], limit: float) -> int | None:
+        """Lets these CPUs run until one stands at a breakpoint: which one. None: none does within the time."""
+        gdb = self.machine.gdb
+        if (cpu := self._arrived(cpus)) is not None:
+            return cpu
+        for cpu in cpus:  # From a breakpoint it would not get away.
+            if gdb.pc(cpu) in self._breakpoints:
+                gdb.step(cpu)
+            self._told.pop(cpu, None)
+        gdb.go(cpus)
+        if gdb.wait(limit) is None:
+            gdb.interrupt()
+        return self._arrived(cpus)
+
+    def _arrived(self, cpus: Sequence[int]) -> int | None:
+        """One of these CPUs that stands at a breakpoint and was not told of."""
+        for cpu in cpus:
+            pc = self.machine.gdb.pc(cpu)
+            if pc in self._breakpoints and self._told.get(cpu) != pc:
+                self._told[cpu] = pc
+                return cpu
+        return None
+
+
+def _address(value: int) -> int:
+    """A kernel address without the bits of pointer authentication."""
+    return value | 0xFFFF << 48 if value >> 47 & 1 else value

@@ -1,0 +1,57 @@
+"""A kernel of Debian's, fetched and booted: one sequence without a race, one race, and Ctrl-C.
+
+Whatever keeps it from being had is told in the reason why the test is skipped.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from vgic.confirm.debian import find_kernel
+from vgic.confirm.run import confirm
+from vgic.errors import KernelError
+
+#: The smallest package of those that can be fetched by name.
+KERNEL = "debian:sid"
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    if shutil.which("qemu-system-aarch64") is None:
+        pytest.skip("qemu-system-aarch64 is not installed")
+    try:
+        return find_kernel(KERNEL)
+    except KernelError as error:
+        pytest.skip(f"{KERNEL} cannot be had: {error}")
+
+
+def test_a_sequence_and_a_race_are_confirmed_on_a_real_kernel(kernel):
+    told = []
+    found = list(confirm(kernel, ["moved-then-disabled", "open-window"], tell=told.append))
+    assert [one.outcome.verdict for one in found] == ["confirmed", "confirmed"], found
+    assert [one.outcome.trouble for one in found] == [(), ()]
+    (held,) = found[1].outcome.held
+    assert "held at vgic_its_resolve_lpi+" in held
+    assert not found[0].outcome.held
+    assert [line for line in told if line.startswith("booting")] == [f"booting {kernel.release}"]
+
+
+def test_ctrl_c_ends_qemu(kernel, tmp_path):
+    """In the middle of a boot, which takes seconds."""
+    image = tmp_path / "Image"
+    image.write_bytes(kernel.image)
+    command = [sys.executable, "-m", "vgic", "confirm", "--all", "--kernel", str(image)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    while not list(tmp_path.glob("vgic-confirm-*/gdb")):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (130, "vgic: interrupted\n")
+    assert not list(tmp_path.glob("vgic-confirm-*"))
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in running
