@@ -45,7 +45,7 @@ def main():
     if BEHAVIOUR == "panics":
         say("[    0.2] Kernel panic - not syncing: no init\r\n")
         return
-    say("= up 0x100 0x200 0x300\r\n")
+    say("= up 0x100 0x200 0x300 0x400\r\n")
     for line in console.makefile():
         words = line.split()
         if BEHAVIOUR == "dies" and words[0] == "vm":

@@ -34,7 +34,7 @@ def test_the_binary_is_what_the_source_gives(tmp_path):
         [COMPILER, "-E", "-x", "c", "-"], input="#include <asm/kvm.h>\n", capture_output=True, text=True, check=False
     )
     if headers.returncode:
-        pytest.skip("the kernel's headers for arm64 are not installed (libc6-dev-arm64-cross)")
+        pytest.skip("the kernel's headers for arm64 are not installed (linux-libc-dev-arm64-cross)")
     out = tmp_path / "guest"
     subprocess.run(["make", "-s", "-C", str(GUEST), f"OUT={out}"], check=True, capture_output=True, text=True)
     assert out.read_bytes() == GUEST.joinpath("guest").read_bytes()

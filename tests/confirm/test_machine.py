@@ -44,7 +44,7 @@ def left(folder):
 def test_commands_are_answered_and_what_the_kernel_says_is_kept(qemu):
     folder = qemu("")
     with Machine(KERNEL) as machine:
-        assert machine.marks == (0x100, 0x200, 0x300)
+        assert machine.marks == (0x100, 0x200, 0x300, 0x400)
         machine.vm(2)
         assert machine.command("ack 0") == (2, [])
         said = len(machine.log)

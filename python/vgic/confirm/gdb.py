@@ -16,7 +16,7 @@ __all__ = ["BadAddress", "Decoder", "Gdb", "packet"]
 
 _ESCAPE, _REPEAT = 0x7D, 0x2A
 #: Seconds until an answer must have come: only against hanging.
-PATIENCE = 120.0
+PATIENCE = 600.0
 #: Bytes of memory that a packet holds, two digits each.
 _CHUNK = 0x800
 #: x0 to x30, sp, pc.

@@ -5,6 +5,7 @@ kept. Nothing is left running: QEMU is ended when the block ends, however it end
 """
 
 import errno
+import os
 import re
 import shutil
 import socket
@@ -14,6 +15,8 @@ import time
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import NamedTuple
 
 from vgic.confirm.cpio import archive, device, directory, program
@@ -27,7 +30,7 @@ __all__ = ["Answer", "Machine", "Marks"]
 
 _QEMU = "qemu-system-aarch64"
 #: Seconds until the kernel is up, and until a command is answered: only against hanging.
-_BOOT, PATIENCE = 600.0, 300.0
+_BOOT, PATIENCE = 1800.0, 900.0
 #: Characters of the console that an error shows, and that are kept at all.
 _SHOWN, _KEPT = 400, 1 << 20
 #: What the kernel says if something is wrong with it.
@@ -44,11 +47,12 @@ class Answer(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """Addresses in the guest program: before and after each command of a thread, and where it shows a text."""
+    """Addresses: before and after each command of a thread, where a text is shown, where a vCPU leaves the guest."""
 
     begin: int
     end: int
     text: int
+    leaves: int
 
 
 class Machine:
@@ -70,6 +74,8 @@ class Machine:
         self._folder = tempfile.TemporaryDirectory(prefix="vgic-confirm-")
         self._process: subprocess.Popen[bytes] | None = None
         self._console = socket.socket(socket.AF_UNIX)
+        self._heard: SimpleQueue[bytes] = SimpleQueue()
+        self._hearing = Thread(target=self._hear, daemon=True)
         self._gdb: Gdb | None = None
         try:
             self._start(Path(self._folder.name))
@@ -153,6 +159,24 @@ class Machine:
         part.replace(kept)
         return symbols
 
+    def worked(self) -> float:
+        """Seconds of CPU time that QEMU has had; 0 where the system does not tell."""
+        if self._process is None:
+            return 0.0
+        try:
+            words = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="latin1").rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        # utime and stime, proc_pid_stat(5): fields 14 and 15, the first one here being the third.
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def listen(self, seconds: float) -> None:
+        """Keeps what the kernel says for so long; the machine must run. It may end meanwhile."""
+        end = time.monotonic() + seconds
+        with suppress(ReplayError):
+            while time.monotonic() < end:
+                self._next(end - time.monotonic())
+
     def trouble(self, since: int = 0) -> list[str]:
         """The lines of :attr:`log` from ``since`` on in which the kernel tells of an error of its own."""
         return [line for line in self.log[since:] if _TROUBLE.search(line)]
@@ -203,6 +227,7 @@ class Machine:
         while True:
             try:
                 self._console.connect(str(folder / "console"))
+                self._hearing.start()
                 return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > end:
@@ -212,6 +237,10 @@ class Machine:
     def _end(self) -> None:
         if self._gdb is not None:
             self._gdb.close()
+        with suppress(OSError):
+            self._console.shutdown(socket.SHUT_RDWR)  # Wakes who reads.
+        if self._hearing.ident is not None:
+            self._hearing.join()
         self._console.close()
         if self._process is not None:
             self._process.kill()
@@ -219,6 +248,16 @@ class Machine:
             self._errors.close()
         with suppress(OSError):
             self._folder.cleanup()
+
+    def _hear(self) -> None:
+        """Reads the console at all times, in a thread: QEMU stands still while what it writes finds no room."""
+        data = b"-"
+        while data:
+            try:
+                data = self._console.recv(1 << 16)
+            except OSError:
+                data = b""
+            self._heard.put(data)
 
     def _next(self, seconds: float, line: str = "") -> tuple[list[str], list[str]]:
         """The words of the program's next answer, and what it told before."""
@@ -236,15 +275,13 @@ class Machine:
             self._receive(end, line)
 
     def _receive(self, end: float, line: str) -> None:
-        self._console.settimeout(max(end - time.monotonic(), 0.001))
         try:
-            data = self._console.recv(1 << 16)
-        except TimeoutError:
+            data = self._heard.get(timeout=max(end - time.monotonic(), 0.001))
+        except Empty:
             doing = f"the guest program does not answer {line!r}" if line else "the kernel does not come up"
             raise ReplayError(f"{doing}; the console ends: {self._last()}") from None
-        except OSError:
-            data = b""
         if not data:
+            self._heard.put(b"")  # Nothing will ever come.
             raise ReplayError(f"the machine has ended: {self._complaint() or self._last()}")
         self._rest += data.decode("latin1").replace("\r", "")
 

@@ -19,7 +19,7 @@
 //   go                        runs the threads; "= T K NUMBER" for each command, then "= 0"
 //
 // Around each command of a thread stand mark_begin(thread, command) and mark_end(thread, command), where the driver
-// picks the threads up. Their addresses are told at the beginning.
+// picks the threads up. Their addresses are told at the beginning, and where a vCPU is about to leave the guest.
 
 #include "vm.h"
 
@@ -301,6 +301,8 @@ static void prepare(void)
 	put_hex(&text, (u64)mark_end);
 	put(&text, " ");
 	put_hex(&text, (u64)mark_text);
+	put(&text, " ");
+	put_hex(&text, leaves());
 	say(&text);
 }
 

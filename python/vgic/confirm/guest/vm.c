@@ -269,6 +269,11 @@ long enter(u64 vcpu)
 	return run(vcpu, code_leave, 0, 0);
 }
 
+u64 leaves(void)
+{
+	return CODE + (code_leave - code_begin);
+}
+
 long queue(u64 its, u64 address)
 {
 	if (its >= its_count || !ram(address, QUEUE_SIZE))

@@ -27,6 +27,7 @@ long save_pending(void);
 long store(u64 vcpu, u64 address, u64 size, u64 value);
 long take(u64 vcpu);				// reads ICC_IAR1_EL1, ends what it got: its INTID, 1023 for none
 long enter(u64 vcpu);				// in and out of the guest, which takes nothing
+u64 leaves(void);				// where in its code a vCPU is about to leave the guest
 void warm(u64 vcpu);				// a thread's first run of a vCPU waits for RCU
 
 // A command goes into an ITS's queue; GITS_CWRITER is written by a vCPU, or as a VMM does for -1.
