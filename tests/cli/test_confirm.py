@@ -20,6 +20,8 @@ from vgic.confirm.play import Outcome
         (["--kernel", "debian:5", "--all"], "unknown series 'debian:5'"),
         (["--kernel", __file__, "--all"], "this is not a kernel for arm64"),
         (["--kernel", "x", "--all", "--json", "/none/x"], "/none/x"),
+        (["--kernel", "x", "--all", "--report", "/none/x"], "/none/x"),
+        (["--kernel", "x", "/none/story.json"], "/none/story.json"),
     ],
 )
 def test_bad_input_is_one_line(vgic_command, arguments, why):
@@ -38,9 +40,9 @@ def image(tmp_path):
 
 
 OUTCOMES = {
-    "open-window": Outcome("confirmed", "it does", (1,), (-16,), ("step 1, f: x; held at f+0x4",), (), 2.0),
-    "mapc-keeps-cache": Outcome("refuted", "it does not", (-16,), (-16,), (), (), 1.0),
-    "enable-forgets-map": Outcome("not possible here", "[lost]", (), (), (), ("BUG: soft lockup",)),
+    "open-window": Outcome("confirmed", "it does", (1,), (-16,), ("step 1, f: x; held at f+0x4",), seconds=2.0),
+    "mapc-keeps-cache": Outcome("refuted", "it does not", (-16,), (-16,), seconds=1.0),
+    "enable-forgets-map": Outcome("not possible here", "[lost]", trouble=("BUG: soft lockup",)),
 }
 
 
@@ -48,7 +50,7 @@ def played(monkeypatch, names):
     """Has ``vgic confirm`` find these outcomes."""
 
     def confirm(kernel, chosen, *, cpu, tell):
-        assert chosen == names
+        assert [case.defect for case in chosen] == names
         for name in names:
             yield run.Confirmation(name, "a_scenario", "v7.1.8", ("ask",), OUTCOMES[name])
 
@@ -61,7 +63,7 @@ def test_what_is_confirmed_is_status_0_with_its_evidence(vgic_command, image, mo
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{image}: 6.12.1-x" in done.stdout
     assert "open-window: confirmed   a_scenario of v7.1.8, 2.0 s" in done.stdout
-    assert "held: step 1, f: x; held at f+0x4" in done.stdout
+    assert "  step 1, f: x; held at f+0x4" in done.stdout
     assert "ask                              1       -16" in done.stdout
     assert done.stdout.endswith("1 of 1 confirmed\n")
 
@@ -79,3 +81,22 @@ def test_anything_else_is_status_1_and_json_has_all_of_it(vgic_command, image, m
     assert [row["verdict"] for row in document["confirmations"]] == ["confirmed", "refuted", "not possible here"]
     assert document["confirmations"][0]["answers"] == [1]
     assert document["confirmations"][0]["asked"] == ["ask"]
+
+
+def test_a_story_of_prove_is_played_and_a_report_written(vgic_command, image, monkeypatch, tmp_path):
+    """What 'vgic prove --json' writes is what 'vgic confirm' takes."""
+    story, report = tmp_path / "story.json", tmp_path / "report.txt"
+    done = vgic_command("prove", "--scenario", "lpis_disable_vs_resolver", "--json", story, "--seconds", "600")
+    assert done.returncode == 1, done.stderr
+    played(monkeypatch, ["open-window"])
+    done = vgic_command("confirm", str(story), "--kernel", image, "--report", report)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert report.read_text().startswith("Subject: KVM: arm64: vgic: open-window\n")
+
+
+def test_a_file_without_stories_is_one_line(vgic_command, image, tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    done = vgic_command("confirm", str(tmp_path / "a.json"), "--kernel", image)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "this is no file of 'vgic prove --json'" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from vgic.confirm.code import Code, calls_in
+from vgic.confirm.code import Code, calls_in, stores_in
 from vgic.confirm.symbols import Symbols
 from vgic.errors import KernelError
 
@@ -68,3 +68,22 @@ def test_a_function_is_read_once_and_whole():
     assert asked == [(BASE, 0x40)]
     with pytest.raises(KeyError):
         code.calls("none")
+
+
+def test_interrupts_off_are_a_call_of_their_own():
+    """msr daifset, #2, #3 and #0xf; msr daifclr, #2 is none."""
+    code = b"".join(word.to_bytes(4, "little") for word in (0xD50342DF, 0xD50343DF, 0xD5034FDF, 0xD50342FF))
+    found = list(calls_in(code, BASE, Symbols(TEXT)))
+    assert [(call.at - BASE, call.callees) for call in found] == [(at, ("local_irq_save",)) for at in (0, 4, 8)]
+
+
+def test_stores_are_found_by_the_byte_that_they_change():
+    """strb w1, [x0, #44]; ldrb w1, [x0, #44]; str w1, [x0, #44]; str xzr, [x2, #40]; strb wzr, [x19, #45]."""
+    words = (0x3900B001, 0x3940B001, 0xB9002C01, 0xF900145F, 0x3900B67F)
+    code = b"".join(word.to_bytes(4, "little") for word in words)
+    assert stores_in(code, 44) == [0, 8, 12]
+    assert stores_in(code, 45) == [8, 12, 16]
+    assert stores_in(code, 48) == []
+    assert Code(Symbols(TEXT), lambda address, size: code).stores("callee", 44) == [
+        BASE + 0x40 + at for at in (0, 8, 12)
+    ]

@@ -1,9 +1,13 @@
 """What is made of a kernel's answers, with a kernel that is made up."""
 
+from types import SimpleNamespace
+
 import pytest
 from test_script import HELD, line, story
 
+from vgic.confirm.btf import Field
 from vgic.confirm.code import Code
+from vgic.confirm.gdb import LR, PC
 from vgic.confirm.machine import Answer
 from vgic.confirm.play import Claim, play
 from vgic.confirm.stage import Stuck
@@ -12,10 +16,13 @@ from vgic.confirm.symbols import Symbols
 BASE = 0xFFFF_8000_0000_0000
 SYMBOLS = Symbols(
     f"{BASE:016x} T vgic_its_resolve_lpi\n{BASE + 16:016x} t vgic_lpis_enabled.isra.0\n{BASE + 32:016x} T z\n"
+    f"{BASE + 48:016x} T kmem_cache_alloc_lru\n{BASE + 64:016x} t __xas_nomem\n{BASE + 80:016x} T kvm_vcpu_kick\n"
+    f"{BASE + 96:016x} T make_task_dead\n{BASE + 112:016x} T last\n"
 )
+RESOLVES, ALLOCATES, XARRAY, KICKS, OOPS = (BASE + offset for offset in (0, 48, 64, 80, 96))
 #: A call of the second function in the first one.
 CODE = (0x94000003).to_bytes(4, "little").rjust(8, b"\0").ljust(16, b"\0")
-CLAIM = Claim(1, ("msi 0 0 0",), (1,), ((-16,),), "in turn")
+CLAIM = Claim(1, ((-16,),), "in turn", ("msi 0 0 0",), (1,))
 
 
 class Kernel:
@@ -31,10 +38,29 @@ class Kernel:
         self.vms = []
         self.commands = []
         self.finished = 0
+        self.let = 0
+        #: What the kernel says once the sender has been held, and where a thread then comes by.
+        self.says = ()
+        self.passes = ()
+        self.registers = {}
+        self.gdb = SimpleNamespace(
+            read=lambda address, size, cpu: address.to_bytes(8, "little")[:size],
+            set_register=lambda cpu, number, value: self.registers.update({number: value}),
+        )
 
-    def vm(self, vcpus):
+    class btf:
+        """A kernel that knows vcpu_id, and of an LPI only its number."""
+
+        @staticmethod
+        def field(structure, member):
+            return {("kvm_vcpu", "vcpu_id"): Field(1, 1, 0, 8), ("vgic_irq", "intid"): Field(0, 4, 0, 32)}[
+                structure, member
+            ]
+
+    def vm(self, vcpus, itses):
         self.held = False
         self.vms.append(vcpus)
+        self.itses = itses
 
     def command(self, text):
         self.commands.append(text)
@@ -50,19 +76,29 @@ class Kernel:
     def begin(self, threads):
         self.threads = threads
 
-    def run(self, thread, until=None):
+    def run(self, thread, until=None, *, traps, limit):
         if self.stuck:
             self.log.append("BUG: soft lockup")
-            raise Stuck("thread 1 gets nowhere: f")
+            raise Stuck("thread 1 gets nowhere: f < g")
+        if self.held:
+            self.log.extend(self.says)
+        for address, caller in self.passes:
+            if until is None and address in traps:
+                registers = [2] + [0] * 32
+                registers[LR] = caller
+                traps[address](1, registers)
         self.held |= until == BASE + 8
         return until is not None
+
+    def let_go(self):
+        self.let += 1
+
+    def listen(self, seconds):
+        self.log.append("Internal error: Oops")
 
     def finish(self):
         self.finished += 1
         return {}
-
-    def where(self, thread):
-        return "vgic_its_resolve_lpi+0x8"
 
 
 def held():
@@ -92,7 +128,7 @@ def test_without_a_sound_control_nothing_is_confirmed(broken):
 
 
 def test_other_answers_than_the_two_are_neither():
-    claim = Claim(1, ("msi 0 0 0",), (2,), ((-16,),), "in turn")
+    claim = Claim(1, ((-16,),), "in turn", ("msi 0 0 0",), (2,))
     outcome = play(Kernel(broken=True), held(), claim)
     assert (outcome.verdict, outcome.answers) == ("not possible here", (1,))
 
@@ -108,7 +144,7 @@ def test_a_kernel_without_the_place_says_so():
 def test_a_thread_that_is_stuck_says_so_and_the_kernels_words_are_kept():
     kernel = Kernel(broken=True, stuck=True)
     outcome = play(kernel, held(), CLAIM)
-    assert (outcome.verdict, outcome.why) == ("not possible here", "thread 1 gets nowhere: f")
+    assert (outcome.verdict, outcome.why) == ("not possible here", "thread 1 gets nowhere: f < g")
     assert outcome.trouble == ("BUG: soft lockup",)
     assert kernel.finished == 1
 
@@ -130,16 +166,100 @@ OFF, SEND = "store 3 0x8100000 4 0x0", "msi 0 0 9"
 )
 def test_a_control_leaves_out_or_turns_round(control, played):
     kernel = Kernel(broken=False)
-    play(kernel, PLAIN, Claim(1, ("msi 0 0 0",), (1,), ((-16,),), control))
+    play(kernel, PLAIN, Claim(1, ((-16,),), control, ("msi 0 0 0",), (1,)))
     commands = [command for command in kernel.commands if command in (OFF, SEND)]
-    assert commands == [SEND, OFF, *played]
+    assert commands == [*played, SEND, OFF]
 
 
 def test_a_claims_own_words_are_the_guests_memory():
     kernel = Kernel(broken=False)
-    claim = Claim(2, ("byte 1 8193", "MOVI event 0 to vCPU 1"), (1, 0), ((0, 0),), "in turn", ("pending 0 8192",))
+    ask = ("byte 1 8193", "MOVI event 0 to vCPU 1")
+    claim = Claim(2, ((0, 0),), "in turn", ask, (1, 0), also=("pending 0 8192",))
     outcome = play(kernel, PLAIN, claim)
     assert outcome.answers == (0, 0)
     assert "mem_w 0x40080400 1 1" in kernel.commands
     assert "mem_r 0x40090400 1" in kernel.commands
     assert any(command.startswith("cmd 0 2 0x1 ") for command in kernel.commands)
+
+
+SHOWS = Claim(1, ((),), "in turn", shows=r"Oops|gets nowhere: f < g")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "verdict"), [("f < g", "confirmed"), ("Oops", "confirmed"), ("x < y", "not possible here")]
+)
+def test_a_thread_that_never_ends_may_be_what_the_defect_does(pattern, verdict):
+    """By where it stands, or by what the kernel says then; the machine is of no use afterwards."""
+    kernel = Kernel(broken=True, stuck=True)
+    outcome = play(kernel, held(), Claim(1, ((),), "in turn", shows=pattern))
+    assert (outcome.verdict, outcome.lost, outcome.answers) == (verdict, True, ())
+    assert bool(outcome.shown) == (verdict == "confirmed")
+    assert (kernel.let, kernel.finished) == (1, 0), "nobody waits for a thread that never ends"
+
+
+def test_an_oops_ends_the_story():
+    kernel = Kernel(broken=True)
+    kernel.passes = [(OOPS, 0)]
+    outcome = play(kernel, held(), SHOWS)
+    assert (outcome.verdict, outcome.shown, outcome.lost) == ("confirmed", "Internal error: Oops", True)
+    assert play(kernel, held(), CLAIM).why == "the kernel Oopses"
+
+
+def test_what_the_kernel_says_confirms_and_silence_refutes():
+    kernel = Kernel(broken=True)
+    kernel.says = ("Oops",)
+    outcome = play(kernel, held(), SHOWS)
+    assert (outcome.verdict, outcome.shown, outcome.lost) == ("confirmed", "Oops", False)
+    assert play(Kernel(broken=True), held(), SHOWS).verdict == "refuted"
+
+
+def test_a_kernel_without_what_the_story_is_about_says_so():
+    outcome = play(Kernel(broken=True), held(), Claim(1, ((),), "in turn", needs="vgic_irq.on_lr"))
+    assert (outcome.verdict, outcome.why) == (
+        "not possible here",
+        "this kernel has no vgic_irq.on_lr, which the story is about",
+    )
+
+
+def test_only_nodes_of_xarrays_are_not_to_be_had_and_only_where_they_should_not():
+    kernel = Kernel(broken=False)
+    kernel.passes = [(ALLOCATES, RESOLVES), (ALLOCATES, XARRAY + 4)]
+    claim = Claim(1, ((-16,),), "in turn", ("msi 0 0 0",), (1,), no_memory=("sends event 0",))
+    outcome = play(kernel, held(), claim)
+    assert (outcome.verdict, outcome.held[-1]) == ("refuted", "allocation for __xas_nomem+0x4 failed")
+    assert kernel.registers == {0: 0, PC: XARRAY + 4}
+    kernel.registers.clear()
+    play(kernel, held(), CLAIM)
+    assert not kernel.registers
+
+
+def test_who_is_kicked_is_an_answer():
+    kernel = Kernel(broken=True)
+    kernel.passes = [(KICKS, 0)]
+    claim = Claim(1, ((-1,),), "in turn", ("kicked",), (3,))
+    outcome = play(kernel, held(), claim)
+    assert (outcome.verdict, outcome.answers, outcome.control) == ("confirmed", (3,), (-1,))
+
+
+def test_a_control_without_an_operation_is_held_as_the_story_is():
+    kernel = Kernel(broken=True)
+    outcome = play(kernel, held(), Claim(1, ((-16,),), ("GICR_CTLR.EnableLPIs = 0 of vCPU 0",), ("msi 0 0 0",), (1,)))
+    assert (outcome.answers, outcome.control) == ((1,), (1,))
+    assert len(outcome.held) == 1
+
+
+def test_what_a_broken_kernel_answers_refutes_nothing():
+    kernel = Kernel(broken=False)
+    kernel.says = ("Internal error: Oops: 96000006",)
+    outcome = play(kernel, held(), CLAIM)
+    assert (outcome.verdict, outcome.lost) == ("not possible here", True)
+    assert outcome.why.endswith("; the kernel broke: Internal error: Oops: 96000006")
+
+
+def test_where_no_allocation_fails_nothing_is_shown():
+    claim = Claim(1, ((-16,),), "in turn", ("msi 0 0 0",), (1,), no_memory=("sends event 0",))
+    outcome = play(Kernel(broken=False), held(), claim)
+    assert (outcome.verdict, outcome.why) == (
+        "not possible here",
+        "this kernel allocates no node of an xarray there",
+    )

@@ -1,15 +1,16 @@
 """``vgic confirm``: stories of the checker, played on a real kernel."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from vgic.cli.common import check_json, console, progress, write_json
+from vgic.cli.common import check_outputs, console, progress, write_json, write_whole
 from vgic.cli.options import JsonOption, completed, listed
 
 if TYPE_CHECKING:
-    from vgic.confirm.run import Confirmation
+    from vgic.confirm.run import Case, Confirmation
 
 #: Of each verdict, how it is shown.
 _STYLES = {"confirmed": "bold", "refuted": "bold", "not possible here": "yellow"}
@@ -25,8 +26,8 @@ def confirm(
     defects: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="DEFECT",
-            help="Ids of the catalogue, see docs/explain/confirmed.md.",
+            metavar="DEFECT|STORY.json",
+            help="Ids of the catalogue, see docs/explain/confirmed.md; or a file of 'vgic prove --json' with stories.",
             autocompletion=completed(_names),
         ),
     ] = None,
@@ -41,6 +42,9 @@ def confirm(
     all_of_them: Annotated[bool, typer.Option("--all", help="Every defect that can be tried.")] = False,
     cpu: Annotated[str, typer.Option(metavar="NAME", help="QEMU's model of the CPU.")] = "cortex-a57",
     json: JsonOption = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was found as a bug report, with what shows it.")
+    ] = None,
 ) -> int:
     """Play the story of a defect on a real, unmodified kernel for arm64.
 
@@ -60,16 +64,17 @@ def confirm(
     Ctrl-C.
     """
     from vgic.confirm.debian import find_kernel
-    from vgic.confirm.run import check_defects, confirm, confirmations_json
+    from vgic.confirm.report import report_text
+    from vgic.confirm.run import confirm, confirmations_json
 
     if all_of_them and defects:
         raise ValueError("--all: there are defects named besides")
     if kernel is None:
         raise ValueError("--kernel is needed: debian:6.12, or a file")
-    chosen = check_defects(_names() if all_of_them else listed(defects))
+    chosen = _cases(_names() if all_of_them else listed(defects))
     if not chosen:
         raise ValueError(f"which defect? There are {', '.join(_names())}; or --all")
-    check_json(json)
+    check_outputs(json, report=report)
     out = console(json)
     found: list[Confirmation] = []
     with progress("confirm") as update:
@@ -80,21 +85,35 @@ def confirm(
             for line in _lines(one):
                 out.print(line, soft_wrap=True)
     write_json(json, confirmations_json(image, found))
+    if report is not None:
+        write_whole(report, report_text(image, found))
     count = sum(one.outcome.verdict == "confirmed" for one in found)
     out.print(f"{count} of {len(found)} confirmed")
     return 0 if count == len(found) else 1
+
+
+def _cases(names: list[str]) -> "list[Case]":
+    """What was named: defects, and the stories of files."""
+    from vgic.confirm.run import cases_of, check_defects
+    from vgic.confirm.stories import read_stories
+
+    ids = check_defects(name for name in names if not name.endswith(".json"))
+    files = dict.fromkeys(name for name in names if name.endswith(".json"))
+    return ids + [case for name in files for case in cases_of(read_stories(Path(name)))]
 
 
 def _lines(one: "Confirmation") -> list[str]:
     """A result, with its evidence."""
     outcome = one.outcome
     style = _STYLES[outcome.verdict]
-    head = f"\n[bold]{one.defect}[/]: [{style}]{outcome.verdict}[/]   {one.scenario} of {one.design}"
+    head = f"\n[bold]{one.defect or 'a story'}[/]: [{style}]{outcome.verdict}[/]   {one.scenario} of {one.design}"
     rows = [f"{head}, {outcome.seconds:.1f} s" if outcome.seconds else head, f"  {escape(outcome.why)}"]
-    rows += [f"  held: {escape(text)}" for text in outcome.held]
-    if outcome.answers:
-        control = outcome.control or ("-",) * len(one.asked)
+    rows += [f"  {escape(text)}" for text in outcome.held]
+    if outcome.shown:
+        rows.append(f"  shown: {escape(outcome.shown)}")
+    if one.asked and (outcome.answers or outcome.control):
+        answers, control = (got or ("-",) * len(one.asked) for got in (outcome.answers, outcome.control))
         rows.append(f"  {'then a VMM asks':<28}{'story':>8}{'control':>10}")
-        pairs = zip(one.asked, outcome.answers, control, strict=True)
+        pairs = zip(one.asked, answers, control, strict=True)
         rows += [f"    {escape(asked):<26}{answer:>8}{other:>10}" for asked, answer, other in pairs]
     return rows + [f"  the kernel says: {escape(line)}" for line in outcome.trouble[:12]]

@@ -2,7 +2,8 @@
 
 An Image is changed while it boots (alternatives, static keys), so it is not looked at. Two instructions of A64 call:
 ``bl``, and ``b`` to another function where that is the last thing that is done (Arm Architecture Reference Manual,
-C6.2, "B" and "BL": an offset of 26 bits, in words).
+C6.2, "B" and "BL": an offset of 26 bits, in words). Where the compiler has inlined a lock that is taken with interrupts
+off, what is left of it is ``msr daifset, #imm``: that counts as a call of ``local_irq_save``.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,13 @@ from typing import NamedTuple
 
 from vgic.confirm.symbols import Symbols
 
-__all__ = ["Call", "Code", "calls_in"]
+__all__ = ["Call", "Code", "calls_in", "stores_in"]
 
 _B, _BL = 0b000101, 0b100101
+#: MSR (immediate) to DAIFSet, without its four bits of operand.
+_MASKS, _MASKS_OPERAND = 0xD50340DF, 0xF00
+#: STR and STRB, STRH (immediate, unsigned offset), without size, offset and registers.
+_STORE, _STORE_FIXED = 0x39000000, 0x3FC00000
 
 
 class Call(NamedTuple):
@@ -47,12 +52,19 @@ class Code:
             self._known[function] = list(calls_in(code, begin, self.symbols))
         return self._known[function]
 
+    def stores(self, function: str, offset: int) -> list[int]:
+        """Where a function stores to what is so many bytes behind an address. Raises ``KeyError`` as :meth:`calls`."""
+        begin = self.symbols.address(function)
+        return [begin + at for at in stores_in(self._read(begin, self.symbols.size(function)), offset)]
+
 
 def calls_in(code: bytes, begin: int, symbols: Symbols) -> list[Call]:
     """The calls in the instructions of one function, which stand at ``begin``."""
     found = []
     for offset in range(0, len(code) - 3, 4):
         word = int.from_bytes(code[offset : offset + 4], "little")
+        if word & ~_MASKS_OPERAND == _MASKS:
+            found.append(Call(begin + offset, ("local_irq_save",), True))
         kind, distance = word >> 26, word & 0x3FFFFFF
         if kind not in (_B, _BL):
             continue
@@ -60,4 +72,15 @@ def calls_in(code: bytes, begin: int, symbols: Symbols) -> list[Call]:
         target = at + 4 * (distance - (distance >> 25 << 26))
         if kind == _BL or not begin <= target < begin + len(code):
             found.append(Call(at, tuple(symbols.names(target)), kind == _BL))
+    return found
+
+
+def stores_in(code: bytes, offset: int) -> list[int]:
+    """Where in the instructions of a function something so many bytes behind a register is stored to."""
+    found = []
+    for at in range(0, len(code) - 3, 4):
+        word = int.from_bytes(code[at : at + 4], "little")
+        size = word >> 30
+        if word & _STORE_FIXED == _STORE and 0 <= offset - ((word >> 10 & 0xFFF) << size) < 1 << size:
+            found.append(at)
     return found

@@ -1,17 +1,18 @@
-"""Where a story's step is in a kernel: behind or before a call of one function in another.
+"""Where a story's step is in a kernel: behind or before a call of one function in another, or before a store.
 
 The table is ``places.toml``. A place by name holds across versions whose addresses differ; the compiler may have
 inlined a function, or made others of it, and then its name is another one of the list, or ``name.part.0``.
 """
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
-from vgic.confirm.code import Code
 from vgic.confirm.script import Hold, Unknown
+from vgic.confirm.stage import Stage
 
 __all__ = ["Place", "place_of", "places"]
 
@@ -32,21 +33,46 @@ class Place:
     behind: bool
     #: Why it is as good as the story's step.
     why: str
+    #: Only calls behind one of these count.
+    after: tuple[str, ...]
+    #: Instead of a call: a structure and its member that is stored to.
+    store: str
+    #: Instead of all that: it is in the guest.
+    guest: bool
 
     def fits(self, hold: Hold) -> bool:
         """Whether the story's step is this one."""
         step = hold.last
         return step.function in self.function and any(fnmatchcase(step.text, _literal(one)) for one in self.last)
 
-    def address(self, code: Code) -> int:
-        """Where a kernel has it. Raises :class:`Unknown` if it has no such call."""
-        for name in self.within:
-            for function in code.symbols.parts(name):
-                for callee in self.call:
-                    for call in code.calls(function):
-                        if call.calls(callee) and call.returns >= self.behind:
-                            return call.at + _INSTRUCTION * self.behind
-        raise Unknown(f"this kernel has no call of {' or '.join(self.call)} in {' or '.join(self.within)}")
+    def address(self, stage: Stage) -> int:
+        """Where a kernel has it. Raises :class:`Unknown` if it has no such call or store."""
+        if self.guest:
+            return stage.machine.marks.leaves
+        functions = [part for name in self.within for part in stage.symbols.parts(name)]
+        found = (at for function in functions for at in self._in(stage, function))
+        for address in found:
+            return address
+        what = f"store to {self.store}" if self.store else f"call of {' or '.join(self.call)}"
+        raise Unknown(f"this kernel has no {what} in {' or '.join(self.within)}")
+
+    def _in(self, stage: Stage, function: str) -> Iterator[int]:
+        """Where one function has it, the best first."""
+        if self.store:
+            try:
+                offset = stage.btf.field(*self.store.split(".", 1)).offset
+            except KeyError:
+                raise Unknown(f"this kernel has no {self.store}") from None
+            yield from stage.code.stores(function, offset)
+            return
+        calls = stage.code.calls(function)
+        begins = [call.at for call in calls if any(map(call.calls, self.after))]
+        if self.after and not begins:
+            return
+        for callee in self.call:
+            for call in calls:
+                if call.calls(callee) and call.returns >= self.behind and call.at >= min(begins, default=0):
+                    yield call.at + _INSTRUCTION * self.behind
 
 
 @cache
@@ -57,10 +83,13 @@ def places() -> tuple[Place, ...]:
         Place(
             tuple(row["function"]),
             tuple(row["last"]),
-            tuple(row["in"]),
-            tuple(row["call"]),
-            {"behind": True, "before": False}[row["side"]],
+            tuple(row.get("in", ())),
+            tuple(row.get("call", ())),
+            {"behind": True, "before": False}[row.get("side", "before")],
             row["why"],
+            tuple(row.get("after", ())),
+            row.get("store", ""),
+            row.get("guest", False),
         )
         for row in raw["place"]
     )

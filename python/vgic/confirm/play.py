@@ -1,11 +1,12 @@
 """A story, played on a kernel, and what comes of it.
 
-Played twice, in a VM each: as the story has it, and once more without what makes it a defect, which is the control.
-Then a VMM looks. *Confirmed*: the story ends as the defect does, and the control as it should. *Refuted*: both end as
-they should. Anything else, a place that this kernel does not have, or a thread that gets nowhere, is *not possible
-here*, with the reason.
+Played twice, in a VM each: first without what makes it a defect, which is the control, then as the story has it. Then a
+VMM looks, or the kernel has said something of itself, as in an Oops. *Confirmed*: the story ends as the defect does,
+and the control as it should. *Refuted*: both end as they should. Anything else, a place that this kernel does not have,
+or a thread that gets nowhere, is *not possible here*, with the reason.
 """
 
+import re
 import time
 import tomllib
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from vgic.confirm.gdb import LR, PC
 from vgic.confirm.places import place_of
-from vgic.confirm.script import Script, Unknown, command_of, guest_setup, pending_byte, script_of
-from vgic.confirm.stage import Stage, Stuck
+from vgic.confirm.script import Script, Unknown, guest_setup, plain, script_of
+from vgic.confirm.stage import LIMIT, Stage, Stuck, Trap, kernel_address
 from vgic.prove.story import Story
 
 __all__ = ["Claim", "Outcome", "claims", "play"]
@@ -25,6 +27,18 @@ Verdict = Literal["confirmed", "refuted", "not possible here"]
 #: A vCPU that takes more LPIs than this has no end.
 _MOST = 64
 _NOTHING = 1023
+#: Seconds of QEMU's CPU time until a thread counts as stuck where that is what the defect does, and seconds for the
+#: kernel to say what it says.
+_STUCK, _LISTEN = 10.0, 3.0
+#: Where the kernel comes after it has told of an Oops.
+_OOPS = ("make_task_dead",)
+#: What it says if it is of no use afterwards.
+_FATAL = re.compile(r"Internal error:|Kernel panic")
+#: Where it allocates a node of an xarray, and who asks for one.
+_ALLOCATES = ("kmem_cache_alloc_lru_noprof", "kmem_cache_alloc_lru")
+_FOR_XARRAY = re.compile(r"(__)?xas_")
+#: What is called to get a vCPU out of the guest.
+_KICKS = ("__kvm_vcpu_kick", "kvm_vcpu_kick")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +46,22 @@ class Claim:
     """What a defect shows a VMM: a row of ``claims.toml``."""
 
     vcpus: int
-    ask: tuple[str, ...]
-    broken: tuple[int, ...]
     sound: tuple[tuple[int, ...], ...]
     #: The words of operations to leave out, ``in turn`` or ``reversed``.
     control: tuple[str, ...] | Literal["in turn", "reversed"]
+    ask: tuple[str, ...] = ()
+    broken: tuple[int, ...] = ()
+    #: Instead of answers: what the kernel says, or where a thread gets nowhere, as a regular expression.
+    shows: str = ""
     also: tuple[str, ...] = ()
     collections: tuple[tuple[int, int], ...] = ()
+    itses: int = 1
+    #: Operations in which the xarray's nodes cannot be allocated, from where they are held on.
+    no_memory: tuple[str, ...] = ()
+    #: A structure's member, without which a kernel is another one than that of the story.
+    needs: str = ""
+    #: The design in which the story is looked for; if not given the last one in which the catalogue has it.
+    design: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +74,15 @@ class Outcome:
     #: What the VMM was answered after the story, and after the control.
     answers: tuple[int, ...] = ()
     control: tuple[int, ...] = ()
-    #: Where threads were held: the story's step, and the place in the kernel.
+    #: Where threads were held, the story's step and the place in the kernel; and which allocations failed.
     held: tuple[str, ...] = ()
+    #: What the kernel did instead of answering: a line that it said, or where a thread got nowhere.
+    shown: str = ""
     #: What the kernel said of errors of its own meanwhile.
     trouble: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    #: Whether the machine is of no use any more.
+    lost: bool = False
 
 
 @cache
@@ -66,71 +93,168 @@ def claims() -> dict[str, Claim]:
 
 
 def play(stage: Stage, story: Story, claim: Claim) -> Outcome:
-    """Plays a story, and its control. Raises :class:`~vgic.errors.ReplayError` if the machine is lost."""
+    """Plays the control of a story, and the story. Raises :class:`~vgic.errors.ReplayError` if the machine is lost."""
     begun, said = time.monotonic(), len(stage.machine.log)
-    held: list[str] = []
-    answers: tuple[int, ...] = ()
-    control: tuple[int, ...] = ()
+    told, control = _Told(), _Told()
     try:
+        _needed(stage, claim)
         script = script_of(story, claim.vcpus, dict(claim.collections))
-        answers = _played(stage, script, claim, held)
-        control = _controlled(stage, script, claim)
-        verdict, why = _judged(claim, answers, control)
+        _controlled(stage, script, claim, control)
+        _played(stage, script, claim, told)
+        verdict, why = _judged(claim, told, control)
     except (Unknown, Stuck) as error:
         verdict, why = "not possible here", str(error)
+    fatal = next((line for line in stage.machine.log[said:] if _FATAL.search(line)), "")
+    if fatal and verdict != "confirmed":
+        # Whatever was answered since then was answered by a broken kernel.
+        verdict, why = "not possible here", f"{why}; the kernel broke: {fatal}"
     trouble = tuple(stage.machine.trouble(said))
-    return Outcome(verdict, why, answers, control, tuple(held), trouble, time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    lost = bool(fatal) or told.lost or control.lost
+    return Outcome(verdict, why, told.answers, control.answers, tuple(told.held), told.shown, trouble, seconds, lost)
 
 
-def _judged(claim: Claim, answers: tuple[int, ...], control: tuple[int, ...]) -> tuple[Verdict, str]:
-    if control not in claim.sound:
+@dataclass(slots=True)
+class _Told:
+    """What is known of a story while it is played."""
+
+    held: list[str] = field(default_factory=list)
+    answers: tuple[int, ...] = ()
+    shown: str = ""
+    #: The vCPU that was kicked last.
+    kicked: int = -1
+    lost: bool = False
+
+
+def _needed(stage: Stage, claim: Claim) -> None:
+    if claim.needs:
+        structure, member = claim.needs.split(".", 1)
+        try:
+            stage.btf.field(structure, member)
+        except KeyError:
+            raise Unknown(f"this kernel has no {claim.needs}, which the story is about") from None
+
+
+def _judged(claim: Claim, told: _Told, control: _Told) -> tuple[Verdict, str]:
+    if control.answers not in claim.sound or control.shown:
         return "not possible here", "the control does not end as it should"
-    if answers == claim.broken:
+    if told.shown or (not claim.shows and told.answers == claim.broken):
         return "confirmed", "the story ends as the defect does, and the control as it should"
-    if answers in claim.sound:
+    if told.answers in claim.sound:
         return "refuted", "the story ends as it should, and so does the control"
     return "not possible here", "the story ends neither as the defect does nor as it should"
 
 
-def _played(stage: Stage, script: Script, claim: Claim, held: list[str]) -> tuple[int, ...]:
+def _played(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
+    """Plays a script as it is, and asks."""
+    said = len(stage.machine.log)
     _prepared(stage, script, claim, script.before)
-    if not script.overlaps:
-        # The order is the story's, and there is nothing to hold.
-        order = [(turn.thread, turn.command) for turn in script.turns]
-        _in_turn(stage, [script.threads[thread][command] for thread, command in order])
-        return _asked(stage, script, claim)
-    stage.begin(script.threads)
-    try:
-        for turn in script.turns:
-            if turn.hold is None:
-                while stage.run(turn.thread):
-                    pass
-                continue
-            place = place_of(turn.hold).address(stage.code)
-            if not stage.run(turn.thread, place):
-                raise Unknown(f"thread {turn.thread} does not come to {stage.symbols.where(place)} ({turn.hold})")
-            held.append(f"{turn.hold}; held at {stage.where(turn.thread)}")
-    finally:
+    if script.overlaps or claim.no_memory:
+        try:
+            _steered(stage, script, claim, told)
+        except Stuck as error:
+            if not claim.shows:
+                stage.finish()
+                raise
+            # The thread may never end; the kernel may still say why.
+            told.lost = True
+            stage.let_go()
+            stage.machine.listen(_LISTEN)
+            told.shown = _shown(claim, [*stage.machine.log[said:], str(error)])
+            if not told.shown:
+                raise
+            return
+        except BaseException:
+            stage.finish()
+            raise
         stage.finish()
-    return _asked(stage, script, claim)
+    else:
+        # The order is the story's, and there is nothing to hold.
+        _in_turn(stage, [script.threads[turn.thread][turn.command] for turn in script.turns])
+    told.answers = _asked(stage, script, claim, told)
+    told.shown = _shown(claim, stage.machine.log[said:])
 
 
-def _controlled(stage: Stage, script: Script, claim: Claim) -> tuple[int, ...]:
-    left_out = claim.control if isinstance(claim.control, tuple) else ()
-    names = [script.words[thread][command] for thread, command in script.begun()]
-    commands = [command for name, command in zip(names, script.in_turn(), strict=True) if name not in left_out]
+def _shown(claim: Claim, lines: Sequence[str]) -> str:
+    return next((line for line in lines if claim.shows and re.search(claim.shows, line)), "")
+
+
+def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
+    """Runs the threads one at a time, each up to where it is held."""
+    limit = _STUCK if claim.shows else LIMIT
+    traps = _traps(stage, told)
+    stage.begin(script.threads)
+    for turn in script.turns:
+        if turn.hold is None:
+            short = script.words[turn.thread][turn.command] in claim.no_memory
+            failed: list[str] = []
+            these = traps | _without_memory(stage, failed) if short else traps
+            try:
+                while stage.run(turn.thread, traps=these, limit=limit):
+                    pass
+            finally:
+                told.held += [f"allocation for {caller} failed" for caller in failed]
+            if short and not failed:
+                raise Unknown("this kernel allocates no node of an xarray there")
+            continue
+        place = place_of(turn.hold)
+        address = place.address(stage)
+        where = "in the guest" if place.guest else f"at {stage.symbols.where(address)}"
+        if not stage.run(turn.thread, address, traps=traps, limit=limit):
+            raise Unknown(f"thread {turn.thread} does not come to be held {where} ({turn.hold})")
+        told.held.append(f"{turn.hold}; held {where}")
+
+
+def _traps(stage: Stage, told: _Told) -> dict[int, Trap]:
+    """What is looked at on the way: who is kicked, and an Oops, which is the end."""
+
+    def kicks(cpu: int, registers: list[int]) -> None:
+        number = stage.btf.field("kvm_vcpu", "vcpu_id")
+        told.kicked = number.of(stage.machine.gdb.read(registers[0] + number.offset, number.size, cpu))
+
+    def gives_up(cpu: int, registers: list[int]) -> None:
+        raise Stuck("the kernel Oopses")
+
+    return _at(stage, _KICKS, kicks) | _at(stage, _OOPS, gives_up)
+
+
+def _without_memory(stage: Stage, failed: list[str]) -> dict[int, Trap]:
+    """Each node that an xarray needs is not to be had: the allocation returns NULL. ``failed``: for whom it was."""
+
+    def fails(cpu: int, registers: list[int]) -> None:
+        back = kernel_address(registers[LR])
+        caller = stage.symbols.where(back)
+        if _FOR_XARRAY.match(caller):
+            failed.append(caller)
+            stage.machine.gdb.set_register(cpu, 0, 0)
+            stage.machine.gdb.set_register(cpu, PC, back)
+
+    return _at(stage, _ALLOCATES, fails)
+
+
+def _at(stage: Stage, names: Sequence[str], trap: Trap) -> dict[int, Trap]:
+    """The trap at the first of these functions that a kernel has."""
+    return next(({stage.symbols.address(name): trap} for name in names if name in stage.symbols), {})
+
+
+def _controlled(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
+    if isinstance(claim.control, tuple):
+        _played(stage, script.without(claim.control), claim, told)
+        return
+    said = len(stage.machine.log)
+    commands = script.in_turn()
     if claim.control == "reversed":
         commands.reverse()
-    gone = {command_of(name, script.vcpus, script.vcpus, dict(claim.collections)) for name in left_out}
-    _prepared(stage, script, claim, [command for command in script.before if command not in gone])
+    _prepared(stage, script, claim, script.before)
     _in_turn(stage, commands)
-    return _asked(stage, script, claim)
+    told.answers = _asked(stage, script, claim, told)
+    told.shown = _shown(claim, stage.machine.log[said:])
 
 
 def _prepared(stage: Stage, script: Script, claim: Claim, before: Sequence[str]) -> None:
     """A new VM that has done what comes before the threads."""
-    stage.machine.vm(script.all_vcpus)
-    for command in guest_setup(script.vcpus):
+    stage.machine.vm(script.all_vcpus, claim.itses)
+    for command in guest_setup(script.vcpus, claim.itses):
         stage.machine.done(command)
     for command in before:
         _obeyed(stage, script, command)
@@ -143,13 +267,12 @@ def _in_turn(stage: Stage, commands: Sequence[str]) -> None:
         stage.machine.command(command)
 
 
-def _asked(stage: Stage, script: Script, claim: Claim) -> tuple[int, ...]:
-    return tuple(_obeyed(stage, script, command) for command in claim.ask)
+def _asked(stage: Stage, script: Script, claim: Claim, told: _Told) -> tuple[int, ...]:
+    return tuple(told.kicked if command == "kicked" else _obeyed(stage, script, command) for command in claim.ask)
 
 
 def _obeyed(stage: Stage, script: Script, command: str) -> int:
     """One command of the guest program, or of a claim, which has a few words of its own."""
-    words = command.split()
     if command == "drain":
         for vcpu in range(script.vcpus):
             for _ in range(_MOST):
@@ -158,15 +281,10 @@ def _obeyed(stage: Stage, script: Script, command: str) -> int:
             else:
                 raise Unknown(f"vCPU {vcpu} takes LPIs without end")
         return 0
-    if words[0] in ("pending", "byte"):
-        vcpu, intid = map(int, words[1:])
-        address, bit = pending_byte(vcpu, intid), 1 << intid % 8
-        if words[0] == "pending":
-            return stage.machine.done(f"mem_w {address:#x} 1 {bit}").value
-        return int(bool(stage.machine.done(f"mem_r {address:#x} 1").value & bit))
-    if words[0].isupper():
-        command = command_of(command, script.vcpus, script.vcpus)
-    return stage.machine.command(command).value
+    value = stage.machine.command(plain(command, script.vcpus)).value
+    if command.startswith("byte "):
+        return value >> int(command.split()[2]) % 8 & 1
+    return value
 
 
 def _frozen(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vgic.confirm.image import Kernel
@@ -11,13 +11,22 @@ from vgic.confirm.machine import Machine
 from vgic.confirm.play import Outcome, claims, play
 from vgic.confirm.stage import Stage
 from vgic.errors import ReplayError
-from vgic.prove.defects import Defect, defect
+from vgic.prove.defects import Defect, defect, defects
 from vgic.prove.proof import ProofPlan, prove
 from vgic.prove.story import Story
 
-__all__ = ["Confirmation", "check_defects", "confirm", "confirmations_json", "story_of"]
+__all__ = ["Case", "Confirmation", "cases_of", "check_defects", "confirm", "confirmations_json", "story_of"]
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A defect to be tried, and its story if that need not be looked for."""
+
+    #: An id of the catalogue that has a claim; empty for a story of which nobody has written down what a VMM sees.
+    defect: str
+    story: Story | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,52 +40,68 @@ class Confirmation:
     #: The commands of the guest program that the VMM asked afterwards, which the outcome's answers belong to.
     asked: tuple[str, ...]
     outcome: Outcome
+    #: What was played.
+    story: Story | None = field(default=None, repr=False, compare=False)
 
 
-def check_defects(names: Iterable[str]) -> list[str]:
+def check_defects(names: Iterable[str]) -> list[Case]:
     """The names, in order, each once. Raises ``ValueError`` for one that cannot be tried, or is not known."""
     chosen = list(dict.fromkeys(names))
     for name in chosen:
         if name not in claims():
             defect(name)
             raise ValueError(f"{name}: what a VMM sees of it is not written down; there are {', '.join(claims())}")
-    return chosen
+    return [Case(name) for name in chosen]
+
+
+def cases_of(stories: Iterable[Story]) -> list[Case]:
+    """Stories to be tried, each as the first defect of the catalogue that it shows and that has a claim."""
+    shown = ((story, [one.id for one in defects() if one.id in claims() and one.shows_in(story)]) for story in stories)
+    return [Case(names[0] if names else "", story) for story, names in shown]
 
 
 def confirm(
-    kernel: Kernel, names: Sequence[str], *, cpu: str = "cortex-a57", tell: Callable[[str], None] = lambda line: None
+    kernel: Kernel, cases: Sequence[Case], *, cpu: str = "cortex-a57", tell: Callable[[str], None] = lambda line: None
 ) -> Iterator[Confirmation]:
     """Plays the story of each defect on a kernel, and yields what comes of it.
 
-    ``cpu`` is a model of QEMU's. ``tell`` is told what goes on. Raises ``ValueError`` for names as
-    :func:`check_defects`, :class:`~vgic.errors.KernelError` if the kernel lacks what is needed, and
-    :class:`~vgic.errors.ReplayError` if it does not come up.
+    ``cpu`` is a model of QEMU's. ``tell`` is told what goes on. Raises :class:`~vgic.errors.KernelError` if the kernel
+    lacks what is needed, and :class:`~vgic.errors.ReplayError` if it does not come up.
     """
-    chosen = check_defects(names)
     with ExitStack() as stack:
         stage: Stage | None = None
-        for name in chosen:
-            tell(f"looking for the story of {name}")
-            one, claim = defect(name), claims()[name]
-            story = story_of(one)
+        for case in cases:
+            if not case.defect:
+                yield _without_claim(case)
+                continue
+            tell(f"looking for the story of {case.defect}")
+            claim = claims()[case.defect]
+            story = case.story or story_of(defect(case.defect))
             if stage is None:
                 tell(f"booting {kernel.release or kernel.name}")
                 stage = Stage(stack.enter_context(Machine(kernel, cpu=cpu)))
-            tell(f"playing {name}")
+            tell(f"playing {case.defect}")
             try:
                 outcome = play(stage, story, claim)
             except ReplayError as error:
                 # The machine is lost, which may be what the defect does; the next story gets a new one.
                 trouble = tuple(stage.machine.trouble())
-                outcome = Outcome("not possible here", f"the machine was lost: {error}", trouble=trouble)
+                outcome = Outcome("not possible here", f"the machine was lost: {error}", trouble=trouble, lost=True)
+            if outcome.lost:
                 stack.close()
                 stage = None
-            yield Confirmation(name, story.scenario, story.design, claim.ask, outcome)
+            yield Confirmation(case.defect, story.scenario, story.design, claim.ask, outcome, story)
+
+
+def _without_claim(case: Case) -> Confirmation:
+    assert case.story is not None
+    why = f"what a VMM sees of it is not written down for any defect that shows so: {case.story.what}"
+    return Confirmation("", case.story.scenario, case.story.design, (), Outcome("not possible here", why), case.story)
 
 
 def story_of(one: Defect) -> Story:
     """The story of a defect, in the newest design that it is searched for in; the same each time."""
-    design = one.found_in[-1]
+    design = claims()[one.id].design or one.found_in[-1]
     proof = prove(one.scenario, design, ProofPlan(preemptions=one.preemptions, seconds=one.seconds))
     story = one.story_in(proof)
     if story is None:
@@ -88,8 +113,9 @@ def confirmations_json(kernel: Kernel, found: Sequence[Confirmation]) -> str:
     """The results as JSON; an object with the kernel and a list."""
     rows: list[dict[str, Any]] = []
     for one in found:
-        row = asdict(one)
-        rows.append({**row, **row.pop("outcome")})
-        del rows[-1]["outcome"]
+        row = asdict(replace(one, story=None))
+        outcome = row.pop("outcome")
+        del row["story"], outcome["lost"]
+        rows.append(row | outcome)
     top = {"schema": SCHEMA, "kernel": kernel.name, "release": kernel.release, "confirmations": rows}
     return json.dumps(top, indent=1) + "\n"

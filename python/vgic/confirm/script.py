@@ -8,18 +8,18 @@ VMM writes is refused while a vCPU runs (``vgic_v3_attr_regs_access``: EBUSY).
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from vgic.its.commands import encode
 from vgic.prove.story import Story, StoryLine
 from vgic.registers import GICR, GITS
 
-__all__ = ["Hold", "Script", "Turn", "Unknown", "command_of", "guest_setup", "pending_byte", "script_of"]
+__all__ = ["Hold", "Script", "Turn", "Unknown", "command_of", "guest_setup", "pending_byte", "plain", "script_of"]
 
 _DISTRIBUTOR, _ITS, _ITS_SIZE = 0x0800_0000, 0x0808_0000, 0x2_0000
 _REDISTRIBUTOR, _REDISTRIBUTOR_SIZE = 0x0810_0000, 0x2_0000
-#: Guest memory, as ``guest/vm.h`` has it, and what is where: 64 KiB each, for each ITS or vCPU, but for the last.
+#: Guest memory, as ``guest/vm.h`` has it, and what is where: 64 KiB each, for each ITS or vCPU.
 _RAM, _PAGE = 0x4000_0000, 0x1_0000
 _QUEUES, _DEVICES, _COLLECTIONS = _RAM, _RAM + 2 * _PAGE, _RAM + 4 * _PAGE
 _CONFIGURATION, _PENDING, _ITT = _RAM + 6 * _PAGE, _RAM + 8 * _PAGE, _RAM + 16 * _PAGE
@@ -31,8 +31,12 @@ _BASER = 1 << 63 | 7 << 59 | 1 << 53 | 0x600
 _CBASER = 1 << 63 | 7 << 59 | 0x407
 #: GICD_CTLR: affinity routing, and group 1.
 _DISTRIBUTOR_OFF, _DISTRIBUTOR_ON = 0x10, 0x12
+#: What is said of the checker itself: which allocation it fails, what it looks at.
+_ASIDE = re.compile(r"allocation \d+ from now on fails|checks what is left|destroys the VM")
 #: The story's own threads are 1 to 3.
 _MOST_THREADS = 3
+#: Behind every line of a story.
+_END = 1 << 30
 
 
 class Unknown(Exception):
@@ -73,6 +77,8 @@ class Script:
     #: The operations that they are, in the story's words.
     words: Mapping[int, tuple[str, ...]]
     turns: tuple[Turn, ...]
+    #: What :attr:`before` is, in the story's words.
+    before_words: tuple[str, ...] = ()
 
     @property
     def all_vcpus(self) -> int:
@@ -88,6 +94,27 @@ class Script:
         """All commands of the threads in the order in which they begin, none beside another."""
         return [self.threads[thread][command] for thread, command in self.begun()]
 
+    def without(self, words: Collection[str]) -> "Script":
+        """The same without the operations of these words."""
+        kept = {
+            thread: [number for number, text in enumerate(texts) if text not in words]
+            for thread, texts in self.words.items()
+        }
+
+        def pick(rows: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+            return {t: tuple(rows[t][number] for number in numbers) for t, numbers in kept.items() if numbers}
+
+        turns = [turn for turn in self.turns if turn.command in kept[turn.thread]]
+        before = [pair for pair in zip(self.before, self.before_words, strict=True) if pair[1] not in words]
+        return replace(
+            self,
+            before=tuple(command for command, _ in before),
+            before_words=tuple(text for _, text in before),
+            threads=pick(self.threads),
+            words=pick(self.words),
+            turns=tuple(replace(turn, command=kept[turn.thread].index(turn.command)) for turn in turns),
+        )
+
     def begun(self) -> list[tuple[int, int]]:
         """Thread and number of each command in the order in which they begin."""
         return list(dict.fromkeys((turn.thread, turn.command) for turn in self.turns))
@@ -99,7 +126,7 @@ def script_of(story: Story, vcpus: int, collections: Mapping[int, int] | None = 
     ``collections``: of an event that MAPTI maps, which a story does not tell; 0 if not given. Collection N is vCPU N's.
     """
     mapped = collections or {}
-    lines = [line for line in story.lines if line.thread and story.threads[line.thread] != "rcu"]
+    lines = _threads_lines(story)
     if max((line.thread for line in lines), default=0) > _MOST_THREADS:
         raise Unknown(f"the story has more than {_MOST_THREADS} threads")
     words: dict[int, list[str]] = {}
@@ -117,21 +144,45 @@ def script_of(story: Story, vcpus: int, collections: Mapping[int, int] | None = 
     }
     turns = tuple(turn for _, turn in sorted(placed, key=lambda pair: pair[0]))
     told = {thread: tuple(texts) for thread, texts in words.items()}
-    return Script(vcpus, tuple(before), threads, told, turns)
+    return Script(vcpus, tuple(before), threads, told, turns, tuple(story.before))
+
+
+def _threads_lines(story: Story) -> list[StoryLine]:
+    """What the story's threads do; if only the first one does anything, what it does, as that of one more."""
+    lines = [line for line in story.lines if line.thread and story.threads[line.thread] != "rcu"]
+    if lines:
+        return lines
+    alone = [line._replace(thread=1) for line in story.lines]
+    begins = [at for at, line in enumerate(alone) if line.kind == "operation" and not _ASIDE.match(line.text)]
+    # Without the setting up before, and without what is no operation of the guest's.
+    return [line for line in alone[begins[0] if begins else 0 :] if not _ASIDE.match(line.text)]
 
 
 def _turns(thread: int, number: int, lines: list[tuple[int, StoryLine]]) -> Iterable[tuple[int, Turn]]:
     """The turns of one operation, each with the index of its last line."""
     does = [index for index, (_, line) in enumerate(lines) if line.kind in ("step", "waits") and _matters(line)]
     last = lines[0][0]
+    kinds = [line.kind for _, line in lines[-2:]]
+    never_ends = kinds == ["step", "preempted"] and _holds_locks(line for _, line in lines)
     for index, (at, line) in enumerate(lines):
-        if line.kind == "preempted" and does and does[0] < index < does[-1]:
+        goes_on = index < does[-1] or (never_ends and index == len(lines) - 1) if does else False
+        if line.kind == "preempted" and goes_on and does[0] < index:
             before = max(one for one in does if one < index)
             yield at, Turn(thread, number, Hold(lines[before][1]))
         # An operation ends where it last does something; one that only begins has ended before anybody else's step.
         if index in (0, does[-1] if does else 0):
             last = at
-    yield last, Turn(thread, number)
+    # What the story leaves in the middle, as it ends with what somebody else does, ends behind all the rest.
+    yield _END if never_ends else last, Turn(thread, number)
+
+
+def _holds_locks(lines: Iterable[StoryLine]) -> bool:
+    """Whether somebody who has done that holds a lock, and is in the middle of something."""
+    held = 0
+    for line in lines:
+        if line.kind == "step":
+            held += line.text.startswith("lock(") - line.text.startswith("unlock(")
+    return held > 0
 
 
 def _matters(line: StoryLine) -> bool:
@@ -139,9 +190,9 @@ def _matters(line: StoryLine) -> bool:
     return not re.match(r"(un)?lock\(|s?rcu_read_", line.text)
 
 
-def _its(command: str, by: int, /, **operands: int) -> str:
+def _its(command: str, by: int, its: int = 0, /, **operands: int) -> str:
     words = struct.unpack("<4Q", encode(command, **operands))
-    return f"cmd 0 {by} " + " ".join(f"{word:#x}" for word in words)
+    return f"cmd {its} {by} " + " ".join(f"{word:#x}" for word in words)
 
 
 def _event(command: str) -> Callable[[int, list[int], Mapping[int, int]], str]:
@@ -167,6 +218,10 @@ _OPERATIONS: dict[str, Callable[[int, list[int], Mapping[int, int]], str]] = {
     r"MAPTI event (\d+) to LPI (\d+)": lambda by, n, of: _its(
         "MAPTI", by, device_id=0, event_id=n[0], intid=n[1], collection_id=of.get(n[0], 0)
     ),
+    r"MAPTI event (\d+) to LPI (\d+) of ITS (\d+)": lambda by, n, of: _its(
+        "MAPTI", by, n[2], device_id=0, event_id=n[0], intid=n[1], collection_id=of.get(n[0], 0)
+    ),
+    r"DISCARD event (\d+) of ITS (\d+)": lambda by, n, of: _its("DISCARD", by, n[1], device_id=0, event_id=n[0]),
     r"MOVI event (\d+) to vCPU (\d+)": lambda by, n, of: _its(
         "MOVI", by, device_id=0, event_id=n[0], collection_id=n[1]
     ),
@@ -181,6 +236,7 @@ _OPERATIONS: dict[str, Callable[[int, list[int], Mapping[int, int]], str]] = {
     r"GITS_CTLR\.Enabled = (\d)": lambda by, n, of: _store(_ITS + GITS.CTLR, n[0], by),
     r"GICR_CTLR\.EnableLPIs = (\d) of vCPU (\d+)": lambda by, n, of: _store(_redistributor(n[1]) + GICR.CTLR, n[0], by),
     r"GICR_INVALLR": lambda by, n, of: _store(_redistributor(0) + GICR.INVALLR, 0, by),
+    r"writes (\d+) to GICR_INVLPIR": lambda by, n, of: _store(_redistributor(0) + GICR.INVLPIR, n[0], by),
     r"GICD_CTLR\.EnableGrp1 = (\d)": lambda by, n, of: _store(
         _DISTRIBUTOR, _DISTRIBUTOR_ON if n[0] else _DISTRIBUTOR_OFF, by
     ),
@@ -189,6 +245,8 @@ _OPERATIONS: dict[str, Callable[[int, list[int], Mapping[int, int]], str]] = {
     r"runs vCPU (\d+), which takes nothing": lambda by, n, of: f"enter {n[0]}",
     r"enters and leaves the guest on vCPU (\d+), takes nothing": lambda by, n, of: f"enter {n[0]}",
     # One LPI at most.
+    r"runs vCPU (\d+), which leaves only if kicked": lambda by, n, of: f"ack {n[0]}",
+    r"blocks vCPU (\d+) until it has an LPI": lambda by, n, of: f"ack {n[0]}",
     r"runs vCPU (\d+)": lambda by, n, of: f"ack {n[0]}",
     r"lets all vCPUs take what there is": lambda by, n, of: "drain",
     r"saves the pending tables": lambda by, n, of: "save_pending",
@@ -207,8 +265,8 @@ def command_of(text: str, vcpus: int, by: int, collections: Mapping[int, int] | 
     raise Unknown(f"the guest program has no command for {text!r}")
 
 
-def guest_setup(vcpus: int) -> list[str]:
-    """What a guest does first: tables, LPIs and interrupts on, collection N for vCPU N, device 0 with 16 events.
+def guest_setup(vcpus: int, itses: int = 1) -> list[str]:
+    """What a guest does first: tables, LPIs and interrupts on, collection N for vCPU N, device 0 with 32 events.
 
     One LPI, 8223, is disabled in the table, as in the checker's scenarios.
     """
@@ -222,17 +280,33 @@ def guest_setup(vcpus: int) -> list[str]:
             f"rd_w {vcpu} {GICR.PENDBASER + 4:#x} 0",
             f"rd_w {vcpu} {GICR.CTLR:#x} 1",
         ]
-    commands += [
-        f"dist_w 0 {_DISTRIBUTOR_ON:#x}",
-        f"its_w 0 {GITS.BASER0:#x} {_BASER | _DEVICES:#x}",
-        f"its_w 0 {GITS.BASER1:#x} {_BASER | _COLLECTIONS:#x}",
-        f"its_w 0 {GITS.CBASER:#x} {_CBASER | _QUEUES:#x}",
-        f"queue 0 {_QUEUES:#x}",
-        f"its_w 0 {GITS.CTLR:#x} 1",
-        *(_its("MAPC", -1, collection_id=vcpu, vcpu=vcpu, valid=True) for vcpu in range(vcpus)),
-        _its("MAPD", -1, device_id=0, event_bits=4, itt_address=_ITT, valid=True),
-    ]
+    commands.append(f"dist_w 0 {_DISTRIBUTOR_ON:#x}")
+    for its in range(itses):
+        queue = _QUEUES + its * _PAGE
+        commands += [
+            f"its_w {its} {GITS.BASER0:#x} {_BASER | _DEVICES + its * _PAGE:#x}",
+            f"its_w {its} {GITS.BASER1:#x} {_BASER | _COLLECTIONS + its * _PAGE:#x}",
+            f"its_w {its} {GITS.CBASER:#x} {_CBASER | queue:#x}",
+            f"queue {its} {queue:#x}",
+            f"its_w {its} {GITS.CTLR:#x} 1",
+            *(_its("MAPC", -1, its, collection_id=vcpu, vcpu=vcpu, valid=True) for vcpu in range(vcpus)),
+            _its("MAPD", -1, its, device_id=0, event_bits=5, itt_address=_ITT + its * _PAGE, valid=True),
+        ]
     return commands
+
+
+def plain(command: str, vcpus: int) -> str:
+    """A claim's word as a command of the guest program, which it may be already.
+
+    ``pending V INTID`` and ``byte V INTID`` write and read the bit of a pending table, and a word of a story stands for
+    its operation.
+    """
+    words = command.split()
+    if words[0] in ("pending", "byte"):
+        vcpu, intid = map(int, words[1:])
+        address = pending_byte(vcpu, intid)
+        return f"mem_w {address:#x} 1 {1 << intid % 8}" if words[0] == "pending" else f"mem_r {address:#x} 1"
+    return command_of(command, vcpus, vcpus) if words[0].isupper() else command
 
 
 def pending_byte(vcpu: int, intid: int) -> int:

@@ -6,19 +6,28 @@ is where they were left. CPUs that hold no thread run along, so that interrupts 
 needs no more than that; but while a CPU is held in the kernel no grace period ends.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
+from vgic.confirm.btf import Btf
 from vgic.confirm.code import Code
 from vgic.confirm.gdb import LR, PC
 from vgic.confirm.machine import Machine
 
-__all__ = ["Stage", "Stuck"]
+__all__ = ["Stage", "Stuck", "Trap", "kernel_address"]
 
-#: Seconds until a thread that gets nowhere is called stuck.
+#: Seconds of QEMU's CPU time until a thread that gets nowhere is called stuck. Where the machine does nothing at all,
+#: or this one has no time for it, so many times as long.
 LIMIT = 60.0
+_IDLE = 10
 #: x29 points to the caller's x29 and return address (Procedure Call Standard for the Arm 64-bit Architecture).
 _FRAME = 29
 _KERNEL = 1 << 63
+
+
+#: Is told which CPU has come by, and its registers.
+Trap = Callable[[int, list[int]], None]
 
 
 class Stuck(Exception):
@@ -40,6 +49,11 @@ class Stage:
         self._breakpoints: set[int] = set()
         #: Where a CPU has been told to stand at a breakpoint: two may stop at once, and QEMU tells of one.
         self._told: dict[int, int] = {}
+
+    @cached_property
+    def btf(self) -> Btf:
+        """The kernel's structures. Raises :class:`~vgic.errors.KernelError` if it does not tell them."""
+        return Btf.of_image(self.machine.kernel.image)
 
     def begin(self, threads: Mapping[int, Sequence[str]]) -> None:
         """Starts threads 1 to 3 with their commands, and holds each before its first one."""
@@ -67,15 +81,19 @@ class Stage:
         if self.machine.gdb.running:
             self.machine.gdb.interrupt()
 
-    def run(self, thread: int, until: int | None = None, *, limit: float = LIMIT) -> bool:
+    def run(
+        self, thread: int, until: int | None = None, *, traps: Mapping[int, Trap] | None = None, limit: float = LIMIT
+    ) -> bool:
         """Runs one thread to an address, or to the end of its command.
 
-        True: it stands there. False: the command has ended. Raises :class:`Stuck` if neither comes.
+        True: it stands there. False: the command has ended. Raises :class:`Stuck` if neither comes. ``traps``: what is
+        done when the thread comes to an address on its way, after which it goes on.
         """
         cpu = self._cpu[thread]
-        ours = until is not None and until not in self._breakpoints
-        if until is not None:
-            self._break(until)
+        traps = traps or {}
+        ours = {*traps, *(() if until is None else (until,))} - self._breakpoints
+        for address in ours:
+            self._break(address)
         try:
             while True:
                 free = [one for one in self.machine.gdb.cpus if one not in self._held]
@@ -85,6 +103,9 @@ class Stage:
                 if stopped != cpu:
                     continue  # Another CPU passes by.
                 registers = self.machine.gdb.registers(cpu)
+                if registers[PC] in traps:
+                    traps[registers[PC]](cpu, registers)
+                    continue
                 if registers[PC] == until:
                     return True
                 if registers[PC] == self.machine.marks.end:
@@ -92,20 +113,25 @@ class Stage:
                         self._held.discard(cpu)  # The thread ends, and its CPU is free.
                     return False
         finally:
-            if ours and until is not None and not self.machine.gdb.running:
-                self._unbreak(until)
+            if not self.machine.gdb.running:
+                for address in ours:
+                    self._unbreak(address)
 
     def finish(self) -> dict[int, list[int | None]]:
         """Lets everything go; what each command of each thread came to, None for one that did not end."""
+        self.let_go()
+        found: dict[int, list[int | None]] = {thread: [None] * count for thread, count in self._commands.items()}
+        for thread, command, value in self.machine.thread_answers():
+            found[thread][command] = value
+        return found
+
+    def let_go(self) -> None:
+        """Lets everything go, and does not wait for the threads, which may never end."""
         self.stop()
         for address in sorted(self._breakpoints):
             self._unbreak(address)
         self._held = set()
         self.machine.gdb.go(self.machine.gdb.cpus)
-        found: dict[int, list[int | None]] = {thread: [None] * count for thread, count in self._commands.items()}
-        for thread, command, value in self.machine.thread_answers():
-            found[thread][command] = value
-        return found
 
     def registers(self, thread: int) -> list[int]:
         """x0 to x30, sp and pc of a thread that is held."""
@@ -117,17 +143,13 @@ class Stage:
         registers = gdb.registers(cpu)
         found = [self.symbols.where(registers[PC])]
         if registers[PC] & _KERNEL:
-            found.append(self.symbols.where(_address(registers[LR])))
+            found.append(self.symbols.where(kernel_address(registers[LR])))
         frame = registers[_FRAME]
         while frame & _KERNEL and len(found) < 12:
             data = gdb.read(frame, 16, cpu)
             frame = int.from_bytes(data[:8], "little")
-            found.append(self.symbols.where(_address(int.from_bytes(data[8:], "little"))))
+            found.append(self.symbols.where(kernel_address(int.from_bytes(data[8:], "little"))))
         return " < ".join(found)
-
-    def where(self, thread: int) -> str:
-        """The function and the offset at which a thread stands."""
-        return self.symbols.where(self.registers(thread)[PC])
 
     def _break(self, address: int) -> None:
         if address not in self._breakpoints:
@@ -148,8 +170,11 @@ class Stage:
                 gdb.step(cpu)
             self._told.pop(cpu, None)
         gdb.go(cpus)
-        if gdb.wait(limit) is None:
-            gdb.interrupt()
+        end, worked = time.monotonic() + _IDLE * limit, self.machine.worked()
+        while gdb.wait(limit / 4) is None:
+            if time.monotonic() > end or self.machine.worked() - worked > limit:
+                gdb.interrupt()
+                break
         return self._arrived(cpus)
 
     def _arrived(self, cpus: Sequence[int]) -> int | None:
@@ -162,6 +187,6 @@ class Stage:
         return None
 
 
-def _address(value: int) -> int:
+def kernel_address(value: int) -> int:
     """A kernel address without the bits of pointer authentication."""
     return value | 0xFFFF << 48 if value >> 47 & 1 else value
