@@ -5,7 +5,6 @@
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,8 @@ def _cell(row: dict[str, Any]) -> str:
     if row["verdict"] == "not possible here":
         return f"not possible: {row['why']}"
     places = [text.rsplit("; held ", 1)[1] for text in row["held"] if "; held " in text]
-    return row["verdict"] + "".join(f", held {re.sub('at (.*)', 'at `\\1`', place)}" for place in places)
+    shown = [f"at `{place.removeprefix('at ')}`" if place.startswith("at ") else place for place in places]
+    return row["verdict"] + "".join(f", held {place}" for place in shown)
 
 
 def _evidence(kernel: dict[str, Any]) -> Path:

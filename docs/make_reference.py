@@ -35,7 +35,7 @@ MODULES = {
     "prove": ["prove", "prove.proof", "prove.story", "prove.history", "prove.bisect"],
     "defects": ["prove.defects", "links"],
     "torture": ["prove.torture"],
-    "confirm": ["confirm.run", "confirm.play", "confirm.image", "confirm.debian"],
+    "confirm": ["confirm.run", "confirm.play", "confirm.stories", "confirm.report", "confirm.image", "confirm.debian"],
     "predict": [
         "predict",
         "predict.prediction",

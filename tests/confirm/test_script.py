@@ -143,7 +143,6 @@ def test_what_needs_no_race_and_what_does():
         "folded-then-forgotten",
         "kick-of-the-wrong-vcpu",
         "lpi-in-two-registers",
-        "halt-misses-entry",
         "clear-loses-bits",
         "stale-list-register",
         "CVE-2026-74568",
