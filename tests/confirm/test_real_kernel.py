@@ -29,7 +29,7 @@ def kernel():
         pytest.skip(f"{KERNEL} cannot be had: {error}")
 
 
-#: What the kernel has, and what it has mended: of the last one the allocations fail, which it bears.
+#: What 7.2 has, and what it has mended: of the last one the allocations fail, which it bears.
 VERDICTS = {
     "moved-then-disabled": "confirmed",
     "open-window": "confirmed",
@@ -41,7 +41,12 @@ VERDICTS = {
 def test_a_real_kernel_has_what_it_has_and_no_more(kernel):
     told = []
     found = list(confirm(kernel, check_defects(VERDICTS), tell=told.append))
-    assert {one.defect: one.outcome.verdict for one in found} == VERDICTS, found
+    verdicts = {one.defect: one.outcome.verdict for one in found}
+    if kernel.release.startswith("7.2."):
+        assert verdicts == VERDICTS, found
+    else:  # Debian's newest moves on, and may have mended more: nothing that is mended comes back.
+        assert verdicts.keys() == VERDICTS.keys(), found
+        assert all(verdict in (VERDICTS[name], "refuted") for name, verdict in verdicts.items()), found
     assert [one.outcome.trouble for one in found] == [()] * len(VERDICTS)
     (held,) = found[1].outcome.held
     assert "held at vgic_its_resolve_lpi+" in held
