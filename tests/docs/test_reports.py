@@ -111,7 +111,8 @@ def test_what_a_report_quotes_is_the_title_of_another_or_was_posted(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_report_says_happens_of_the_kernels_on_which_it_was_made_to_happen(name):
-    lines = re.findall(r"^    (\d+\.\d+\.\d+) +(happens|does not happen|not tried)(?:: .*)?$", part(name, "Tried on:"), re.MULTILINE)
+    row = re.compile(r"^    (\d+\.\d+\.\d+) +(happens|does not happen|not tried)(?:: .*)?$", re.MULTILINE)
+    lines = row.findall(part(name, "Tried on:"))
     found = dict(lines)
     assert list(found) == KERNELS
     assert [kernel for kernel in KERNELS if found[kernel] == "happens"] == list(FINDINGS[name].seen_in)
