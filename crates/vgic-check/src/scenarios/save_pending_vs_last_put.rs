@@ -11,7 +11,8 @@ pub struct SavePendingVsLastPut;
 
 impl Scenario for SavePendingVsLastPut {
     const NAME: &'static str = "save_pending_vs_last_put";
-    const ABOUT: &'static str = "DISCARD, and then pending tables are saved, against an MSI that has found the LPI before";
+    const ABOUT: &'static str =
+        "DISCARD, and then pending tables are saved, against an MSI that has found the LPI before";
     const BOUND: &'static str = "1 vCPU, 2 events (one cached, its LPI disabled), 1 MSI, 1 DISCARD, 1 save";
 
     fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
