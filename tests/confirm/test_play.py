@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from test_script import HELD, line, story
 
-from vgic.confirm.btf import Field
+from vgic.confirm.btf import Field, NoBtf
 from vgic.confirm.code import Code
 from vgic.confirm.gdb import LR, PC
 from vgic.confirm.machine import Answer
@@ -262,4 +262,18 @@ def test_where_no_allocation_fails_nothing_is_shown():
     assert (outcome.verdict, outcome.why) == (
         "not possible here",
         "this kernel allocates no node of an xarray there",
+    )
+
+
+def test_a_kernel_without_btf_plays_what_needs_none():
+    class WithoutBtf(Kernel):
+        @property
+        def btf(self):
+            raise NoBtf("this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)")
+
+    assert play(WithoutBtf(broken=True), held(), CLAIM).verdict == "confirmed"
+    outcome = play(WithoutBtf(broken=True), held(), Claim(1, ((),), "in turn", needs="vgic_irq.on_lr"))
+    assert (outcome.verdict, outcome.why) == (
+        "not possible here",
+        "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)",
     )

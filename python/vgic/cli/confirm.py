@@ -57,8 +57,8 @@ def confirm(
     Confirmed: the story ends as the defect does, the control as it should.
     Refuted: both end as they should. Anything else is not possible here.
 
-    Needs qemu-system-aarch64. The kernel needs KVM and kallsyms, as those
-    of distributions have; no debug package.
+    Needs qemu-system-aarch64. The kernel needs KVM, kallsyms, and for some
+    stories BTF, as those of distributions have; no debug package.
 
     Exit status: 0 if each defect was confirmed, 1 if one was not, 130 after
     Ctrl-C.

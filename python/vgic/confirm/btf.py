@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vgic.errors import KernelError
 
-__all__ = ["Btf", "Field"]
+__all__ = ["Btf", "Field", "NoBtf"]
 
 _HEADER = struct.Struct("<HBBIIIII")
 _TYPE = struct.Struct("<III")
@@ -42,6 +42,10 @@ class Field:
         return int.from_bytes(data, "little") >> self.shift & (1 << self.bits) - 1
 
 
+class NoBtf(KernelError):
+    """A kernel does not tell its structures; what needs none of them can be done."""
+
+
 class Btf:
     """The structures and unions of a kernel."""
 
@@ -60,12 +64,12 @@ class Btf:
 
     @classmethod
     def of_image(cls, image: bytes) -> "Btf":
-        """The BTF of a plain Image. Raises :class:`~vgic.errors.KernelError` if it has none."""
+        """The BTF of a plain Image. Raises :class:`NoBtf` if it has none."""
         found = (match.start() for match in re.finditer(rb"\x9f\xeb\x01\x00[\x18-\xff]\x00\x00\x00", image))
         sizes = {begin: _HEADER.unpack_from(image, begin)[5] for begin in found if begin + _HEADER.size <= len(image)}
         begin = max(sizes, key=sizes.__getitem__, default=0)
         if sizes.get(begin, 0) < _LEAST:
-            raise KernelError("this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)")
+            raise NoBtf("this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)")
         header, _, _, strings, size = _HEADER.unpack_from(image, begin)[3:]
         return cls(image[begin : begin + header + strings + size])
 

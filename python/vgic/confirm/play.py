@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from vgic.confirm.btf import NoBtf
 from vgic.confirm.gdb import LR, PC
 from vgic.confirm.places import place_of
 from vgic.confirm.script import Script, Unknown, guest_setup, plain, script_of
@@ -102,7 +103,7 @@ def play(stage: Stage, story: Story, claim: Claim) -> Outcome:
         _controlled(stage, script, claim, control)
         _played(stage, script, claim, told)
         verdict, why = _judged(claim, told, control)
-    except (Unknown, Stuck) as error:
+    except (Unknown, Stuck, NoBtf) as error:
         verdict, why = "not possible here", str(error)
     fatal = next((line for line in stage.machine.log[said:] if _FATAL.search(line)), "")
     if fatal and verdict != "confirmed":

@@ -52,7 +52,7 @@ class Stage:
 
     @cached_property
     def btf(self) -> Btf:
-        """The kernel's structures. Raises :class:`~vgic.errors.KernelError` if it does not tell them."""
+        """The kernel's structures. Raises :class:`~vgic.confirm.btf.NoBtf` if it does not tell them."""
         return Btf.of_image(self.machine.kernel.image)
 
     def begin(self, threads: Mapping[int, Sequence[str]]) -> None:
