@@ -1,11 +1,11 @@
 //! Translation caches, in every design: what is found, what goes when there is no room, and what empties them.
 
 use vgic_core::designs::series::NAMES;
-use vgic_core::designs::{CacheKind, Composed, Eviction, Limit, Mapc};
+use vgic_core::designs::{CacheKind, Composed, Eviction, Limit, Mapc, NewEntry};
 use vgic_core::irq::FIRST_LPI;
-use vgic_core::{Command, Event, Msi, Platform};
+use vgic_core::{Command, Event, Msi, Platform, SendError};
 use vgic_count::life::{DEVICE, Guest};
-use vgic_count::{Count, CountCtx, Tables};
+use vgic_count::{Count, CountCtx, Kind, Tables};
 
 /// Entries of a cache with a limit, for one vCPU.
 const ENTRIES: u32 = 16;
@@ -71,10 +71,115 @@ fn a_translation_is_found_by_its_whole_key() {
             }
         }
         assert_eq!((ctx.events(Event::CacheMiss), ctx.events(Event::CacheHit)), (4, 8), "{name}");
+        // What is cached is what is mapped.
+        let audit = guest.vm.audit(&ctx);
+        let mapped: Vec<_> = audit.mappings.iter().map(|mapping| (mapping.key, mapping.lpi)).collect();
+        assert_eq!(audit.cached.len(), 4, "{name}");
+        assert!(audit.cached.iter().all(|cached| mapped.contains(cached)), "{name}: {audit:?}");
         // What 16 bits do not hold is nobody else's.
         for (device_id, event_id) in [(DEVICE, 0x1_0000), (DEVICE + 0x1_0000, 0), (0, DEVICE << 16)] {
             let msi = Msi { doorbell: first, device_id, event_id, device_id_valid: true };
             assert_eq!(guest.vm.inject_msi(&ctx, &msi), Ok(false), "{name}: {msi:?}");
+        }
+        guest.destroy();
+    }
+}
+
+/// The first and the last that there are: each is found, and each goes.
+#[test]
+fn a_cache_takes_every_device_and_event() {
+    for name in NAMES {
+        let ctx = CountCtx::new();
+        let guest = guest(name, &ctx, 1, 0);
+        let command = |command| assert_eq!(guest.command(0, command), Ok(()), "{name}");
+        let ends = [(0, 0), (0, 0xffff), (0xffff, 0), (0xffff, 0xffff)];
+        for (n, (device_id, event_id)) in (0..).zip(ends) {
+            if event_id == 0 {
+                command(Command::Mapd { device_id, event_bits: 16, itt_addr: 0, valid: true });
+            }
+            command(Command::Mapti { device_id, event_id, intid: FIRST_LPI + n, collection_id: 0 });
+        }
+        let send = |device_id, event_id| {
+            let msi = Msi { doorbell: guest.its[0].doorbell(), device_id, event_id, device_id_valid: true };
+            guest.vm.inject_msi(&ctx, &msi)
+        };
+        for turn in 0..2 {
+            for (n, (device_id, event_id)) in (0..).zip(ends) {
+                assert_eq!(
+                    (send(device_id, event_id), guest.run(0)),
+                    (Ok(true), vec![FIRST_LPI + n]),
+                    "{name}: {turn}"
+                );
+            }
+        }
+        assert_eq!((ctx.events(Event::CacheMiss), ctx.events(Event::CacheHit)), (4, 4), "{name}");
+        assert_eq!(send(0x1_0000, 0), Ok(false), "{name}");
+        assert_eq!(guest.vm.cached_translations(&ctx), 4, "{name}");
+        guest.vm.set_its_enabled(&ctx, &guest.its[0], false);
+        assert_eq!(guest.vm.cached_translations(&ctx), 0, "{name}");
+        for (device_id, event_id) in ends {
+            assert_eq!(send(device_id, event_id), Err(SendError::Busy), "{name}: the ITS is off");
+        }
+        guest.destroy();
+    }
+}
+
+/// Where a hit moves its entry to the front, one that is there is left alone.
+#[test]
+fn a_hit_moves_an_entry_once() {
+    for name in NAMES {
+        let ctx = CountCtx::new();
+        let guest = guest(name, &ctx, 1, 2);
+        let moves = match guest.vm.spec().cache {
+            CacheKind::EagerLru => true,
+            CacheKind::Lazy(lazy) => lazy.eviction == Eviction::Lru,
+            CacheKind::ReadWrite | CacheKind::PerIts(_) => false,
+        };
+        assert!(!hits(&guest, 0) && !hits(&guest, 1), "{name}");
+        let moved = |event| {
+            let steps = ctx.record(|| assert!(hits(&guest, event), "{name}"));
+            steps.iter().any(|step| step.kind.is_write() && step.class == "vgic_translation_cache_entry")
+        };
+        assert_eq!([1, 0, 0, 1].map(moved), [false, moves, false, moves], "{name}");
+        guest.destroy();
+    }
+}
+
+/// What the caches under one lock keep is looked at and changed with the lock held, but for a hit under RCU and an entry
+/// that was taken out.
+#[test]
+fn what_a_lock_protects_is_touched_under_it() {
+    for name in NAMES {
+        let ctx = CountCtx::new();
+        let guest = guest(name, &ctx, 1, ENTRIES + 2);
+        let (lock, lazy) = match guest.vm.spec().cache {
+            CacheKind::EagerLru => ("lpi_list_lock", false),
+            CacheKind::Lazy(_) => ("lpi_list_lock", true),
+            CacheKind::ReadWrite => ("lpi_translation_cache_lock", false),
+            CacheKind::PerIts(_) => ("", true),
+        };
+        let steps = ctx.record(|| {
+            for round in 0..3 {
+                guest.send_all(0, 0..ENTRIES + round);
+                guest.send_all(0, 0..ENTRIES);
+                guest.vm.cached_translations(&ctx);
+            }
+            guest.vm.set_its_enabled(&ctx, &guest.its[0], false);
+        });
+        let mut held: Vec<(&str, bool)> = Vec::new();
+        for step in steps.iter().filter(|_| !lock.is_empty()) {
+            let is_list = step.field.starts_with("lpi_translation_cache.") || step.field.starts_with("entry.");
+            let is_entry = step.class == "vgic_translation_cache_entry";
+            if step.kind.takes_lock() {
+                held.push((step.field, step.kind == Kind::ReadLock));
+            } else if step.kind.releases_lock() {
+                let at = held.iter().rposition(|(field, _)| *field == step.field).expect("it is held");
+                held.remove(at);
+            } else if step.kind.is_write() && (is_list || is_entry && !lazy) {
+                assert!(held.contains(&(lock, false)), "{name}: {step}");
+            } else if step.kind.is_read() && (is_list || is_entry) && !lazy {
+                assert!(held.iter().any(|(field, _)| *field == lock), "{name}: {step}");
+            }
         }
         guest.destroy();
     }
@@ -128,6 +233,44 @@ fn the_least_used_goes_and_of_equals_the_oldest() {
             assert_eq!((ctx.events(Event::CacheEviction), entries(&ctx)), (3, ENTRIES as usize), "{name}");
         }
         guest.destroy();
+    }
+}
+
+/// How often a new entry counts as used: as often as the one that is used most, or never.
+#[test]
+fn a_new_entry_is_the_first_to_go_or_the_last() {
+    for name in NAMES {
+        // What is used after the one eviction and before the next, and who goes then.
+        let goes = |used: &[u32], times: u32| {
+            let ctx = CountCtx::new();
+            let guest = guest(name, &ctx, 1, ENTRIES + 2);
+            let new_entry = match guest.vm.spec().cache {
+                CacheKind::ReadWrite => NewEntry::AtLargest,
+                CacheKind::Lazy(lazy) if lazy.limit == Limit::Kept => lazy.new_entry,
+                _ => return None,
+            };
+            guest.send_all(0, 0..ENTRIES);
+            // Event 7 is used most.
+            (0..6).for_each(|_| assert!(hits(&guest, 7), "{name}"));
+            (1..ENTRIES).for_each(|event| assert!(hits(&guest, event), "{name}"));
+            assert!(!hits(&guest, ENTRIES), "{name}: evicts event 0");
+            for _ in 0..times {
+                used.iter().for_each(|event| assert!(hits(&guest, *event), "{name}: event {event}"));
+            }
+            assert!(!hits(&guest, ENTRIES + 1), "{name}");
+            let gone = (1..=ENTRIES).find(|event| !hits(&guest, *event));
+            guest.destroy();
+            gone.map(|gone| (new_entry, gone))
+        };
+        let others: Vec<u32> = (1..ENTRIES).collect();
+        for (used, times, at_zero, at_largest) in
+            [(&[][..], 0, 1, 1), (&others, 1, ENTRIES, 1), (&others, 3, ENTRIES, 1)]
+        {
+            if let Some((new_entry, gone)) = goes(used, times) {
+                let expected = if new_entry == NewEntry::AtZero { at_zero } else { at_largest };
+                assert_eq!(gone, expected, "{name}: {times} uses of the others");
+            }
+        }
     }
 }
 

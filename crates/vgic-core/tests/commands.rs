@@ -140,6 +140,7 @@ fn a_mapping_that_fails_leaves_no_collection_behind() {
                 assert_eq!(state(guest), before, "{name}: allocation {failures}");
             }
             assert!(failures >= 2, "{name}: ITE and LPI at least, not {failures}");
+            assert!(guest.vm.lpi(guest.ctx, intid).is_some(), "{name}: what failed is not taken for a mapping");
             // All that follows may succeed.
             guest.ctx.fail_allocation(u64::from(u32::MAX));
         }
@@ -156,6 +157,7 @@ fn a_mapping_that_fails_leaves_no_collection_behind() {
 fn what_cannot_be_delivered_is_refused_and_counted() {
     every_design(|name, guest| {
         let (ctx, vm) = (guest.ctx, &guest.vm);
+        assert!(!guest.its[1].is_enabled(ctx), "{name}: nobody has turned it on");
         let doorbell = guest.its[0].doorbell();
         let msi = Msi { doorbell, device_id: DEVICE, event_id: 0, device_id_valid: true };
         let int = |event_id| guest.command(0, Command::Int { device_id: DEVICE, event_id });
