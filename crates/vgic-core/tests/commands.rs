@@ -1,7 +1,7 @@
 //! What the ITS answers: each error by its name, at the edge of what is allowed, in every design.
 
 use vgic_core::designs::series::NAMES;
-use vgic_core::designs::{Composed, MapcOff};
+use vgic_core::designs::{Composed, MapcOff, Remap};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Command, CommandError, Event, ItsError, Msi, SendError};
 use vgic_count::life::{DEVICE, Guest};
@@ -149,6 +149,67 @@ fn a_mapping_that_fails_leaves_no_collection_behind() {
         let command = Command::Mapti { device_id: DEVICE, event_id: 10, intid: FIRST_LPI + 10, collection_id: 60 };
         assert_eq!(guest.command(0, command), Err(CommandError::Fault), "{name}");
         assert_eq!(known(), before, "{name}");
+    });
+}
+
+/// A guest has as many mappings as it may have, and what failed or went gives its place back.
+#[test]
+fn mappings_are_limited() {
+    for name in NAMES {
+        let ctx = CountCtx::new();
+        let mut guest = Guest::new(Composed::named(name), &ctx, 1, Tables::new()).expect("memory");
+        guest.vm.max_mappings = 3;
+        guest.mapd(0, true);
+        guest.mapc(0, 0, 0, true);
+        let mapti = |event_id| {
+            let command = Command::Mapti { device_id: DEVICE, event_id, intid: FIRST_LPI + event_id, collection_id: 0 };
+            guest.command(0, command)
+        };
+        for round in 0..3 {
+            // Neither without memory for the ITE or the LPI, nor without the LPI's tables.
+            for after in 0..2 {
+                ctx.fail_allocation(after);
+                assert_eq!(mapti(0), Err(CommandError::NoMemory), "{name}: {round}");
+            }
+            ctx.fail_allocation(u64::from(u32::MAX));
+            guest.tables.fail_access(0);
+            assert_eq!(mapti(0), Err(CommandError::Fault), "{name}: {round}");
+            assert_eq!([0, 1, 2].map(mapti), [Ok(()); 3], "{name}: {round}");
+            assert_eq!(mapti(0), Ok(()), "{name}: it is mapped");
+            for event in [3, 4] {
+                assert_eq!(mapti(event), Err(CommandError::NoMemory), "{name}: {round}");
+            }
+            assert_eq!(guest.command(0, Command::Discard { device_id: DEVICE, event_id: 1 }), Ok(()), "{name}");
+            assert_eq!([mapti(3), mapti(4)], [Ok(()), Err(CommandError::NoMemory)], "{name}: {round}");
+            guest.mapd(0, true);
+        }
+        guest.destroy();
+    }
+}
+
+/// An LPI whose event is gone may still be queued when it is mapped again. Whether it goes to its new vCPU is the design's.
+#[test]
+fn an_lpi_that_is_mapped_again_while_it_is_queued() {
+    every_design(|name, guest| {
+        let retargets = guest.vm.spec().remap == Remap::Retarget;
+        for (collection, target) in [(2, u32::from(retargets)), (77, 0)] {
+            guest.mapti(0, 5, FIRST_LPI + 5, 0);
+            assert_eq!(guest.send(0, 5), Ok(true), "{name}");
+            assert_eq!(guest.command(0, Command::Discard { device_id: DEVICE, event_id: 5 }), Ok(()), "{name}");
+            // It is seen as long as it is queued.
+            let known = guest.vm.lpi(guest.ctx, FIRST_LPI + 5);
+            assert!(known.is_some() && guest.vm.lpis(guest.ctx).contains(&known.expect("it is queued")), "{name}");
+            guest.mapti(0, 6, FIRST_LPI + 5, collection);
+            let taken = [guest.run(0), guest.run(1)].map(|taken| taken.len());
+            let expected = if target == 1 { [0, 1] } else { [1, 0] };
+            assert_eq!(taken, expected, "{name}: to collection {collection}");
+            assert_eq!(
+                guest.vm.lpi(guest.ctx, FIRST_LPI + 5).and_then(|lpi| lpi.view.target_vcpu),
+                Some(target),
+                "{name}"
+            );
+            guest.mapd(0, true);
+        }
     });
 }
 
