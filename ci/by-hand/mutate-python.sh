@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Faults put into Python code, to see whether a unit test fails with each (mutmut, from PyPI).
 #
-#   ci/by-hand/mutate-python.sh                             all of its, redist, trace and calibrate: an hour
-#   ci/by-hand/mutate-python.sh python/vgic/trace/check.py  one file: a minute or two
+#   ci/by-hand/mutate-python.sh                             all of its, redist, trace and calibrate
+#   ci/by-hand/mutate-python.sh python/vgic/trace/check.py  one file: a minute of processor time
 #
 # The project must be built (make build). Nothing of the working tree is touched: what is mutated is a copy in
 # target/mutants/python, and the tool has a virtual environment of its own beside it, which sees the project's. mutmut puts
