@@ -1,39 +1,27 @@
 #!/usr/bin/env bash
-# Faults put into Python code, one after the other, to see whether a unit test fails with each (cosmic-ray, from PyPI).
+# Faults put into Python code, to see whether a unit test fails with each (mutmut, from PyPI).
 #
-#   ci/by-hand/mutate-python.sh                            all of its, redist, trace and calibrate: many hours
-#   ci/by-hand/mutate-python.sh python/vgic/trace/check.py one file: ten minutes
+#   ci/by-hand/mutate-python.sh                             all of its, redist, trace and calibrate
+#   ci/by-hand/mutate-python.sh python/vgic/trace/check.py  one file: a minute of processor time
 #
 # The project must be built (make build). Nothing of the working tree is touched: what is mutated is a copy in
-# target/mutants/tree, the tool has a virtual environment of its own in target/mutants/venv, and the tests run with the
-# project's. A file's session is kept in target/mutants, so a run that was stopped goes on where it was; it starts anew
-# if the sources or the tests have changed. Survivors are printed as diffs: a test is missing, or it means the same.
-#
-# Tried on trace/check.py until it was stopped, after 83 of 205 mutants: 72 were noticed. Of the 11 that survived five got
-# a test (what is left, in_order, the INTID of MAPI, and two of "100.00%"). The others are no faults:
-#   frozen=False, slots=False (3)  a value that nobody changes; slots are for its size
-#   answered is recorded           the same for numbers that are the same object, as those of a test are
-#   kind >= "mapti"                the only other kind there is "mapi", which is less
-#   .get(operands[1], -1)          an MSI of an event that is not mapped: neither 0 nor -1 is an LPI
+# target/mutants/python, and the tool has a virtual environment of its own beside it, which sees the project's. mutmut puts
+# all faults into a file at once, loads the tests once, and tries each fault with the tests that come by it in a process
+# that is forked off. Only functions are changed. A run that was stopped goes on where it was, unless the sources or the
+# tests have changed. Survivors are printed as differences: a test is missing, or it means the same. What is known is in
+# ci/by-hand/survivors.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root="$PWD"
 work="$root/target/mutants"
-tool="$work/venv/bin"
+tool="$work/venv-python/bin"
 
-# The unit tests that are to notice: of a file, or of its package.
+# The unit tests that are to notice.
 tests_of() {
   case "$1" in
-    */its/frame.py) echo "test_its_frame test_frame_locks test_its_tables" ;;
-    */its/*) echo "test_its_tables test_its_frame" ;;
-    */redist/*) echo "test_redist_frame test_frame_locks" ;;
-    */trace/check.py) echo "test_trace_check" ;;
-    */trace/registers.py) echo "test_trace_registers" ;;
-    */trace/spelling.py) echo "test_trace_spelling" ;;
-    */trace/topology.py) echo "test_trace_topology" ;;
-    */trace/*) echo "test_trace_check test_trace_qemu test_trace_registers test_trace_topology" ;;
-    */calibrate/fit.py | */calibrate/parameters.py) echo "test_calibrate_misfit test_calibrate" ;;
-    */calibrate/*) echo "test_calibrate" ;;
+    python/vgic/its/*.py | python/vgic/redist/*.py) echo its_frame its_tables redist_frame frame_locks ;;
+    python/vgic/trace/*.py) echo trace_check trace_qemu trace_registers trace_spelling trace_topology ;;
+    python/vgic/calibrate/*.py) echo calibrate calibrate_misfit ;;
     *)
       echo "mutate-python.sh: $1: no unit tests are named for it; see tests_of in this script" >&2
       return 2
@@ -41,52 +29,53 @@ tests_of() {
   esac
 }
 
+# As a list of TOML.
+list() { printf '"%s", ' "$@"; }
+
 files=("$@")
 if [ "${#files[@]}" -eq 0 ]; then
   files=(python/vgic/{its,redist,trace,calibrate}/*.py)
 fi
+tests=()
 for file in "${files[@]}"; do
   [ -f "$file" ] || { echo "mutate-python.sh: $file: no such file, seen from the project's folder" >&2; exit 2; }
-  tests_of "$file" >/dev/null
+  names="$(tests_of "$file")"
+  for name in $names; do tests+=("tests/unit/test_$name.py"); done
 done
+mapfile -t tests < <(printf '%s\n' "${tests[@]}" | sort -u)
 [ -x .venv/bin/pytest ] || { echo "mutate-python.sh: no .venv/bin/pytest: run make test-python first" >&2; exit 2; }
 mkdir -p "$work"
-if [ ! -x "$tool/cosmic-ray" ]; then
-  .venv/bin/python -m venv "$work/venv"
-  "$tool/pip" install --quiet --disable-pip-version-check "cosmic-ray>=8.4,<9"
+if [ ! -x "$tool/mutmut" ]; then
+  .venv/bin/python -m venv "$work/venv-python"
+  "$tool/pip" install --quiet --disable-pip-version-check "mutmut>=3.8,<4"
+  "$tool/python" -c 'import site; print(site.getsitepackages()[0])' | while read -r packages; do
+    "$root/.venv/bin/python" -c 'import site; print(site.getsitepackages()[0])' >"$packages/project.pth"
+  done
 fi
 
-# A copy, real files throughout: the tool writes into it.
-rm -rf "$work/tree"
-mkdir "$work/tree"
-cp -r python tests examples docs pyproject.toml "$work/tree"
-find "$work/tree" -name __pycache__ -prune -exec rm -rf {} +
-cd "$work/tree"
-state="$(find python tests -name '*.py' -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1)"
+# A copy, with the sources where the tool looks for them.
+state="$(printf '%s\n' "${files[@]}" | cat - <(find python tests -name '*.py' -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum)"
 if [ "$(cat "$work/state" 2>/dev/null)" != "$state" ]; then
-  rm -f "$work"/*.sqlite
+  rm -rf "$work/python"
+  mkdir "$work/python"
+  cp -r tests examples docs ./*.md "$work/python"
+  cp -r python "$work/python/src"
+  {
+    cat pyproject.toml
+    echo "[tool.mutmut]"
+    echo 'source_paths = ["src/vgic"]'
+    echo 'also_copy = ["src", "tests", "examples", "docs"]'
+    echo "only_mutate = [$(list "${files[@]/#python/src}")]"
+    echo "pytest_add_cli_args_test_selection = [$(list "${tests[@]}")]"
+  } >"$work/python/pyproject.toml"
   echo "$state" >"$work/state"
 fi
-export PYTHONPATH="$work/tree/python" PYTHONDONTWRITEBYTECODE=1
+cd "$work/python"
+export PYTHONDONTWRITEBYTECODE=1
 
-for file in "${files[@]}"; do
-  read -ra names <<<"$(tests_of "$file")"
-  session="$work/$(echo "${file#python/vgic/}" | tr / -).sqlite"
-  # The time is only against hanging: a mutant that loops for ever counts as noticed.
-  cat >"$work/config.toml" <<TOML
-[cosmic-ray]
-module-path = "$file"
-timeout = 300.0
-excluded-modules = []
-test-command = "$root/.venv/bin/pytest -q -x -p no:cacheprovider ${names[*]/#/tests/unit/}"
-
-[cosmic-ray.distributor]
-name = "local"
-TOML
-  sed -i -E 's@(tests/unit/[a-z_]+)@\1.py@g' "$work/config.toml"
-  echo "$file: ${names[*]}"
-  "$tool/cosmic-ray" baseline "$work/config.toml"
-  [ -e "$session" ] || "$tool/cosmic-ray" init "$work/config.toml" "$session"
-  "$tool/cosmic-ray" exec "$work/config.toml" "$session"
-  "$tool/cr-report" --surviving-only --show-diff "$session"
+"$tool/mutmut" run --max-children "${MUTATE_PROCESSES:-2}"
+"$tool/mutmut" results | sed -n 's/^ *\(.*\): survived$/\1/p' | while read -r fault; do
+  echo "$fault"
+  "$tool/mutmut" show "$fault" | grep -E '^[-+]' | grep -Ev '^(---|\+\+\+)'
 done
+"$tool/mutmut" results | sed -n 's/^ *\(.*\): no tests$/no test comes by \1/p'

@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 from vgic.trace import Recording, check
+from vgic.trace.check import Mismatch
 
 
 def recording():
@@ -174,3 +177,55 @@ def test_the_counts_of_a_check():
     assert str(check(recording(), rows[:3])) == "3 of 3 acknowledges as recorded (100.00%)"
     answer = check(recording(), rows[:1], left=[(0, 8194), (0, 8194), (0, 8194), (1, 8193)])
     assert (answer.left, answer.reasons) == (3, {"invented": 1})
+
+
+def test_a_check_tells_what_was_rejected_behind_everything_else():
+    answer = dataclasses.replace(check(recording(), [(0, 8192, 8193, 6)]), rejected=3)
+    assert str(answer) == (
+        "0 of 1 acknowledges as recorded (0.00%), 1 unexplained; 2 LPIs too few or too many on a vCPU; "
+        "3 commands rejected"
+    )
+    assert answer.to_dict() == {
+        "acknowledges": 1,
+        "in_order": 0,
+        "share_in_order": 0.0,
+        "same_multiset": False,
+        "mismatches": {"unexplained": 1},
+        "left": 0,
+        "rejected": 3,
+        "holds": False,
+    }
+
+
+def test_a_mismatch_tells_both_lpis():
+    answer = check(recording(), [(0, 8192, 8193, 6)], left=[(1, 8195), (1, 8195)])
+    wrong, *invented = answer.mismatches
+    assert str(wrong) == "line 6: vCPU 0 acknowledged 0x2000, the engine gave INTID 0x2001 (unexplained)"
+    assert invented == [Mismatch(line=0, vcpu=1, recorded=0, answered=8195, reason="invented")] * 2
+    assert answer.differences[1, 8195] == 2
+
+
+def test_what_is_about_an_event_that_is_not_mapped_changes_nothing():
+    """A guest may send, discard and unmap what it has not mapped."""
+    r = Recording("not mapped")
+    r.append(1, 0, "discard", 9, 1)
+    r.append(2, 0, "mapd", 9, 4, 0)
+    r.append(3, 0, "msi", 9, 1)
+    r.append(4, 0, "mapti", 8, 0, 8192, 0)
+    r.append(5, 0, "discard", 8, 1)
+    r.append(6, 0, "msi", 8, 1)
+    r.append(7, 0, "msi", 8, 0)
+    r.append(8, 0, "acknowledge", 0, 8200)
+    assert tie(r, 8192) == {"tie": 1}
+
+
+def test_each_tie_is_looked_at_in_its_own_place():
+    r = Recording("the third")
+    r.append(1, 0, "mapti", 8, 0, 8192, 0)
+    for line in (2, 3):
+        r.append(line, 0, "acknowledge", 0, 8200)
+    r.append(4, 0, "msi", 8, 0)
+    r.append(5, 0, "acknowledge", 0, 8201)
+    plain = [(0, 8200, 8200, line) for line in (2, 3)]
+    assert check(r, [*plain, (0, 8201, 8192, 5, "tie")]).reasons == {"tie": 1}
+    assert check(r, [*plain, (0, 8201, 8193, 5, "tie")]).reasons == {"unexplained": 1}

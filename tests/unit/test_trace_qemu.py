@@ -160,3 +160,22 @@ def test_missing_recording_names_those_there_are(tmp_path):
         vgic.read_recording(tmp_path / "none")
     with pytest.raises(vgic.RecordingError, match="not a regular file"):
         vgic.read_recording(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"hello\n", "no gicv3_its line: not a QEMU trace log of an ITS (-trace 'gicv3_*')"),
+        (
+            b"[18:25:46] h qemu:gicv3_its_cmd_movi: { devid = 8 }\n",
+            "line 1: an event of the GIC in a form that is not read (what is read: the text of QEMU's trace back ends "
+            "log, syslog and ftrace, and that of simpletrace.py)",
+        ),
+    ],
+)
+def test_a_log_without_an_its_says_what_is_read(tmp_path, data, message):
+    path = tmp_path / "guest.log"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="line") as caught:
+        read_qemu(path)
+    assert str(caught.value) == f"{path}: {message}"

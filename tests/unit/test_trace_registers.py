@@ -4,7 +4,9 @@ import pytest
 
 import vgic
 from qemu_logs import Guest, log
-from vgic.trace import read_qemu
+from vgic.trace import Recording, read_qemu
+from vgic.trace.recording import Event
+from vgic.trace.registers import Registers
 
 FIRST_TABLE, SECOND_TABLE = 0x4300_0000, 0x4800_0000
 
@@ -251,3 +253,56 @@ def test_signs_without_end_take_no_room(tmp_path):
     path.write_text(log(told.events))
     recording = read_qemu(path)
     assert recording.resets == []
+
+
+def test_what_is_taken_to_be_on_was_so_since_the_first_event():
+    recording = Recording("in the middle")
+    registers = Registers(recording, number_of=lambda affinity: affinity)
+    recording.append(3, 50, "msi", 8, 0)
+    registers.command(70, "sync", ())
+    registers.acknowledge(80, 1)
+    assert list(recording) == [
+        Event(0, 0, "lpis_enabled", (1, 1)),
+        Event(0, 0, "its_enabled", (1,)),
+        Event(3, 0, "msi", (8, 0)),
+    ]
+    assert registers.assumed == ["the ITS", "EnableLPIs of redistributor 0x1"]
+
+
+def test_what_is_taken_to_be_on_before_everything_has_the_time_of_what_shows_it():
+    recording = Recording("from the start")
+    Registers(recording, number_of=lambda affinity: affinity).command(70, "sync", ())
+    recording.append(1, 90, "sync")
+    assert [event.time_us for event in recording] == [0, 20]
+
+
+def test_a_new_table_of_collections_forgets_them_and_one_of_devices_does_not():
+    valid = 1 << 63
+    for number, left in ((0, {3}), (1, set())):
+        recording = Recording("tables anew")
+        registers = Registers(recording, number_of=lambda affinity: affinity)
+        registers.its_write(1, 0, 0x100 + 8 * number, 8, valid | FIRST_TABLE)
+        registers.command(0, "mapc", (3, 0, 1))
+        registers.its_on = False
+        registers.its_write(2, 0, 0x100 + 8 * number, 8, valid | SECOND_TABLE)
+        assert recording.counts["its_tables"] == 1
+        assert registers.collections == left
+
+
+def test_the_time_at_a_place():
+    recording = Recording("one")
+    recording.append(1, -7, "sync")
+    assert (recording.time_at(0), recording.time_at(1)) == (-7, None)
+    with pytest.raises(ValueError, match=r"^place must be 0 to"):
+        recording.time_at(-1)
+
+
+def test_the_program_of_a_recording_has_seven_numbers_an_event():
+    recording = Recording("two")
+    assert list(recording.program()) == []
+    recording.append(4, 100, "mapti", 8, 1, 8192, 3)
+    recording.append(5, 40, "sync")
+    first, second = (list(recording.program()[at : at + 7]) for at in (0, 7))
+    assert first[1:] == [4, 60, 8, 1, 8192, 3]
+    assert second[1:] == [5, 0, 0, 0, 0, 0]
+    assert first[0] != second[0]

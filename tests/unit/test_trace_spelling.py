@@ -1,9 +1,12 @@
 """However a version of QEMU writes it and whatever collects it, a recording is the same."""
 
+import json
+
 import pytest
 
 from qemu_logs import COLLECTORS, RESOLUTION, VERSIONS, WITHOUT_TIMES, guest, log
 from vgic.trace import read_qemu
+from vgic.trace.spelling import Lines
 
 EVENTS = guest()
 #: Some write a file, which nothing collects line by line.
@@ -179,3 +182,48 @@ def test_what_is_refused_is_one_line_that_says_what_it_is(tmp_path, data, messag
 def test_a_name_loses_known_suffixes_only(tmp_path, file, name):
     (tmp_path / file).write_text(log(EVENTS))
     assert read_qemu(tmp_path / file).name == name
+
+
+SYNC = "gicv3_its_cmd_sync GICv3 ITS: command SYNC"
+
+
+def spelled(line):
+    return Lines().read(line.encode() if isinstance(line, str) else line)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"{{is no JSON {SYNC}", "GICv3 ITS: command SYNC"),
+        (json.dumps({"log": SYNC}), "GICv3 ITS: command SYNC"),
+        # A journal's bytes: zeroes too, and nothing that is none.
+        (json.dumps({"MESSAGE": [*SYNC.encode(), 0, 255, 256, -1, "x", None]}), "GICv3 ITS: command SYNC\0\ufffd"),
+    ],
+)
+def test_what_wraps_a_line_is_opened_if_it_is_json(line, message):
+    assert spelled(line) == (0, "gicv3_its_cmd_sync", {}, message)
+
+
+@pytest.mark.parametrize("entry", [{}, {"a": 1}, {"message": "hello"}, {"message": 5}, {"log": None, "msg": SYNC}])
+def test_json_without_an_event_is_a_line_without_one(entry):
+    assert spelled(json.dumps(entry)) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "time_us"),
+    [
+        ({"message": SYNC, "ts": "01:02:03.000004"}, 3_723_000_004),
+        ({"message": SYNC, "__REALTIME_TIMESTAMP": "1700000000000001", "ts": "01:02:03"}, 1_700_000_000_000_001),
+        ({"message": f"7@3.000002:{SYNC}", "ts": "01:02:03"}, 3_000_002),
+        ({"message": SYNC, "ts": "today"}, 0),
+    ],
+)
+def test_the_time_nearest_to_the_message_counts(entry, time_us):
+    assert spelled(json.dumps(entry)).time_us == time_us
+
+
+def test_a_day_of_syslog_is_one_of_the_year():
+    day = 86_400_000_000
+    first, last = (spelled(f"{date} 23:59:58.5 host qemu: {SYNC}").time_us for date in ("Jan  1", "Dec 31"))
+    assert (last - first) == 365 * day
+    assert first % day == day - 1_500_000

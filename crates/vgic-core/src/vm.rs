@@ -40,7 +40,8 @@ pub struct Vm<P: Platform, D: Design> {
     pub tables: Box<dyn GuestTables>,
     pub(crate) list_registers: usize,
     pub(crate) mappings: P::AtomicU32,
-    pub(crate) max_mappings: u32,
+    /// Mapped events that it may have in all: [`MAX_MAPPINGS`], unless its owner says otherwise.
+    pub max_mappings: u32,
     its_count: P::AtomicU32,
 }
 
@@ -175,7 +176,6 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let all = self.its_list(ctx);
         self.bus.destroy(ctx);
         for its in all {
-            its.translation_cache.destroy(ctx);
             // SAFETY: S-09: the bus is gone, by which alone an ITS is found, and the caller is the last user.
             unsafe { P::free(ctx, its) };
         }
