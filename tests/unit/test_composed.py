@@ -48,7 +48,7 @@ def test_a_composed_design_has_a_name_that_says_what_it_is():
     assert composed.with_(drain="put-met").axes["drain"] == "put-met"
     assert difference("v6.10", composed.name).axes == {
         "drain": ("put-met", "put-erased"),
-        "cache-store-error": ("leaks", "puts"),
+        "cache-store-error": ("puts-error", "puts"),
     }
 
 
