@@ -50,8 +50,9 @@ def main():
         words = line.split()
         if BEHAVIOUR == "dies" and words[0] == "vm":
             os._exit(1)
-        if BEHAVIOUR == "hangs" and words[0] == "msi":
+        if BEHAVIOUR == "hangs" and words[0] == "vm":
             say("[    1.0] BUG: soft lockup\r\n")
+        if BEHAVIOUR == "hangs" and words[0] == "msi":
             continue
         if BEHAVIOUR == "no kvm" and words[0] == "vm":
             say("! /dev/kvm\r\n= -2\r\n= 1\r\n")

@@ -31,8 +31,8 @@ __all__ = ["Answer", "Machine", "Marks"]
 _QEMU = "qemu-system-aarch64"
 #: Seconds until the kernel is up, and until a command is answered: only against hanging.
 _BOOT, PATIENCE = 1800.0, 900.0
-#: Characters of the console that an error shows, and that are kept at all.
-_SHOWN, _KEPT = 400, 1 << 20
+#: Characters of the console that an error shows.
+_SHOWN = 400
 #: What the kernel says if something is wrong with it.
 _TROUBLE = re.compile(r"WARNING:|BUG:|Oops|refcount_t:|Unable to handle|corruption|Kernel panic|Call trace:")
 

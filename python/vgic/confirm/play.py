@@ -146,11 +146,14 @@ def _judged(claim: Claim, told: _Told, control: _Told) -> tuple[Verdict, str]:
     return "not possible here", "the story ends neither as the defect does nor as it should"
 
 
-def _played(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
-    """Plays a script as it is, and asks."""
+def _played(stage: Stage, script: Script, claim: Claim, told: _Told, in_turn: Sequence[str] | None = None) -> None:
+    """Plays a script as it is, or its commands ``in_turn``, none beside another; and asks."""
     said = len(stage.machine.log)
-    _prepared(stage, script, claim, script.before)
-    if script.overlaps or claim.no_memory:
+    _prepared(stage, script, claim)
+    if in_turn is None and not script.overlaps and not claim.no_memory:
+        # The order is the story's, and there is nothing to hold.
+        in_turn = [script.threads[turn.thread][turn.command] for turn in script.turns]
+    if in_turn is None:
         try:
             _steered(stage, script, claim, told)
         except Stuck as error:
@@ -170,8 +173,8 @@ def _played(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
             raise
         stage.finish()
     else:
-        # The order is the story's, and there is nothing to hold.
-        _in_turn(stage, [script.threads[turn.thread][turn.command] for turn in script.turns])
+        for command in in_turn:
+            stage.machine.command(command)
     told.answers = _asked(stage, script, claim, told)
     told.shown = _shown(claim, stage.machine.log[said:])
 
@@ -242,30 +245,19 @@ def _controlled(stage: Stage, script: Script, claim: Claim, told: _Told) -> None
     if isinstance(claim.control, tuple):
         _played(stage, script.without(claim.control), claim, told)
         return
-    said = len(stage.machine.log)
     commands = script.in_turn()
     if claim.control == "reversed":
         commands.reverse()
-    _prepared(stage, script, claim, script.before)
-    _in_turn(stage, commands)
-    told.answers = _asked(stage, script, claim, told)
-    told.shown = _shown(claim, stage.machine.log[said:])
+    _played(stage, script, claim, told, commands)
 
 
-def _prepared(stage: Stage, script: Script, claim: Claim, before: Sequence[str]) -> None:
+def _prepared(stage: Stage, script: Script, claim: Claim) -> None:
     """A new VM that has done what comes before the threads."""
     stage.machine.vm(script.all_vcpus, claim.itses)
     for command in guest_setup(script.vcpus, claim.itses):
         stage.machine.done(command)
-    for command in before:
+    for command in (*script.before, *claim.also):
         _obeyed(stage, script, command)
-    for command in claim.also:
-        _obeyed(stage, script, command)
-
-
-def _in_turn(stage: Stage, commands: Sequence[str]) -> None:
-    for command in commands:
-        stage.machine.command(command)
 
 
 def _asked(stage: Stage, script: Script, claim: Claim, told: _Told) -> tuple[int, ...]:
