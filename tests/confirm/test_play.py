@@ -1,5 +1,6 @@
 """What is made of a kernel's answers, with a kernel that is made up."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,10 +9,12 @@ from test_script import HELD, line, story
 from vgic.confirm.btf import Field, NoBtf
 from vgic.confirm.code import Code
 from vgic.confirm.gdb import LR, PC
+from vgic.confirm.kernel_state import Unreadable
 from vgic.confirm.machine import Answer
 from vgic.confirm.play import Claim, play
 from vgic.confirm.stage import Stuck
 from vgic.confirm.symbols import Symbols
+from vgic.prove.story import LpiAt, State
 
 BASE = 0xFFFF_8000_0000_0000
 SYMBOLS = Symbols(
@@ -72,6 +75,12 @@ class Kernel:
 
     def trouble(self, since):
         return self.log[since:]
+
+    def seen(self, command, function):
+        return None
+
+    def stop(self):
+        pass
 
     def begin(self, threads):
         self.threads = threads
@@ -277,3 +286,58 @@ def test_a_kernel_without_btf_plays_what_needs_none():
         "not possible here",
         "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)",
     )
+
+
+LPI = LpiAt(8192, "irq#0", 2, None, 0, False, True, False, True, 1, 0)
+
+
+def compared(monkeypatch, references):
+    """The story with a state at each of its turns, and a kernel with so many references there."""
+    states = (State(0, (LPI,), ()), State(8, (LPI._replace(references=3),), ()))
+    told = replace(held(), lines=(*held().lines, line(11, 0, "broken", "what is left")), states=states)
+    looks = iter(references)
+    read = SimpleNamespace(read=lambda: (State(0, (LPI._replace(references=next(looks)),), ()), set()))
+    monkeypatch.setattr("vgic.confirm.play._kernel_state", lambda stage, told: read)
+    kernel = Kernel(broken=True)
+    return play(kernel, told, CLAIM), kernel
+
+
+def test_a_state_that_is_the_same_at_each_hold_is_counted(monkeypatch):
+    outcome, _ = compared(monkeypatch, [2, 2, 2, 3])
+    assert (outcome.verdict, outcome.compared, outcome.differs) == ("confirmed", 4, "")
+
+
+def test_the_first_difference_ends_the_replay(monkeypatch):
+    outcome, kernel = compared(monkeypatch, [2, 1])
+    said = "step 6: LPI 8192: reference count: the engine says 2, the kernel 1"
+    assert (outcome.verdict, outcome.why, outcome.compared) == ("refuted", f"at {said}", 1)
+    assert (outcome.differs, outcome.answers) == (said, ())
+    assert kernel.finished == 1, "nothing stays held"
+
+
+def test_a_reference_that_the_kernel_takes_later_is_no_difference(monkeypatch):
+    """Until the thread that is held goes on."""
+    lines = [*held().lines]
+    taken = line(4, 1, "step", "kref_get(irq#0): refcount 1 -> 2", "vgic_its_resolve_lpi")
+    at = next(at for at, one in enumerate(lines) if one.kind == "preempted")
+    lines = [*lines[:at], taken, *lines[at:], line(11, 0, "broken", "what is left")]
+    told = replace(held(), lines=tuple(lines), states=(State(0, (LPI,), ()),))
+    looks = iter([1, 1, 2, 2])
+    read = SimpleNamespace(read=lambda: (State(0, (LPI._replace(references=next(looks)),), ()), set()))
+    monkeypatch.setattr("vgic.confirm.play._kernel_state", lambda stage, told: read)
+    outcome = play(Kernel(broken=True), told, CLAIM)
+    assert (outcome.verdict, outcome.compared) == ("confirmed", 4)
+
+
+def test_a_kernel_whose_state_cannot_be_read_is_judged_by_its_answers(monkeypatch):
+    def unreadable():
+        raise Unreadable("kvm.devices has no end")
+
+    monkeypatch.setattr("vgic.confirm.play._kernel_state", lambda stage, told: SimpleNamespace(read=unreadable))
+    outcome = play(Kernel(broken=True), replace(held(), states=(State(0, (LPI,), ()),)), CLAIM)
+    assert (outcome.verdict, outcome.compared, outcome.uncompared) == ("confirmed", 0, "kvm.devices has no end")
+
+
+def test_a_story_of_another_design_is_not_compared():
+    outcome = play(Kernel(broken=True), held(), CLAIM, uncompared="the story is of v6.17")
+    assert (outcome.verdict, outcome.uncompared) == ("confirmed", "the story is of v6.17")

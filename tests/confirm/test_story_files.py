@@ -56,6 +56,10 @@ def test_another_file_is_refused(tmp_path, text):
         ("before", [1]),
         ("preemptions", "1"),
         ("scenario", None),
+        ("states", [[99999, [], []]]),
+        ("states", [[0, [[8192]], []]]),
+        ("states", [[0, [[8192, "irq#0", "1", None, 0, False, True, False, True, 1, 0]], []]]),
+        ("states", [[0, [], [[0, 8192, 1.5, False]]]]),
     ],
 )
 def test_a_story_with_something_else_in_it_is_refused(tmp_path, name, value):

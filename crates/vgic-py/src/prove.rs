@@ -130,6 +130,30 @@ fn story_dict<'py>(py: Python<'py>, story: &Story) -> PyResult<Bound<'py, PyDict
     dict.set_item("threads", &story.threads)?;
     dict.set_item("before", &story.before)?;
     dict.set_item("lines", lines)?;
+    let states = PyList::empty(py);
+    for (line, state) in &story.states {
+        let lpis = PyList::empty(py);
+        for lpi in &state.lpis {
+            // Of what is known; -1 is none.
+            let target = lpi.target.map(|target| target.map_or(-1, i64::from));
+            lpis.append((
+                lpi.intid,
+                &lpi.name,
+                lpi.references,
+                lpi.vcpu,
+                target,
+                lpi.pending,
+                lpi.enabled,
+                lpi.active,
+                lpi.indexed,
+                lpi.mapped,
+                lpi.cached,
+            ))?;
+        }
+        let registers = state.registers.iter().map(|lr| (lr.vcpu, lr.intid, lr.pending, lr.active));
+        states.append((line, lpis, registers.collect::<Vec<_>>()))?;
+    }
+    dict.set_item("states", states)?;
     dict.set_item("objects", story.objects.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     dict.set_item("preemptions", story.preemptions)?;
     dict.set_item("schedule", &story.schedule)?;

@@ -106,9 +106,15 @@ def _lines(one: "Confirmation") -> list[str]:
     """A result, with its evidence."""
     outcome = one.outcome
     style = _STYLES[outcome.verdict]
-    head = f"\n[bold]{one.defect or 'a story'}[/]: [{style}]{outcome.verdict}[/]   {one.scenario} of {one.design}"
+    of = f"{one.scenario} of {_short(one.design)}"
+    head = f"\n[bold]{one.defect or 'a story'}[/]: [{style}]{outcome.verdict}[/]   {of}"
     rows = [f"{head}, {outcome.seconds:.1f} s" if outcome.seconds else head, f"  {escape(outcome.why)}"]
     rows += [f"  {escape(text)}" for text in outcome.held]
+    if outcome.compared:
+        points = f"{outcome.compared} point{'s' * (outcome.compared > 1)}"
+        rows.append(f"  at {points} of the story the kernel's state was the engine's")
+    if outcome.uncompared:
+        rows.append(f"  the kernel's state was not compared: {escape(outcome.uncompared)}")
     if outcome.shown:
         rows.append(f"  shown: {escape(outcome.shown)}")
     if one.asked and (outcome.answers or outcome.control):
@@ -117,3 +123,9 @@ def _lines(one: "Confirmation") -> list[str]:
         pairs = zip(one.asked, answers, control, strict=True)
         rows += [f"    {escape(asked):<26}{answer:>8}{other:>10}" for asked, answer, other in pairs]
     return rows + [f"  the kernel says: {escape(line)}" for line in outcome.trouble[:12]]
+
+
+def _short(design: str) -> str:
+    """A design with as many other ways as a stable kernel has of later ones, without their names."""
+    name, *ways = design.split("+")
+    return f"{name} with {len(ways)} backport{'s' * (len(ways) > 1)}" if ways else name

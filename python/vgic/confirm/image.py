@@ -40,6 +40,12 @@ class Kernel:
         return found[1].decode() if found else ""
 
     @cached_property
+    def banner(self) -> str:
+        """What ``uname -r`` and ``uname -v`` say in it, where distributions tell the stable release; or nothing."""
+        found = re.search(rb"Linux version [\x20-\x7e]{1,400}? (#[\x20-\x7e]{1,100})", self.image)
+        return f"{self.release} {found[1].decode()}" if found else self.release
+
+    @cached_property
     def digest(self) -> str:
         """The same for the same bytes: what is found out about a kernel is kept under this name."""
         return hashlib.sha256(self.image).hexdigest()[:32]

@@ -4,6 +4,7 @@ The table is ``places.toml``. A place by name holds across versions whose addres
 inlined a function, or made others of it, and then its name is another one of the list, or ``name.part.0``.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
-from vgic.confirm.script import Hold, Unknown
+from vgic.confirm.script import Hold, Unknown, matters
 from vgic.confirm.stage import Stage
 
 __all__ = ["Place", "place_of", "places"]
 
 _INSTRUCTION = 4
+#: The name of an LPI in a story.
+_LPI = re.compile(r"irq#\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,23 @@ class Place:
     store: str
     #: Instead of all that: it is in the guest.
     guest: bool
+    #: Steps of the story that the kernel is still to make there, as patterns: they take references.
+    ahead: tuple[str, ...] = ()
 
     def fits(self, hold: Hold) -> bool:
         """Whether the story's step is this one."""
         step = hold.last
-        return step.function in self.function and any(fnmatchcase(step.text, _literal(one)) for one in self.last)
+        return step.function in self.function and _is_one(step.text, self.last)
+
+    def taken(self, hold: Hold) -> list[str]:
+        """The LPIs, by the story's names, of which the story has taken a reference that the kernel has not yet."""
+        found = []
+        for step in reversed([line for line in hold.lines if line.kind == "step" and matters(line)]):
+            if step.function not in self.function or not _is_one(step.text, self.last):
+                break
+            if _is_one(step.text, self.ahead):
+                found += _LPI.findall(step.text)[:1]
+        return found
 
     def address(self, stage: Stage) -> int:
         """Where a kernel has it. Raises :class:`Unknown` if it has no such call or store."""
@@ -90,6 +105,7 @@ def places() -> tuple[Place, ...]:
             tuple(row.get("after", ())),
             row.get("store", ""),
             row.get("guest", False),
+            tuple(row.get("ahead", ())),
         )
         for row in raw["place"]
     )
@@ -103,6 +119,6 @@ def place_of(hold: Hold) -> Place:
     raise Unknown(f"no place is known for {hold}")
 
 
-def _literal(pattern: str) -> str:
-    """A pattern in which brackets stand for themselves."""
-    return pattern.replace("[", "[[]")
+def _is_one(text: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a text is as one of the patterns says, in which brackets stand for themselves."""
+    return any(fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in patterns)

@@ -1,14 +1,18 @@
 """A story, played on a kernel, and what comes of it.
 
 Played twice, in a VM each: first without what makes it a defect, which is the control, then as the story has it. Then a
-VMM looks, or the kernel has said something of itself, as in an Oops. *Confirmed*: the story ends as the defect does,
-and the control as it should. *Refuted*: both end as they should. Anything else, a place that this kernel does not have,
-or a thread that gets nowhere, is *not possible here*, with the reason.
+VMM looks, or the kernel has said something of itself, as in an Oops. Where the story is of the kernel's own design, the
+state of LPIs and list registers is compared at each hold and at each end of an operation.
+
+*Confirmed*: the story ends as the defect does, and the control as it should. *Refuted*: both end as they should, or the
+kernel's state becomes another one than the story's. Anything else, a place that this kernel does not have, or a thread
+that gets nowhere, is *not possible here*, with the reason.
 """
 
 import re
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,11 +20,14 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from vgic.confirm.btf import NoBtf
+from vgic.confirm.compare import difference
 from vgic.confirm.gdb import LR, PC
+from vgic.confirm.kernel_state import KernelState, Unreadable
 from vgic.confirm.places import place_of
-from vgic.confirm.script import Script, Unknown, guest_setup, plain, script_of
+from vgic.confirm.script import Script, Turn, Unknown, guest_setup, plain, script_of
 from vgic.confirm.stage import LIMIT, Stage, Stuck, Trap, kernel_address
 from vgic.prove.story import Story
+from vgic.registers import GICR
 
 __all__ = ["Claim", "Outcome", "claims", "play"]
 
@@ -38,6 +45,8 @@ _FATAL = re.compile(r"Internal error:|Kernel panic")
 #: Where it allocates a node of an xarray, and who asks for one.
 _ALLOCATES = ("kmem_cache_alloc_lru_noprof", "kmem_cache_alloc_lru")
 _FOR_XARRAY = re.compile(r"(__)?xas_")
+#: Called with a ``struct kvm_device`` where a VMM reads a register.
+_TOUCHES_DEVICE = "vgic_v3_get_attr"
 #: What is called to get a vCPU out of the guest.
 _KICKS = ("__kvm_vcpu_kick", "kvm_vcpu_kick")
 
@@ -79,6 +88,12 @@ class Outcome:
     held: tuple[str, ...] = ()
     #: What the kernel did instead of answering: a line that it said, or where a thread got nowhere.
     shown: str = ""
+    #: At how many points of the story the kernel's state was compared with the engine's, and was the same.
+    compared: int = 0
+    #: The first difference: at which step, and what each says.
+    differs: str = ""
+    #: Why it was not compared.
+    uncompared: str = ""
     #: What the kernel said of errors of its own meanwhile.
     trouble: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
@@ -93,16 +108,21 @@ def claims() -> dict[str, Claim]:
     return {name: Claim(**{key: _frozen(value) for key, value in row.items()}) for name, row in raw.items()}
 
 
-def play(stage: Stage, story: Story, claim: Claim) -> Outcome:
-    """Plays the control of a story, and the story. Raises :class:`~vgic.errors.ReplayError` if the machine is lost."""
+def play(stage: Stage, story: Story, claim: Claim, *, uncompared: str = "") -> Outcome:
+    """Plays the control of a story, and the story. Raises :class:`~vgic.errors.ReplayError` if the machine is lost.
+
+    ``uncompared``: why the kernel's state is not to be compared with the story's.
+    """
     begun, said = time.monotonic(), len(stage.machine.log)
-    told, control = _Told(), _Told()
+    told, control = _Told(None if uncompared else story, uncompared=uncompared), _Told()
     try:
         _needed(stage, claim)
         script = script_of(story, claim.vcpus, dict(claim.collections))
         _controlled(stage, script, claim, control)
         _played(stage, script, claim, told)
         verdict, why = _judged(claim, told, control)
+    except _Differs as error:
+        verdict, why = "refuted", f"at {error}"
     except (Unknown, Stuck, NoBtf) as error:
         verdict, why = "not possible here", str(error)
     fatal = next((line for line in stage.machine.log[said:] if _FATAL.search(line)), "")
@@ -112,13 +132,38 @@ def play(stage: Stage, story: Story, claim: Claim) -> Outcome:
     trouble = tuple(stage.machine.trouble(said))
     seconds = time.monotonic() - begun
     lost = bool(fatal) or told.lost or control.lost
-    return Outcome(verdict, why, told.answers, control.answers, tuple(told.held), told.shown, trouble, seconds, lost)
+    return Outcome(
+        verdict,
+        why,
+        told.answers,
+        control.answers,
+        tuple(told.held),
+        told.shown,
+        told.compared,
+        told.differs,
+        told.uncompared,
+        trouble,
+        seconds,
+        lost,
+    )
+
+
+class _Differs(Exception):
+    """The kernel's state is another one than the story's."""
 
 
 @dataclass(slots=True)
 class _Told:
     """What is known of a story while it is played."""
 
+    #: The story, if its states are compared, and the kernel's.
+    story: Story | None = None
+    kernel: KernelState | None = None
+    compared: int = 0
+    differs: str = ""
+    uncompared: str = ""
+    #: By thread that is held, the LPIs of which the story has a reference more.
+    ahead: dict[int, list[str]] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
     answers: tuple[int, ...] = ()
     shown: str = ""
@@ -149,11 +194,13 @@ def _judged(claim: Claim, told: _Told, control: _Told) -> tuple[Verdict, str]:
 def _played(stage: Stage, script: Script, claim: Claim, told: _Told, in_turn: Sequence[str] | None = None) -> None:
     """Plays a script as it is, or its commands ``in_turn``, none beside another; and asks."""
     said = len(stage.machine.log)
-    _prepared(stage, script, claim)
+    _prepared(stage, script, claim, told)
     if in_turn is None and not script.overlaps and not claim.no_memory:
         # The order is the story's, and there is nothing to hold.
-        in_turn = [script.threads[turn.thread][turn.command] for turn in script.turns]
-    if in_turn is None:
+        for turn in script.turns:
+            stage.machine.command(script.threads[turn.thread][turn.command])
+            _compare(stage, turn, told)
+    elif in_turn is None:
         try:
             _steered(stage, script, claim, told)
         except Stuck as error:
@@ -200,6 +247,8 @@ def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
                 told.held += [f"allocation for {caller} failed" for caller in failed]
             if short and not failed:
                 raise Unknown("this kernel allocates no node of an xarray there")
+            told.ahead.pop(turn.thread, None)
+            _compare(stage, turn, told)
             continue
         place = place_of(turn.hold)
         address = place.address(stage)
@@ -207,6 +256,30 @@ def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
         if not stage.run(turn.thread, address, traps=traps, limit=limit):
             raise Unknown(f"thread {turn.thread} does not come to be held {where} ({turn.hold})")
         told.held.append(f"{turn.hold}; held {where}")
+        told.ahead[turn.thread] = place.taken(turn.hold)
+        _compare(stage, turn, told)
+
+
+def _compare(stage: Stage, turn: Turn, told: _Told) -> None:
+    """The kernel's state with the engine's behind a turn. Raises :class:`_Differs`."""
+    if told.story is None or told.kernel is None or turn.line is None:
+        return
+    engine = told.story.state_at(turn.line)
+    if engine is None:
+        return
+    stage.stop()
+    try:
+        kernel, outside = told.kernel.read()
+    except Unreadable as error:
+        told.kernel, told.uncompared = None, str(error)
+        return
+    names = {lpi.name: lpi.intid for lpi in engine.lpis}
+    ahead = Counter(names.get(name, 0) for of_thread in told.ahead.values() for name in of_thread)
+    found = difference(engine, kernel, outside, ahead)
+    if found is not None:
+        told.differs = f"step {told.story.lines[turn.line].step}: {found}"
+        raise _Differs(told.differs)
+    told.compared += 1
 
 
 def _traps(stage: Stage, told: _Told) -> dict[int, Trap]:
@@ -251,13 +324,31 @@ def _controlled(stage: Stage, script: Script, claim: Claim, told: _Told) -> None
     _played(stage, script, claim, told, commands)
 
 
-def _prepared(stage: Stage, script: Script, claim: Claim) -> None:
+def _prepared(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
     """A new VM that has done what comes before the threads."""
     stage.machine.vm(script.all_vcpus, claim.itses)
     for command in guest_setup(script.vcpus, claim.itses):
         stage.machine.done(command)
+    if told.story is not None:
+        told.kernel = _kernel_state(stage, told)
     for command in (*script.before, *claim.also):
         _obeyed(stage, script, command)
+
+
+def _kernel_state(stage: Stage, told: _Told) -> KernelState | None:
+    """The reader of the VM's state; None, with the reason, where there can be none."""
+    try:
+        where = stage.btf.field("kvm_device", "kvm")
+    except (NoBtf, KeyError) as error:
+        told.uncompared = str(error)
+        return None
+    registers = stage.seen(f"rd_r 0 {GICR.CTLR:#x}", _TOUCHES_DEVICE)
+    if registers is None:
+        told.uncompared = f"this kernel has no {_TOUCHES_DEVICE}"
+        return None
+    stage.stop()
+    address = where.of(stage.machine.gdb.read(registers[0] + where.offset, where.size))
+    return KernelState(stage.btf, stage.machine.gdb, address)
 
 
 def _asked(stage: Stage, script: Script, claim: Claim, told: _Told) -> tuple[int, ...]:

@@ -9,13 +9,24 @@ VMM writes is refused while a vCPU runs (``vgic_v3_attr_regs_access``: EBUSY).
 import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from vgic.its.commands import encode
 from vgic.prove.story import Story, StoryLine
 from vgic.registers import GICR, GITS
 
-__all__ = ["Hold", "Script", "Turn", "Unknown", "command_of", "guest_setup", "pending_byte", "plain", "script_of"]
+__all__ = [
+    "Hold",
+    "Script",
+    "Turn",
+    "Unknown",
+    "command_of",
+    "guest_setup",
+    "matters",
+    "pending_byte",
+    "plain",
+    "script_of",
+]
 
 _DISTRIBUTOR, _ITS, _ITS_SIZE = 0x0800_0000, 0x0808_0000, 0x2_0000
 _REDISTRIBUTOR, _REDISTRIBUTOR_SIZE = 0x0810_0000, 0x2_0000
@@ -49,6 +60,8 @@ class Hold:
 
     #: The last step before, with the kernel's function that it is in.
     last: StoryLine
+    #: All lines of the operation up to it.
+    lines: tuple[StoryLine, ...] = field(default=(), repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"step {self.last.step}, {self.last.function}: {self.last.text}"
@@ -62,6 +75,8 @@ class Turn:
     #: The number of the command.
     command: int
     hold: Hold | None = None
+    #: The line of the story up to which it runs. None: the story ends before this operation does.
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +142,19 @@ def script_of(story: Story, vcpus: int, collections: Mapping[int, int] | None = 
     """
     mapped = collections or {}
     lines = _threads_lines(story)
-    if max((line.thread for line in lines), default=0) > _MOST_THREADS:
+    if max((line.thread for _, line in lines), default=0) > _MOST_THREADS:
         raise Unknown(f"the story has more than {_MOST_THREADS} threads")
+    # Where what is left is looked at, all threads have ended.
+    whole = any(line.thread == 0 and line.kind == "broken" for line in story.lines)
     words: dict[int, list[str]] = {}
     placed: list[tuple[int, Turn]] = []
-    for thread in sorted({line.thread for line in lines}):
-        of_thread = [(at, line) for at, line in enumerate(lines) if line.thread == thread]
+    for thread in sorted({line.thread for _, line in lines}):
+        of_thread = [(at, line) for at, line in lines if line.thread == thread]
         begins = [index for index, (_, line) in enumerate(of_thread) if line.kind == "operation"]
         words[thread] = [of_thread[index][1].text for index in begins]
         for number, (begin, end) in enumerate(zip(begins, [*begins[1:], len(of_thread)], strict=True)):
-            placed += _turns(thread, number, of_thread[begin:end])
+            ends = whole or end < len(of_thread)
+            placed += _turns(thread, number, of_thread[begin:end], ends=ends)
     before = [command_of(text, vcpus, vcpus, mapped) for text in story.before]
     threads = {
         thread: tuple(command_of(text, vcpus, vcpus + thread, mapped) for text in texts)
@@ -147,20 +165,23 @@ def script_of(story: Story, vcpus: int, collections: Mapping[int, int] | None = 
     return Script(vcpus, tuple(before), threads, told, turns, tuple(story.before))
 
 
-def _threads_lines(story: Story) -> list[StoryLine]:
-    """What the story's threads do; if only the first one does anything, what it does, as that of one more."""
-    lines = [line for line in story.lines if line.thread and story.threads[line.thread] != "rcu"]
+def _threads_lines(story: Story) -> list[tuple[int, StoryLine]]:
+    """What the story's threads do, with the index of each line.
+
+    If only the first one does anything, what it does, as that of one more.
+    """
+    lines = [(at, line) for at, line in enumerate(story.lines) if line.thread and story.threads[line.thread] != "rcu"]
     if lines:
         return lines
-    alone = [line._replace(thread=1) for line in story.lines]
-    begins = [at for at, line in enumerate(alone) if line.kind == "operation" and not _ASIDE.match(line.text)]
+    alone = [(at, line._replace(thread=1)) for at, line in enumerate(story.lines)]
+    begins = [at for at, line in alone if line.kind == "operation" and not _ASIDE.match(line.text)]
     # Without the setting up before, and without what is no operation of the guest's.
-    return [line for line in alone[begins[0] if begins else 0 :] if not _ASIDE.match(line.text)]
+    return [(at, line) for at, line in alone[begins[0] if begins else 0 :] if not _ASIDE.match(line.text)]
 
 
-def _turns(thread: int, number: int, lines: list[tuple[int, StoryLine]]) -> Iterable[tuple[int, Turn]]:
-    """The turns of one operation, each with the index of its last line."""
-    does = [index for index, (_, line) in enumerate(lines) if line.kind in ("step", "waits") and _matters(line)]
+def _turns(thread: int, number: int, lines: list[tuple[int, StoryLine]], *, ends: bool) -> Iterable[tuple[int, Turn]]:
+    """The turns of one operation, each with the index of its last line. ``ends``: whether the story has its end."""
+    does = [index for index, (_, line) in enumerate(lines) if line.kind in ("step", "waits") and matters(line)]
     last = lines[0][0]
     kinds = [line.kind for _, line in lines[-2:]]
     never_ends = kinds == ["step", "preempted"] and _holds_locks(line for _, line in lines)
@@ -168,12 +189,13 @@ def _turns(thread: int, number: int, lines: list[tuple[int, StoryLine]]) -> Iter
         goes_on = index < does[-1] or (never_ends and index == len(lines) - 1) if does else False
         if line.kind == "preempted" and goes_on and does[0] < index:
             before = max(one for one in does if one < index)
-            yield at, Turn(thread, number, Hold(lines[before][1]))
+            so_far = tuple(line for _, line in lines[: before + 1])
+            yield at, Turn(thread, number, Hold(so_far[-1], so_far), at)
         # An operation ends where it last does something; one that only begins has ended before anybody else's step.
         if index in (0, does[-1] if does else 0):
             last = at
     # What the story leaves in the middle, as it ends with what somebody else does, ends behind all the rest.
-    yield _END if never_ends else last, Turn(thread, number)
+    yield _END if never_ends else last, Turn(thread, number, None, last if ends else None)
 
 
 def _holds_locks(lines: Iterable[StoryLine]) -> bool:
@@ -185,7 +207,7 @@ def _holds_locks(lines: Iterable[StoryLine]) -> bool:
     return held > 0
 
 
-def _matters(line: StoryLine) -> bool:
+def matters(line: StoryLine) -> bool:
     """Whether it is more than taking or dropping a lock."""
     return not re.match(r"(un)?lock\(|s?rcu_read_", line.text)
 

@@ -76,6 +76,29 @@ class Stage:
                 self._cpu[registers[0]] = cpu
                 self._held.add(cpu)
 
+    def seen(self, command: str, function: str) -> list[int] | None:
+        """Does a command, and tells x0 to x30, sp and pc of who first comes to a function meanwhile.
+
+        The command must come there. None, with nothing done, if the kernel has no such function.
+        """
+        if function not in self.symbols:
+            return None
+        self.stop()
+        address, gdb = self.symbols.address(function), self.machine.gdb
+        gdb.add_breakpoint(address)
+        try:
+            self.machine.send(command)
+            gdb.go(gdb.cpus)
+            cpu = gdb.wait(LIMIT)
+            if cpu is None:
+                gdb.interrupt()
+                raise Stuck(f"{command!r} does not come to {function}")
+            registers = gdb.registers(cpu)
+        finally:
+            gdb.remove_breakpoint(address)
+        self.machine.answer(command)
+        return registers
+
     def stop(self) -> None:
         """Stops the machine."""
         if self.machine.gdb.running:

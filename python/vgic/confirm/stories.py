@@ -3,14 +3,15 @@
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from vgic.prove.story import Story, StoryLine
+from vgic.prove.story import LpiAt, RegisterAt, State, Story, StoryLine
 
 __all__ = ["read_stories"]
 
 #: More than any file of stories has, in bytes.
 _LARGEST = 1 << 28
+_Record = TypeVar("_Record", LpiAt, RegisterAt)
 _KINDS = get_args(get_type_hints(StoryLine)["kind"])
 #: Of a story's own fields, those that are lists: of what.
 _LISTS = {"threads": str, "before": str, "objects": str}
@@ -40,10 +41,13 @@ def read_stories(path: Path) -> list[Story]:
 
 
 def _story(row: dict[str, Any]) -> Story:
-    given = {one.name: row[one.name] for one in fields(Story)}
+    # Older files tell no states.
+    given = {one.name: row[one.name] for one in fields(Story) if one.name != "states" or "states" in row}
     for name, value in given.items():
         if name == "lines":
             given[name] = tuple(_line(line, len(row["threads"])) for line in value)
+        elif name == "states":
+            given[name] = tuple(_state(state, len(row["lines"])) for state in value)
         elif name in _LISTS:
             given[name] = tuple(_of(name, one, _LISTS[name]) for one in value)
         else:
@@ -59,6 +63,22 @@ def _line(row: list[Any], threads: int) -> StoryLine:
     if line.kind not in _KINDS or not 0 <= line.thread < threads:
         raise ValueError(f"no line of a story: {row}")
     return line
+
+
+def _state(row: list[Any], lines: int) -> State:
+    line, lpis, registers = row
+    _of("line", line, int)
+    if not 0 <= line < lines:
+        raise ValueError(f"a state behind line {line}")
+    return State(line, tuple(_record(LpiAt, one) for one in lpis), tuple(_record(RegisterAt, one) for one in registers))
+
+
+def _record(kind: type[_Record], row: list[Any]) -> _Record:
+    """A named tuple out of a list, each value of the kind that it is declared to be."""
+    hints = get_type_hints(kind)
+    for name, value in zip(kind._fields, row, strict=True):
+        _of(name, value, hints[name])
+    return kind(*row)
 
 
 def _of(name: str, value: Any, kind: type | tuple[type, ...]) -> Any:

@@ -5,11 +5,13 @@
 
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from vgic.designs import design
 from vgic.kernels.release import Release, here, release
 from vgic.prove.defects import Defect, Fix, defects
 
@@ -51,6 +53,8 @@ class Kernel:
     release: Release
     #: The design that has its LPI code, or is nearest to it.
     design: str
+    #: The same with what a stable kernel has of later designs, as far as that is known: ``v6.10+drain=put-erased``.
+    composed: str
     #: What does not fit, a sentence each: a stable release that is not known, a kernel that is newer than the data.
     notes: tuple[str, ...]
     #: Every defect that a kernel had, in the order of the catalogue.
@@ -82,6 +86,7 @@ class Kernel:
             "stable_release_known": self.release.known,
             "series": self.release.series,
             "design": self.design,
+            "composed": self.composed,
             "notes": list(self.notes),
             "backports": [_row(one) for one in self.backports],
             "defects": [_row(one) for one in self.defects],
@@ -173,7 +178,8 @@ def kernel(text: str) -> Kernel:
     ('v6.8-rc1', ['CVE-2024-26598', 'walk-meets-unmapped'])
     """
     asked = release(text)
-    return Kernel(str(text), asked, _base(asked), tuple(_notes(asked)), tuple(_standings(asked)))
+    base = _base(asked)
+    return Kernel(str(text), asked, base, _composed(asked, base), tuple(_notes(asked)), tuple(_standings(asked)))
 
 
 def kernel_here() -> Kernel:
@@ -190,6 +196,16 @@ def _base(asked: Release) -> str:
             if _reached(asked, start):
                 found = name
     return found
+
+
+def _composed(asked: Release, base: str) -> str:
+    """The design with the backports that the kernel has. One that does not go with the others is not in its code."""
+    found = design(base)
+    for row in _raw()["backports"]:
+        if any(_reached(asked, start) for start in map(release, row["from"])):
+            with suppress(ValueError):
+                found = found.with_(**{row["axis"].replace("-", "_"): row["value"]})
+    return found.name
 
 
 def _reached(asked: Release, start: Release) -> bool:

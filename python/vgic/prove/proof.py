@@ -23,7 +23,7 @@ from vgic import _core
 from vgic.arguments import real, whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import Interrupted
-from vgic.prove.story import WIDTH, Story, StoryLine
+from vgic.prove.story import WIDTH, LpiAt, RegisterAt, State, Story, StoryLine
 
 __all__ = [
     "OnProof",
@@ -257,7 +257,11 @@ def prove(
 
 def _story(raw: Any) -> Story:
     lists = {key: tuple(raw[key]) for key in ("threads", "before", "objects")}
-    return Story(**raw | lists | {"lines": tuple(StoryLine(*line) for line in raw["lines"])})
+    states = tuple(
+        State(line, tuple(LpiAt(*lpi) for lpi in lpis), tuple(RegisterAt(*register) for register in registers))
+        for line, lpis, registers in raw["states"]
+    )
+    return Story(**raw | lists | {"lines": tuple(StoryLine(*line) for line in raw["lines"]), "states": states})
 
 
 #: Told of each search that has ended: how many have, of how many, and what it came to.

@@ -4,12 +4,13 @@ A story fits the width that it is asked for: 60 to 120 columns. Where the thread
 read, the threads stand below each other in one column.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from vgic.arguments import integer
 
-__all__ = ["Story", "StoryLine"]
+__all__ = ["LpiAt", "RegisterAt", "State", "Story", "StoryLine"]
 
 #: Least and largest width of a story in columns.
 NARROWEST, WIDEST = 60, 120
@@ -35,6 +36,46 @@ class StoryLine(NamedTuple):
     told: bool
     #: The kernel's function that it is in, by the name of 6.12; empty if the steps do not tell.
     function: str
+
+
+class LpiAt(NamedTuple):
+    """An LPI to which the index of LPIs, a mapping, a queue or a cache leads. None: not known."""
+
+    intid: int
+    #: What the story calls the object.
+    name: str
+    references: int | None
+    #: The vCPU on whose queue it is; None if it is on none.
+    vcpu: int | None
+    #: The vCPU that it should go to; -1 is none.
+    target: int | None
+    #: Outside of list registers.
+    pending: bool | None
+    enabled: bool | None
+    active: bool | None
+    #: The index of LPIs has it.
+    indexed: bool
+    #: How many events are mapped to it, and how many cached translations lead to it.
+    mapped: int
+    cached: int
+
+
+class RegisterAt(NamedTuple):
+    """A list register in use."""
+
+    vcpu: int
+    intid: int
+    pending: bool
+    active: bool
+
+
+class State(NamedTuple):
+    """What the LPIs and list registers are, from one line of a story to the next state."""
+
+    #: Index in :attr:`Story.lines` of the line that it is behind.
+    line: int
+    lpis: tuple[LpiAt, ...]
+    registers: tuple[RegisterAt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +105,13 @@ class Story:
     preemptions: int
     #: Replays exactly this: ``prove(..., schedule=...)``.
     schedule: str
+    #: Each state behind a line that changed it; ascending.
+    states: tuple[State, ...] = field(default=(), repr=False)
+
+    def state_at(self, line: int) -> State | None:
+        """The state behind a line, by its index in :attr:`lines`; None if the story does not tell any."""
+        at = bisect_right(self.states, line, key=lambda state: state.line)
+        return self.states[at - 1] if at else None
 
     @property
     def text(self) -> str:

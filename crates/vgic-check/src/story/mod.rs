@@ -5,6 +5,7 @@
 
 mod function;
 mod schedule;
+mod state;
 mod tell;
 mod words;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use schedule::Schedule;
+pub use state::{LpiAt, RegisterAt, State};
 
 /// What kind of line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,8 @@ pub struct Story {
     pub before: Vec<String>,
     /// Everything that happened, in order.
     pub lines: Vec<StoryLine>,
+    /// What LPIs and list registers are, from behind a line on: its number in `lines`, ascending.
+    pub states: Vec<(usize, State)>,
     /// The objects.
     pub objects: Vec<Life>,
     /// How often a thread lost its turn.
@@ -130,6 +134,7 @@ impl Story {
             made: (threads[object.made.0].clone(), object.made.1),
             freed: object.freed.with(|freed| freed.map(|(thread, step)| (threads[thread].clone(), step))),
         };
+        let states = state::states(&ended.log, &ended.world.objects.borrow());
         let begins = lines.iter().position(|line| line.thread != MAIN).unwrap_or(0);
         let before = lines[..begins].iter().filter(|line| line.kind == Kind::Operation);
         Story {
@@ -144,6 +149,7 @@ impl Story {
             before: before.map(|line| line.text.clone()).collect(),
             threads,
             lines,
+            states,
             preemptions: ended.preemptions,
             schedule: Schedule { program: ended.program.unwrap_or_default(), choices: ended.choices.clone() }
                 .to_string(),
