@@ -368,6 +368,8 @@ class Told(TypedDict):
     threads: list[str]
     before: list[str]
     lines: list[tuple[int, int, str, str, bool, str]]
+    # Behind which line; LPIs as LpiAt, registers as RegisterAt.
+    states: list[tuple[int, list[tuple[Any, ...]], list[tuple[int, int, bool, bool]]]]
     objects: list[str]
     preemptions: int
     schedule: str
@@ -545,6 +547,7 @@ def prove(
     findings: int,
     stop: Callable[[], bool],
 ) -> ProofReport: ...
+def trace(scenario: str, design: str, script: str, schedule: str) -> Told: ...
 
 @type_check_only
 class TorturePeriod(TypedDict):

@@ -142,6 +142,38 @@ pub fn check(scenario: &str, design: Composed, options: &Options, stop: &dyn Fn(
     check_function(scenario, design.name(), move |ctx| run(ctx, design), options, stop)
 }
 
+/// One execution of a function with a schedule, told from its beginning to its end: also one that breaks no rule, whose
+/// story then says nothing in `what`.
+pub fn trace_function(
+    scenario: &str,
+    design: &str,
+    function: impl Fn(&Ctx) + Send + Sync + 'static,
+    schedule: &str,
+    options: &Options,
+) -> Result<Story, Failed> {
+    let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
+    let strategy = Rc::new(RefCell::new(Replay::new(choices)));
+    let batch = Batch {
+        strategy: Rc::clone(&strategy) as _,
+        knowledge: Rc::default(),
+        step_limit: options.step_limit,
+        seed: options.seed,
+        programs: Programs::One(program),
+        logged: true,
+        executions: 1,
+    };
+    let function: Function = Arc::new(function);
+    let begin = Instant::now();
+    let ended = run(&batch, &function).last.expect("one execution runs");
+    let misfit = strategy.borrow_mut().misfit(ended.world.step(), ended.violation.is_some());
+    if let Some(misfit) = misfit_of(program, &ended).or(misfit) {
+        return Err(Failed::Misfit(misfit));
+    }
+    let violation = ended.violation.clone().unwrap_or_else(Violation::none);
+    let met = Met { execution: 1, time: begin.elapsed(), times: 1 };
+    Ok(Story::new(scenario, design, options.seed, &ended, &violation, met))
+}
+
 /// The same for a function that is no scenario; the names are for the story.
 pub fn check_function(
     scenario: &str,

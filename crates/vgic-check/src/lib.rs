@@ -25,12 +25,12 @@ pub mod stage;
 pub mod story;
 pub mod violation;
 
-pub use check::{End, Failed, Options, Report, Search, check, check_function};
+pub use check::{End, Failed, Options, Report, Search, check, check_function, trace_function};
 pub use explore::strategy::Misfit;
 pub use platform::Shuttle;
 pub use platform::ctx::Ctx;
 pub use quiet::text_of_panic;
 pub use scenario::{Entry, SCENARIOS, Scenario};
-pub use script::{Script, check_script};
+pub use script::{Script, check_script, trace_script};
 pub use story::Story;
 pub use violation::Rule;

@@ -24,7 +24,8 @@ use crate::platform::Shuttle;
 use crate::platform::ctx::Ctx;
 use crate::platform::stage::ShuttleStage;
 use crate::stage::Stage;
-use crate::{Failed, Options, Report, check_function};
+use crate::story::Story;
+use crate::{Failed, Options, Report, check_function, trace_function};
 use std::sync::Arc;
 use vgic_core::designs::Composed;
 use vgic_core::{Design, Platform};
@@ -154,6 +155,18 @@ impl Script {
 fn setting(name: &str, word: &str, least: u32, most: u32) -> Result<u32, String> {
     let number = word.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("{name} must be {least} to {most}, not {word:?}"))
+}
+
+/// One execution of a script, told; see [`trace_function`].
+pub fn trace_script(
+    name: &str,
+    script: Script,
+    design: Composed,
+    schedule: &str,
+    options: &Options,
+) -> Result<Story, Failed> {
+    let run = move |ctx: &Ctx| script.run::<Shuttle, ShuttleStage>(ctx, ShuttleStage::new(design));
+    trace_function(name, design.name(), run, schedule, options)
 }
 
 /// Searches a script as [`check`](crate::check) searches a shipped scenario; the name is for the story.

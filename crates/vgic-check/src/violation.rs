@@ -80,6 +80,12 @@ pub(crate) struct Violation {
 }
 
 impl Violation {
+    /// Stands where an execution that breaks no rule is told.
+    pub(crate) fn none() -> Self {
+        let (what, operation, signature) = Default::default();
+        Violation { rule: Rule::Promise, what, thread: 0, operation, objects: Vec::new(), signature }
+    }
+
     /// Whether both are the same mistake.
     pub(crate) fn is_like(&self, other: &Violation) -> bool {
         self.signature == other.signature

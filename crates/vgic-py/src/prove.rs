@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use vgic_check::guest::operation::WORDS;
 use vgic_check::story::{Kind, Story};
-use vgic_check::{End, Failed, Options, Report, SCENARIOS, Script, Search, check, check_script};
+use vgic_check::{End, Failed, Options, Report, SCENARIOS, Script, Search, check, check_script, trace_script};
 use vgic_core::designs::Composed;
 
 /// Name, what meets what, and bound of each scenario.
@@ -72,17 +72,37 @@ fn prove<'py>(
     if let Some(error) = raised {
         return Err(error);
     }
-    let report = report.map_err(|failed| match failed {
+    let report = report.map_err(|failed| refused(failed, scenario, design, options.seed))?;
+    report_dict(py, &report)
+}
+
+fn refused(failed: Failed, scenario: &str, design: &str, seed: u64) -> PyErr {
+    match failed {
         Failed::Unknown => PyValueError::new_err(format!("no scenario {scenario:?}")),
         Failed::Schedule => {
             PyValueError::new_err("the schedule is not one that vgic has printed: [PROGRAM/]STEP:THREAD,...")
         }
         Failed::Misfit(misfit) => PyValueError::new_err(format!(
-            "the schedule is not one of {scenario} in {design} with seed {}: {misfit}",
-            options.seed
+            "the schedule is not one of {scenario} in {design} with seed {seed}: {misfit}"
         )),
-    })?;
-    report_dict(py, &report)
+    }
+}
+
+/// One execution of a scenario that is a text, told from its beginning to its end.
+#[pyfunction]
+fn trace<'py>(
+    py: Python<'py>,
+    scenario: &str,
+    design: &str,
+    script: &str,
+    schedule: &str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let composed = Composed::new(design).map_err(|error| errors::refused(error.into()))?;
+    let script = Script::read(script).map_err(|why| PyValueError::new_err(format!("{scenario}: {why}")))?;
+    let options = Options::default();
+    let told = py.detach(|| trace_script(scenario, script, composed, schedule, &options));
+    let story = told.map_err(|failed| refused(failed, scenario, design, options.seed))?;
+    story_dict(py, &story)
 }
 
 fn report_dict<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyDict>> {
@@ -169,5 +189,6 @@ fn scenario_words() -> Vec<&'static str> {
 pub fn add(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(scenarios, m)?)?;
     m.add_function(wrap_pyfunction!(scenario_words, m)?)?;
+    m.add_function(wrap_pyfunction!(trace, m)?)?;
     m.add_function(wrap_pyfunction!(prove, m)?)
 }

@@ -33,7 +33,7 @@ def difference(
     for intid in sorted(ours.keys() | theirs.keys()):
         here, there = ours.get(intid, []), theirs.get(intid, [])
         if len(here) != len(there):
-            return f"LPI {intid}: the engine has {_objects(len(here))}, the kernel {_objects(len(there))}"
+            return f"LPI {intid}: the engine has {_objects(here)}, the kernel {_objects(there)}"
         found = _nearest(intid, here, there, (ahead or {}).get(intid, 0))
         if found is not None:
             return found
@@ -71,8 +71,15 @@ def _differs(intid: int, engine: LpiAt, kernel: LpiAt, ahead: int) -> str | None
     return None
 
 
-def _objects(count: int) -> str:
-    return {0: "none"}.get(count, str(count))
+def _objects(lpis: list[LpiAt]) -> str:
+    if not lpis:
+        return "none"
+    told = []
+    for lpi in lpis:
+        where = [name for name, has in (("index", lpi.indexed), ("mapping", lpi.mapped), ("cache", lpi.cached)) if has]
+        where += [f"queue of vCPU {lpi.vcpu}"] if lpi.vcpu is not None else []
+        told.append(f"{_value(lpi.references)} references: {', '.join(where)}")
+    return f"{len(lpis)} ({'; '.join(told)})"
 
 
 def _value(value: bool | int | None) -> str:

@@ -6,6 +6,7 @@ inlined a function, or made others of it, and then its name is another one of th
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -44,20 +45,27 @@ class Place:
     guest: bool
     #: Steps of the story that the kernel is still to make there, as patterns: they take references.
     ahead: tuple[str, ...] = ()
+    #: Steps behind which the story is still to take a reference that the kernel has there.
+    late: tuple[str, ...] = ()
 
     def fits(self, hold: Hold) -> bool:
         """Whether the story's step is this one."""
         step = hold.last
         return step.function in self.function and _is_one(step.text, self.last)
 
-    def taken(self, hold: Hold) -> list[str]:
-        """The LPIs, by the story's names, of which the story has taken a reference that the kernel has not yet."""
-        found = []
+    def ahead_of(self, hold: Hold) -> Counter[str]:
+        """How many references the story has taken that the kernel has not yet, by the story's names of LPIs.
+
+        Fewer than none if it is the other way round.
+        """
+        found: Counter[str] = Counter()
+        if _is_one(hold.last.text, self.late):
+            found.subtract(_LPI.findall(hold.last.text)[:1])
         for step in reversed([line for line in hold.lines if line.kind == "step" and matters(line)]):
             if step.function not in self.function or not _is_one(step.text, self.last):
                 break
             if _is_one(step.text, self.ahead):
-                found += _LPI.findall(step.text)[:1]
+                found.update(_LPI.findall(step.text)[:1])
         return found
 
     def address(self, stage: Stage) -> int:
@@ -106,6 +114,7 @@ def places() -> tuple[Place, ...]:
             row.get("store", ""),
             row.get("guest", False),
             tuple(row.get("ahead", ())),
+            tuple(row.get("late", ())),
         )
         for row in raw["place"]
     )

@@ -35,9 +35,9 @@ Verdict = Literal["confirmed", "refuted", "not possible here"]
 #: A vCPU that takes more LPIs than this has no end.
 _MOST = 64
 _NOTHING = 1023
-#: Seconds of QEMU's CPU time until a thread counts as stuck where that is what the defect does, and seconds for the
-#: kernel to say what it says.
-_STUCK, _LISTEN = 10.0, 3.0
+#: Seconds of QEMU's CPU time until a thread counts as stuck where that is what the defect does, or where many stories are
+#: followed, and seconds for the kernel to say what it says.
+_STUCK, _FOLLOWED, _LISTEN = 10.0, 4.0, 3.0
 #: Where the kernel comes after it has told of an Oops.
 _OOPS = ("make_task_dead",)
 #: What it says if it is of no use afterwards.
@@ -148,6 +148,36 @@ def play(stage: Stage, story: Story, claim: Claim, *, uncompared: str = "") -> O
     )
 
 
+def follow(stage: Stage, story: Story, claim: Claim) -> Outcome:
+    """Plays a story alone, for its states: *confirmed* if they are the kernel's at each point, *refuted* at the first
+    difference. Raises :class:`~vgic.errors.ReplayError` if the machine is lost.
+    """
+    begun, said = time.monotonic(), len(stage.machine.log)
+    told = _Told(story, limit=_FOLLOWED)
+    verdict: Verdict = "confirmed"
+    why = "the states are the same"
+    try:
+        _played(stage, script_of(story, claim.vcpus, dict(claim.collections)), claim, told)
+        if not told.compared:
+            verdict, why = "not possible here", told.uncompared or "there was nothing to compare"
+    except _Differs as error:
+        verdict, why = "refuted", f"at {error}"
+    except (Unknown, Stuck, NoBtf) as error:
+        verdict, why = "not possible here", str(error)
+    trouble = tuple(stage.machine.trouble(said))
+    return Outcome(
+        verdict,
+        why,
+        held=tuple(told.held),
+        compared=told.compared,
+        differs=told.differs,
+        uncompared=told.uncompared,
+        trouble=trouble,
+        seconds=time.monotonic() - begun,
+        lost=told.lost or any(_FATAL.search(line) for line in stage.machine.log[said:]),
+    )
+
+
 class _Differs(Exception):
     """The kernel's state is another one than the story's."""
 
@@ -162,8 +192,10 @@ class _Told:
     compared: int = 0
     differs: str = ""
     uncompared: str = ""
-    #: By thread that is held, the LPIs of which the story has a reference more.
-    ahead: dict[int, list[str]] = field(default_factory=dict)
+    #: Seconds of QEMU's CPU time until a thread is stuck.
+    limit: float = LIMIT
+    #: By thread that is held, how many references of which LPIs the story has more.
+    ahead: dict[int, Counter[str]] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
     answers: tuple[int, ...] = ()
     shown: str = ""
@@ -232,7 +264,7 @@ def _shown(claim: Claim, lines: Sequence[str]) -> str:
 
 def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
     """Runs the threads one at a time, each up to where it is held."""
-    limit = _STUCK if claim.shows else LIMIT
+    limit = _STUCK if claim.shows else told.limit
     traps = _traps(stage, told)
     stage.begin(script.threads)
     for turn in script.turns:
@@ -256,7 +288,7 @@ def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
         if not stage.run(turn.thread, address, traps=traps, limit=limit):
             raise Unknown(f"thread {turn.thread} does not come to be held {where} ({turn.hold})")
         told.held.append(f"{turn.hold}; held {where}")
-        told.ahead[turn.thread] = place.taken(turn.hold)
+        told.ahead[turn.thread] = place.ahead_of(turn.hold)
         _compare(stage, turn, told)
 
 
@@ -274,7 +306,10 @@ def _compare(stage: Stage, turn: Turn, told: _Told) -> None:
         told.kernel, told.uncompared = None, str(error)
         return
     names = {lpi.name: lpi.intid for lpi in engine.lpis}
-    ahead = Counter(names.get(name, 0) for of_thread in told.ahead.values() for name in of_thread)
+    ahead: Counter[int] = Counter()
+    for of_thread in told.ahead.values():
+        for name, count in of_thread.items():
+            ahead[names.get(name, 0)] += count
     found = difference(engine, kernel, outside, ahead)
     if found is not None:
         told.differs = f"step {told.story.lines[turn.line].step}: {found}"

@@ -24,6 +24,7 @@ __all__ = [
     "check_defects",
     "confirm",
     "confirmations_json",
+    "design_of",
     "stories_of",
     "story_of",
 ]
@@ -79,7 +80,7 @@ def confirm(
     ``cpu`` is a model of QEMU's. ``tell`` is told what goes on. Raises :class:`~vgic.errors.KernelError` if the kernel
     lacks what is needed, and :class:`~vgic.errors.ReplayError` if it does not come up.
     """
-    design = _design_of(kernel)
+    design = design_of(kernel)
     with ExitStack() as stack:
         stage: Stage | None = None
         for case in cases:
@@ -151,7 +152,7 @@ def stories_of(one: Defect, kernel: KernelDesign | None = None) -> Iterator[Stor
         raise ReplayError(f"{one.id}: the checker finds no story of it in {', '.join(names)}")
 
 
-def _design_of(kernel: Kernel) -> KernelDesign | None:
+def design_of(kernel: Kernel) -> KernelDesign | None:
     """What is known of a kernel by its release; None if it does not tell."""
     try:
         return kernel_of(kernel.banner) if kernel.banner else None

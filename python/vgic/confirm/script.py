@@ -144,8 +144,8 @@ def script_of(story: Story, vcpus: int, collections: Mapping[int, int] | None = 
     lines = _threads_lines(story)
     if max((line.thread for _, line in lines), default=0) > _MOST_THREADS:
         raise Unknown(f"the story has more than {_MOST_THREADS} threads")
-    # Where what is left is looked at, all threads have ended.
-    whole = any(line.thread == 0 and line.kind == "broken" for line in story.lines)
+    # Where what is left is looked at, or no rule was broken, all threads have ended.
+    whole = all(line.thread == 0 for line in story.lines if line.kind == "broken")
     words: dict[int, list[str]] = {}
     placed: list[tuple[int, Turn]] = []
     for thread in sorted({line.thread for _, line in lines}):

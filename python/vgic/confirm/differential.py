@@ -1,0 +1,213 @@
+"""Small guests drawn at random, played on the engine and on a kernel, all state compared.
+
+A guest has a few mapped events, and two threads of a few operations each. The engine executes it, once without a
+preemption, then with one or two at places that the kernel has, too (``places.toml``); then the kernel does. The state of
+LPIs and list registers is compared at each hold and behind each operation. A seed tells the guest and its preemptions.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from vgic.confirm.image import Kernel
+from vgic.confirm.machine import Machine
+from vgic.confirm.places import place_of
+from vgic.confirm.play import Claim, follow
+from vgic.confirm.run import design_of
+from vgic.confirm.script import Hold, Unknown, matters, script_of
+from vgic.confirm.stage import Stage
+from vgic.errors import KernelError, ReplayError
+from vgic.prove.proof import trace
+from vgic.prove.story import Story
+
+__all__ = ["Comparison", "Guest", "compare", "draw"]
+
+#: Of each VM.
+_VCPUS = 2
+#: How many guests are drawn until one has a preemption that both sides can make.
+_DRAWS = 200
+#: One of so many guests has two preemptions.
+_TWICE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest, as the text of a scenario, and one execution of it."""
+
+    seed: int
+    text: str
+    #: Of each event that is mapped, its collection.
+    collections: tuple[tuple[int, int], ...]
+    story: Story
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of one guest on a kernel."""
+
+    seed: int
+    result: Literal["same", "differs", "not possible here"]
+    #: The first difference, or why it was not possible.
+    why: str
+    #: At how many points the state was the same.
+    compared: int
+    #: Where threads were held.
+    held: tuple[str, ...]
+    #: The guest, as the text of a scenario, and the schedule: ``vgic prove --scenario-file FILE --replay SCHEDULE``.
+    text: str
+    schedule: str
+
+
+def compare(
+    kernel: Kernel,
+    count: int,
+    seed: int,
+    *,
+    cpu: str = "cortex-a57",
+    tell: Callable[[int, str], None] = lambda done, line: None,
+) -> Iterator[Comparison]:
+    """Plays ``count`` guests, those of the seeds from ``seed`` on, and yields what comes of each.
+
+    ``cpu`` is a model of QEMU's. ``tell`` is told how many are done. Raises :class:`~vgic.errors.KernelError` if it is not
+    known which design the kernel has, or if it lacks what is needed.
+    """
+    design = design_of(kernel)
+    if design is None:
+        raise KernelError(f"{kernel.name}: this kernel does not tell its release, so that its design is not known")
+    with ExitStack() as stack:
+        stage: Stage | None = None
+        for done in range(count):
+            guest = draw(seed + done, design.composed)
+            if stage is None:
+                tell(done, f"booting {kernel.release}")
+                stage = Stage(stack.enter_context(Machine(kernel, cpu=cpu)))
+            tell(done, f"guest {guest.seed}")
+            claim = Claim(_VCPUS, ((),), "in turn", collections=guest.collections)
+            try:
+                outcome = follow(stage, guest.story, claim)
+            except ReplayError as error:
+                stack.close()
+                stage = None
+                why = f"the machine was lost: {error}"
+                yield Comparison(guest.seed, "not possible here", why, 0, (), guest.text, guest.story.schedule)
+                continue
+            if outcome.lost:
+                stack.close()
+                stage = None
+            result: Literal["same", "differs", "not possible here"] = "same"
+            if outcome.verdict != "confirmed":
+                result = "differs" if outcome.differs else "not possible here"
+            yield Comparison(
+                guest.seed, result, outcome.why, outcome.compared, outcome.held, guest.text, guest.story.schedule
+            )
+
+
+def draw(seed: int, design: str) -> Guest:
+    """The guest of a seed in a design: the same each time."""
+    random = Random(seed)
+    for _ in range(_DRAWS):
+        text, collections = _program(random)
+        story = trace("random", design, text)
+        for _ in range(1 + (random.randrange(_TWICE) == 0)):
+            story = _preempted(random, design, text, story, collections) or story
+        if story.preemptions and not story.what:
+            return Guest(seed, text, tuple(sorted(collections.items())), story)
+    raise AssertionError(f"no guest of {_DRAWS} can be preempted where a place is known")
+
+
+def _program(random: Random) -> tuple[str, dict[int, int]]:
+    """A guest as the text of a scenario, and the collection of each event."""
+    events = random.choice([1, 1, 2])
+    collections = {event: random.randrange(_VCPUS) for event in range(events)}
+    before = [f"mapti {event} {event} {collection}" for event, collection in collections.items()]
+    before += [_operation(random, collections) for _ in range(random.randrange(3))]
+    threads = [[_operation(random, collections) for _ in range(random.randint(1, 3))] for _ in range(2)]
+    lines = [f"vcpus {_VCPUS}", *before]
+    for name, operations in zip(("one", "two"), threads, strict=True):
+        lines += [f"thread {name}", *(f"  {operation}" for operation in operations)]
+    return "\n".join(lines) + "\n", collections
+
+
+def _operation(random: Random, collections: dict[int, int]) -> str:
+    event, vcpu = random.randrange(len(collections)), random.randrange(_VCPUS)
+    words = [
+        *["send {event}"] * 4,
+        *["lpis off {vcpu}", "lpis on {vcpu}"] * 2,
+        "mapti {event} {event} {collection}",
+        "movi {event} {vcpu}",
+        "movi {event} {vcpu}",
+        "discard {event}",
+        "clear {event}",
+        "int {event}",
+        "configure {event} {switch}",
+        "inv {event}",
+        "inv {event}",
+        "invall {vcpu}",
+        "movall {vcpu} {other}",
+        "mapc {vcpu} {other}",
+        "save",
+    ]
+    if len(collections) == 1:
+        # With several LPIs the engine's vCPU takes all that it sees, the guest program's the first one.
+        words += ["run {vcpu}"] * 3
+    return random.choice(words).format(
+        event=event,
+        vcpu=vcpu,
+        other=1 - vcpu,
+        collection=collections[event],
+        switch=random.choice(["on", "off"]),
+    )
+
+
+def _preempted(random: Random, design: str, text: str, story: Story, collections: dict[int, int]) -> Story | None:
+    """The same guest with one more preemption; None if there is none that both sides can make."""
+    threads = [number for number, name in enumerate(story.threads) if name in ("one", "two")]
+    choices = "" if story.schedule == "-" else f"{story.schedule},"
+    behind = int(story.schedule.rsplit(",", 1)[-1].split(":")[0]) if choices else 0
+    # Functions in turn, since nearly every guest enters one of them.
+    candidates: dict[str, list[tuple[int, int]]] = {}
+    for step, thread, function in _places(story, threads):
+        if step > behind:
+            candidates.setdefault(function, []).append((step, thread))
+    for _ in range(min(8, sum(map(len, candidates.values())))):
+        function = random.choice(list(candidates))
+        step, thread = candidates[function].pop(random.randrange(len(candidates[function])))
+        if not candidates[function]:
+            del candidates[function]
+        other = next(one for one in threads if one != thread)
+        try:
+            told = trace("random", design, text, f"{choices}{step}:{other}")
+        except ValueError:
+            continue  # Nobody has a choice there.
+        waits = any(line.kind == "waits" and line.thread in threads for line in told.lines)
+        if told.what or waits:
+            continue
+        try:
+            holds = [turn.hold for turn in script_of(told, _VCPUS, collections).turns if turn.hold]
+            if len(holds) == told.preemptions and all(map(place_of, holds)):
+                return told
+        except Unknown:
+            continue
+    return None
+
+
+def _places(story: Story, threads: list[int]) -> Iterator[tuple[int, int, str]]:
+    """Where a thread can be held: the step before which it loses its turn, the thread, and the function."""
+    for thread in threads:
+        lines = [line for line in story.lines if line.thread == thread]
+        begin = 0
+        for at, line in enumerate(lines):
+            if line.kind == "operation":
+                begin = at
+            if line.kind != "step" or not matters(line):
+                continue
+            after = next((one for one in lines[at + 1 :] if one.step > line.step), None)
+            if after is None:
+                continue
+            try:
+                place_of(Hold(line, tuple(lines[begin : at + 1])))
+            except Unknown:
+                continue
+            yield after.step, thread, line.function
