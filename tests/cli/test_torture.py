@@ -9,6 +9,8 @@ import signal
 import pytest
 
 import vgic
+from vgic.cli.torture import _period
+from vgic.prove.torture import TorturePeriod
 
 QUICK = ("--minutes", "0.03", "--period", "0.6", "--seed", "7")
 
@@ -118,6 +120,11 @@ def test_from_python():
     assert result.success, result.failures
     assert result.periods == periods
     assert sum(period.counts["delivered"] for period in periods) > 0
+
+
+def test_a_period_of_scenarios_says_so_without_an_end_of_any():
+    period = TorturePeriod(1, 0.6, 0.5, {}, 0, 0, 0, 0, 0, False, 7, 0.001, 3, 0)
+    assert _period(period, True) == "    0.6 s: executions 0/s; RCU: 14/s callbacks, 3 waiting, oldest 1.0 ms"
 
 
 def test_scenarios_run_on_real_threads(vgic_command):

@@ -40,6 +40,11 @@ def confirm(
         ),
     ] = None,
     all_of_them: Annotated[bool, typer.Option("--all", help="Every defect that can be tried.")] = False,
+    random: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=1_000_000, help="Instead of defects: N small guests drawn at random."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, max=1 << 53, help="Of the first of these guests.")] = 1,
     cpu: Annotated[str, typer.Option(metavar="NAME", help="QEMU's model of the CPU.")] = "cortex-a57",
     json: JsonOption = None,
     report: Annotated[
@@ -57,6 +62,10 @@ def confirm(
     Confirmed: the story ends as the defect does, the control as it should.
     Refuted: both end as they should. Anything else is not possible here.
 
+    With --random guests are drawn, each with a preemption or two, and the
+    state of LPIs and list registers is compared with the engine's at each
+    hold and behind each operation. Exit status: 0 if nothing differs.
+
     Needs qemu-system-aarch64. The kernel needs KVM, kallsyms, and for some
     stories BTF, as those of distributions have; no debug package.
 
@@ -71,6 +80,12 @@ def confirm(
         raise ValueError("--all: there are defects named besides")
     if kernel is None:
         raise ValueError("--kernel is needed: debian:6.12, or a file")
+    if random is not None:
+        from vgic.cli.confirm_random import confirm_random
+
+        if defects or all_of_them or report is not None:
+            raise ValueError("--random: it plays guests of its own, and no defects, and writes no report")
+        return confirm_random(kernel, random, seed, cpu, json)
     chosen = _cases(_names() if all_of_them else listed(defects))
     if not chosen:
         raise ValueError(f"which defect? There are {', '.join(_names())}; or --all")
