@@ -51,9 +51,13 @@ def test_a_vcpus_queue_is_always_known():
 
 
 def test_an_lpi_that_one_of_them_has_alone():
-    assert difference(state(LPI), state(), set()) == "LPI 8192: the engine has 1, the kernel none"
-    assert difference(state(), state(LPI), set()) == "LPI 8192: the engine has none, the kernel 1"
-    assert difference(state(LPI), state(LPI, LPI), set()) == "LPI 8192: the engine has 1, the kernel 2"
+    assert difference(state(LPI), state(), set()) == (
+        "LPI 8192: the engine has 1 (3 references: index, mapping, cache, queue of vCPU 0), the kernel none"
+    )
+    assert difference(state(), state(LPI), set()) == (
+        "LPI 8192: the engine has none, the kernel 1 (3 references: index, mapping, cache, queue of vCPU 0)"
+    )
+    assert "the kernel 2 (3 references: " in difference(state(LPI), state(LPI, LPI), set())
 
 
 def test_two_lpis_of_one_intid_have_no_order():

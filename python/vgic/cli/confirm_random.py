@@ -19,34 +19,45 @@ def confirm_random(kernel: str, count: int, seed: int, cpu: str, json: str | Non
     check_outputs(json)
     out = console(json)
     found: list[Comparison] = []
+    interrupted = False
     with progress("confirm") as update:
         image = find_kernel(kernel, lambda line: update(0, line))
         design = design_of(image)
         name = design.composed if design else "not known"
         out.print(f"{escape(image.name)}: {escape(image.release)}, whose design is {escape(name)}", soft_wrap=True)
-        for one in compare(image, count, seed, cpu=cpu, tell=lambda done, line: update(done / count, line)):
-            found.append(one)
-            if one.result != "same":
-                for line in _lines(one):
-                    out.print(line, soft_wrap=True)
+        try:
+            for one in compare(image, count, seed, cpu=cpu, tell=lambda done, line: update(done / count, line)):
+                found.append(one)
+                if one.result != "same":
+                    for line in _lines(one):
+                        out.print(line, soft_wrap=True)
+        except KeyboardInterrupt:
+            interrupted = True
     document = {
         "schema": SCHEMA,
         "kernel": image.name,
         "release": image.release,
         "design": name,
+        "interrupted": interrupted,
         "guests": [asdict(one) for one in found],
     }
     write_json(json, json_module.dumps(document, indent=1) + "\n")
+    out.print(f"{'interrupted: ' * interrupted}{_summary(found, seed)}", soft_wrap=True)
+    if interrupted:
+        return 130
+    return 1 if any(one.result == "differs" for one in found) else 0
+
+
+def _summary(found: list[Comparison], seed: int) -> str:
+    if not found:
+        return "no guest was played"
     same = [one for one in found if one.result == "same"]
     differ = sum(one.result == "differs" for one in found)
-    points = sum(one.compared for one in same)
-    out.print(
-        f"{count} guests, seeds {seed} to {seed + count - 1}: {len(same)} the same at {points:,} points "
-        f"({sum(one.again for one in same)} of them the second time), {differ} differ, "
-        f"{count - len(same) - differ} not possible here",
-        soft_wrap=True,
+    points, again = sum(one.compared for one in same), sum(one.again for one in same)
+    return (
+        f"{len(found)} guests, seeds {seed} to {seed + len(found) - 1}: {len(same)} the same at {points:,} points "
+        f"({again} of them the second time), {differ} differ, {len(found) - len(same) - differ} not possible here"
     )
-    return 1 if differ else 0
 
 
 def _lines(one: Comparison) -> Iterator[str]:

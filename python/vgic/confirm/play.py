@@ -35,8 +35,8 @@ Verdict = Literal["confirmed", "refuted", "not possible here"]
 #: A vCPU that takes more LPIs than this has no end.
 _MOST = 64
 _NOTHING = 1023
-#: Seconds of QEMU's CPU time until a thread counts as stuck where that is what the defect does, or where many stories are
-#: followed, and seconds for the kernel to say what it says.
+#: Seconds of QEMU's CPU time until a thread counts as stuck where that is what the defect does, or where many stories
+#: are followed, and seconds for the kernel to say what it says.
 _STUCK, _FOLLOWED, _LISTEN = 10.0, 4.0, 3.0
 #: Where the kernel comes after it has told of an Oops.
 _OOPS = ("make_task_dead",)
@@ -149,8 +149,9 @@ def play(stage: Stage, story: Story, claim: Claim, *, uncompared: str = "") -> O
 
 
 def follow(stage: Stage, story: Story, claim: Claim) -> Outcome:
-    """Plays a story alone, for its states: *confirmed* if they are the kernel's at each point, *refuted* at the first
-    difference. Raises :class:`~vgic.errors.ReplayError` if the machine is lost.
+    """Plays a story alone, for its states: *confirmed* if they are the kernel's, *refuted* at the first difference.
+
+    Raises :class:`~vgic.errors.ReplayError` if the machine is lost.
     """
     begun, said = time.monotonic(), len(stage.machine.log)
     told = _Told(story, limit=_FOLLOWED)
@@ -364,6 +365,9 @@ def _prepared(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
     stage.machine.vm(script.all_vcpus, claim.itses)
     for command in guest_setup(script.vcpus, claim.itses):
         stage.machine.done(command)
+    # What a vCPU touches for the first time makes it leave the guest, which is no step of the story's.
+    for vcpu in range(script.vcpus):
+        stage.machine.done(f"ack {vcpu}")
     if told.story is not None:
         told.kernel = _kernel_state(stage, told)
     for command in (*script.before, *claim.also):

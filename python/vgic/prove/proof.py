@@ -258,11 +258,13 @@ def prove(
 def trace(name: str, design: str, text: str, schedule: str = "-") -> Story:
     """One execution of a scenario that is a text, with a schedule, told from its beginning to its end.
 
-    ``name`` is for the story. An execution that breaks no rule is told, too: :attr:`Story.what` is empty then. Raises
-    ``ValueError`` for a text that is no scenario, a design that there is not, and a schedule that does not fit.
+    ``name`` is for the story. An execution that breaks no rule is told, too: its ``rule`` and ``what`` are empty.
+    Raises ``ValueError`` for a text that is no scenario, a design that there is not, and a schedule that does not fit.
     """
     (design,) = check_names([design], allow_unsound=True)
     raw = _core.trace(name, design, text, schedule)
+    if not raw["what"]:
+        raw["rule"] = ""
     return _story(raw)
 
 
