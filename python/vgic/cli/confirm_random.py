@@ -53,10 +53,10 @@ def _summary(found: list[Comparison], seed: int) -> str:
         return "no guest was played"
     same = [one for one in found if one.result == "same"]
     differ = sum(one.result == "differs" for one in found)
-    points, again = sum(one.compared for one in same), sum(one.again for one in same)
+    points, again = sum(one.compared for one in same), sum(one.tries > 1 for one in same)
     return (
         f"{len(found)} guests, seeds {seed} to {seed + len(found) - 1}: {len(same)} the same at {points:,} points "
-        f"({again} of them the second time), {differ} differ, {len(found) - len(same) - differ} not possible here"
+        f"({again} of them not the first time), {differ} differ, {len(found) - len(same) - differ} not possible here"
     )
 
 
