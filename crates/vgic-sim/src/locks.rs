@@ -22,9 +22,10 @@ use vgic_core::platform::{Parker as PlatformParker, RawLock, RawRwLock};
 /// Nobody, where a core is named.
 pub(crate) const NOBODY: u32 = u32::MAX;
 
-/// Who has a lock, and who waits, in order.
+/// Whether somebody has a lock, and who waits, in order.
 #[derive(Debug)]
 pub(crate) struct LockState {
+    /// Who has a mutex.
     pub(crate) holder: u32,
     pub(crate) locked: bool,
     /// Numbers of a ticket lock: next, served.
@@ -97,7 +98,6 @@ impl Lock {
     }
 
     pub(crate) fn got(&self, ctx: &SimCtx, core: &Core, begin: Ps) {
-        self.with(ctx, |state| state.holder = core.number);
         core.held.borrow_mut().push(self.name);
         ctx.world.tally.borrow_mut().took_lock(self.name, core.now() - begin);
         if ctx.traces() {
@@ -171,7 +171,6 @@ impl Lock {
         ctx.world.in_order(core);
         self.with(ctx, |state| {
             state.locked = false;
-            state.holder = NOBODY;
             state.tickets.1 += 1;
         });
         ctx.write(&self.field);

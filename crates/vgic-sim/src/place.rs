@@ -44,9 +44,8 @@ fn size_of(class: &str, shape: Shape) -> u64 {
     if class == OWN_PAGES {
         return shape.size.next_multiple_of(LINE);
     }
-    let size = if shape.aligned { shape.size.next_multiple_of(LINE) } else { shape.size };
-    let class = CLASSES.iter().copied().find(|class| *class >= size && (!shape.aligned || class % LINE == 0));
-    class.unwrap_or_else(|| size.next_multiple_of(PAGE))
+    let fits = |class: &u64| *class >= shape.size && (!shape.aligned || class % LINE == 0);
+    CLASSES.iter().copied().find(fits).unwrap_or_else(|| shape.size.next_multiple_of(PAGE))
 }
 
 impl Places {

@@ -31,7 +31,8 @@ fn locks_exclude() {
             world.spawn(&format!("sender{core}"), move |ctx| {
                 let add = |cell: &vgic_sim::Cell<u64>| {
                     let value = cell.get(ctx);
-                    ctx.work(30 * NS);
+                    // Longer than a line is under way, so that two at a time would lose one.
+                    ctx.work(500 * NS);
                     cell.set(ctx, value + 1);
                     value + 1
                 };
@@ -221,32 +222,55 @@ fn a_sleeper_is_woken_and_a_wake_up_before_is_kept() {
 
 #[test]
 fn a_deadlock_is_told_with_what_each_core_holds() {
-    let world = world(Machine::flat(2));
-    let locks = Rc::new(Sim::embed("pair", |l| [l.spin("first_lock", 0), l.spin("second_lock", 1)]));
+    let world = world(Machine::flat(3));
+    let locks =
+        Rc::new(Sim::embed("pair", |l| [l.spin("first_lock", 0), l.spin("second_lock", 1), l.spin("done_with", 2)]));
+    let third = Rc::clone(&locks);
     for core in 0..2 {
         let locks = Rc::clone(&locks);
         world.spawn(&format!("sender{core}"), move |ctx| {
             locks[core].lock(ctx, false);
+            locks[2].lock(ctx, false);
+            locks[2].unlock(ctx);
             ctx.work(500 * NS);
             locks[1 - core].lock(ctx, false);
         });
     }
+    world.spawn("sender2", move |ctx| {
+        ctx.work(10_000 * NS);
+        third[0].lock(ctx, false);
+    });
     let stuck = world.run(|| ()).expect_err("each waits for the other");
     std::mem::forget(world);
     assert_eq!(stuck.what, "deadlock");
-    assert_eq!(stuck.cores.len(), 2);
+    assert_eq!(stuck.cores.len(), 3);
     assert!(stuck.cores[0].contains("sender0 waits: second_lock; holds first_lock; last: "), "{}", stuck.cores[0]);
-    assert!(stuck.cores[1].contains("read pair.first_lock"), "{}", stuck.cores[1]);
+    // It looked again when sender2 had written to the line.
+    let last = "write pair.first_lock, read pair.first_lock, read pair.first_lock";
+    assert!(stuck.cores[1].ends_with(last), "{}", stuck.cores[1]);
+    assert!(stuck.cores[2].contains("sender2 waits: first_lock; holds nothing; last: "), "{}", stuck.cores[2]);
 }
 
 #[test]
 fn a_livelock_ends() {
     let world = world(Machine::flat(1));
     let word = Rc::new(Sim::embed("word", |l| l.u64("value", 0)));
-    world.spawn("sender0", move |ctx| while word.load(ctx, Order::Relaxed) == 0 {});
+    world.spawn("sender0", move |ctx| {
+        // Long, but it goes forward.
+        for _ in 0..2 {
+            for _ in 0..3_000_000 {
+                word.load(ctx, Order::Relaxed);
+            }
+            Sim::count(ctx, Event::GracePeriod);
+        }
+        while word.load(ctx, Order::Relaxed) == 0 {
+            // To turn back is no way forward.
+            Sim::count(ctx, Event::EntryCancelled);
+        }
+    });
     let stuck = world.run(|| ()).expect_err("nobody ever writes");
+    assert_eq!((stuck.what, world.accesses() / 1_000_000), ("livelock", 11));
     std::mem::forget(world);
-    assert_eq!(stuck.what, "livelock");
 }
 
 /// Neighbours in memory share a line, and what the kernel aligns does not.
@@ -357,6 +381,28 @@ fn the_time_of_the_threads_adds_up() {
     });
     let lines = threads.spent["transfers"] + threads.spent["queueing"];
     assert!(0 < outside && outside <= lines && lines < stalled, "{outside} of {lines}, in all {stalled}");
+}
+
+#[test]
+#[should_panic(expected = "a lock is taken twice by the set-up")]
+fn the_set_up_takes_no_spin_lock_twice() {
+    let world = world(Machine::flat(1));
+    let (lock, ctx) = (Sim::embed("a", |l| l.spin("lock", 0)), SimCtx::set_up(&world));
+    lock.lock(&ctx, false);
+    lock.unlock(&ctx);
+    lock.lock(&ctx, false);
+    lock.lock(&ctx, false);
+}
+
+#[test]
+#[should_panic(expected = "a mutex is taken twice by the set-up")]
+fn the_set_up_takes_no_mutex_twice() {
+    let world = world(Machine::flat(1));
+    let (lock, ctx) = (Sim::embed("a", |l| l.mutex("lock", 0)), SimCtx::set_up(&world));
+    lock.lock(&ctx, false);
+    lock.unlock(&ctx);
+    lock.lock(&ctx, false);
+    lock.lock(&ctx, false);
 }
 
 #[test]

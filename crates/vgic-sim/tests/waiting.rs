@@ -1,44 +1,14 @@
 //! Who gets a lock next, and who must wait.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+mod common;
+
+use common::Rig;
 use std::rc::Rc;
 use vgic_core::Platform;
 use vgic_core::platform::{Layout, RawLock, RawRwLock};
 use vgic_sim::machine::{Machine, NS};
 use vgic_sim::report::Spending;
-use vgic_sim::{Mutex, Ps, RwLock, Sim, SimCtx, World};
-
-type Log = Rc<RefCell<Vec<(&'static str, Ps)>>>;
-
-/// A machine on which each thread says when it had what it wanted.
-struct Rig {
-    world: Rc<World>,
-    log: Log,
-}
-
-impl Rig {
-    fn new() -> Self {
-        let world = World::new(Machine::flat(8), 1, BTreeSet::new(), 0);
-        Rig { world, log: Rc::default() }
-    }
-
-    /// Starts a thread that does something from a time on.
-    fn at(&self, at: Ps, f: impl FnOnce(&SimCtx, &dyn Fn(&'static str)) + 'static) {
-        let log = Rc::clone(&self.log);
-        self.world.spawn("other", move |ctx| {
-            // It runs meanwhile: only who holds or wants something sleeps in these tests.
-            ctx.work(at);
-            ctx.in_order();
-            f(ctx, &|what| log.borrow_mut().push((what, ctx.now())));
-        });
-    }
-
-    fn run(self) -> Vec<(&'static str, Ps)> {
-        self.world.run(|| ()).expect("an end");
-        self.log.borrow().clone()
-    }
-}
+use vgic_sim::{Mutex, Ps, RwLock, Sim, SimCtx};
 
 fn names(log: &[(&'static str, Ps)]) -> Vec<&'static str> {
     log.iter().map(|(name, _)| *name).collect()
@@ -66,7 +36,7 @@ fn mutex() -> Rc<Mutex> {
 
 #[test]
 fn sleepers_get_a_mutex_in_the_order_in_which_they_came() {
-    let rig = Rig::new();
+    let rig = Rig::new(Machine::flat(8), &[]);
     let mutex = mutex();
     let waiters = [(2000, "first"), (4000, "second"), (6000, "third")];
     // In another order than that in which they come: no number of a core helps.
@@ -80,7 +50,7 @@ fn sleepers_get_a_mutex_in_the_order_in_which_they_came() {
 
 #[test]
 fn spinners_get_a_mutex_in_the_order_in_which_they_came() {
-    let rig = Rig::new();
+    let rig = Rig::new(Machine::flat(8), &[]);
     let mutex = mutex();
     for (at, name) in [(6000, "third"), (2000, "first"), (4000, "second")] {
         let mutex = Rc::clone(&mutex);
@@ -94,7 +64,7 @@ fn spinners_get_a_mutex_in_the_order_in_which_they_came() {
 /// vain is handed the mutex, also past one who spins for it.
 #[test]
 fn who_was_woken_in_vain_is_handed_the_mutex() {
-    let rig = Rig::new();
+    let rig = Rig::new(Machine::flat(8), &[]);
     let mutex = mutex();
     let wake = Machine::flat(8).wake_latency;
     let let_go = 50_000 * NS;
@@ -118,7 +88,7 @@ fn who_was_woken_in_vain_is_handed_the_mutex() {
 /// Nobody slept for it in vain: who spins takes it, and the sleeper is told the next time.
 #[test]
 fn the_hand_over_is_forgotten_when_it_is_done() {
-    let rig = Rig::new();
+    let rig = Rig::new(Machine::flat(8), &[]);
     let mutex = mutex();
     let wake = Machine::flat(8).wake_latency;
     let let_go = 50_000 * NS;
@@ -161,7 +131,7 @@ fn write(ctx: &SimCtx, lock: &RwLock, work: Ps, say: &dyn Fn(&'static str)) {
 
 #[test]
 fn a_writer_waits_for_each_reader() {
-    let rig = Rig::new();
+    let rig = Rig::new(Machine::flat(8), &[]);
     let lock = rwlock();
     for (work, name) in [(20_000, ["first reads", "first has read"]), (40_000, ["second reads", "second has read"])] {
         let lock = Rc::clone(&lock);
@@ -175,7 +145,7 @@ fn a_writer_waits_for_each_reader() {
 
 #[test]
 fn a_writer_that_works_or_waits_keeps_new_readers_out() {
-    let rig = Rig::new();
+    let rig = Rig::new(Machine::flat(8), &[]);
     let lock = rwlock();
     let (early, late) = (Rc::clone(&lock), Rc::clone(&lock));
     rig.at(0, move |ctx, say| read(ctx, &early, 20_000 * NS, say, ["reads", "has read"]));

@@ -192,3 +192,20 @@ fn whatever_the_cores_do_a_line_has_one_owner_or_sharers() {
     }
     assert!(rig.line().turn.is_none() && rig.line().queue.is_empty(), "nobody waits for ever");
 }
+
+/// As many cores as a machine may have, also where a word of the set ends.
+#[test]
+fn a_set_has_who_was_put_in() {
+    let mut set = CoreSet::EMPTY;
+    let cores = [0, 1, 63, 64, 65, 127, 128, 1023];
+    for (before, core) in cores.into_iter().enumerate() {
+        assert!(!set.has(core));
+        set.insert(core);
+        assert_eq!((set.is_only(core), set.is_empty()), (before == 0, false));
+        assert_eq!(set.iter().collect::<Vec<_>>(), cores[..=before]);
+    }
+    set.clear();
+    assert!(set.is_empty() && cores.iter().all(|core| !set.has(*core)));
+    set.insert(64);
+    assert_eq!(set.iter().collect::<Vec<_>>(), [64]);
+}

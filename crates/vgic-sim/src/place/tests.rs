@@ -17,6 +17,26 @@ fn a_page_is_filled_one_behind_the_other() {
     let mut places = places();
     let all: Vec<_> = (0..3).map(|_| places.allocate(0, "thing")).collect();
     assert_eq!([all[1] - all[0], all[2] - all[1]], [64, 64], "40 bytes take 64");
+    let rest: Vec<_> = (3..64).map(|_| places.allocate(0, "thing")).collect();
+    assert_eq!(rest[60] - all[0], 63 * 64, "to its end");
+}
+
+/// As `kmalloc` has sizes; nodes of an XArray follow each other, and what is aligned takes whole lines.
+#[test]
+fn what_objects_take() {
+    for (class, size, aligned, takes) in [
+        ("a", 72, false, 96),
+        ("b", 72, true, 128),
+        ("c", 8, true, 64),
+        ("xa_node", 520, false, 576),
+        ("d", 520, false, 1024),
+    ] {
+        let mut places = Places::default();
+        places.allocate(0, class);
+        places.learn(class, Shape { size, aligned });
+        let [one, other] = [0; 2].map(|core| places.allocate(core, class));
+        assert_eq!(other - one, takes, "{class}");
+    }
 }
 
 #[test]
