@@ -18,10 +18,10 @@ def table(kernels: list[dict[str, Any]]) -> str:
     """Defects by kernels, and where threads were held, which differs between kernels."""
     found = [{row["defect"]: row for row in kernel["confirmations"]} for kernel in kernels]
     releases = [f"[`{kernel['release']}`]({_evidence(kernel).relative_to(PAGE.parent)})" for kernel in kernels]
-    rows = [f"| defect | scenario, design | {' | '.join(releases)} |", "|---|---|" + "---|" * len(kernels)]
+    rows = [f"| defect | scenario | {' | '.join(releases)} |", "|---|---|" + "---|" * len(kernels)]
     for name, row in found[0].items():
         cells = [_cell(of_kernel[name]) for of_kernel in found]
-        rows.append(f"| {name} | `{row['scenario']}`, `{row['design']}` | {' | '.join(cells)} |")
+        rows.append(f"| {name} | `{row['scenario']}` | {' | '.join(cells)} |")
     seconds = [sorted(row["seconds"] for row in of_kernel.values()) for of_kernel in found]
     middle = ", ".join(f"{of_kernel[len(of_kernel) // 2]:.1f}" for of_kernel in seconds)
     return "\n".join(rows) + f"\n\nSeconds for a story and its control, the middle of each column: {middle}.\n"
@@ -32,7 +32,9 @@ def _cell(row: dict[str, Any]) -> str:
         return f"not possible: {row['why']}"
     places = [text.rsplit("; held ", 1)[1] for text in row["held"] if "; held " in text]
     shown = [f"at `{place.removeprefix('at ')}`" if place.startswith("at ") else place for place in places]
-    return row["verdict"] + "".join(f", held {place}" for place in shown)
+    verdict = f"refuted at {row['differs']}" if row["differs"] else row["verdict"]
+    points = f", the same state at {row['compared']}" if row["compared"] else ", not compared"
+    return verdict + "".join(f", held {place}" for place in shown) + points
 
 
 def _evidence(kernel: dict[str, Any]) -> Path:
