@@ -57,6 +57,16 @@ def main():
         if BEHAVIOUR == "no kvm" and words[0] == "vm":
             say("! /dev/kvm\r\n= -2\r\n= 1\r\n")
             continue
+        if BEHAVIOUR == "floods" and words[0] == "msi":
+            for first in range(0, 100_000, 1000):
+                say("".join(f"[    2.0] line {number}\r\n" for number in range(first, first + 1000)))
+            for _ in range(100):
+                say("x" * 50_000)
+            say("\r\n= 1\r\n")
+            continue
+        if BEHAVIOUR == "floods" and words[0] == "its_w":
+            while True:
+                say("= 1\r\nx\r\n" * 1000)
         if words[0] == "state":
             say("| 8192 0\r\n[    1.1] WARNING: CPU: 0\r\n| 8193 1\r\n= 2\r\n")
             continue

@@ -2,11 +2,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 from test_image import image
 
+from vgic.confirm.console import KEPT, LONGEST
 from vgic.confirm.image import Kernel
 from vgic.confirm.machine import Machine
 from vgic.errors import KernelError, ReplayError
@@ -50,7 +52,7 @@ def test_commands_are_answered_and_what_the_kernel_says_is_kept(qemu):
         said = len(machine.log)
         assert machine.command("state") == (2, ["| 8192 0", "| 8193 1"])
         assert machine.trouble() == machine.trouble(said) == ["[    1.1] WARNING: CPU: 0"]
-        assert machine.log[0] == "[    0.1] Booting Linux"
+        assert machine.log[:][0] == "[    0.1] Booting Linux"
         machine.send("go")
         assert machine.thread_answers() == [(1, 0, 5), (2, 0, -16)]
         with pytest.raises(ReplayError, match="'what' in the guest: ENOSYS"):
@@ -82,6 +84,28 @@ def test_a_machine_that_is_lost_says_why_and_leaves_nothing(qemu, how, why):
         machine.vm(1)
         # The limit is the test's subject: nothing will ever come.
         machine.command("msi 0 0 0", seconds=0.5)
+    assert left(folder) == ([], [])
+
+
+def test_a_kernel_that_prints_without_end_takes_a_bounded_memory(qemu):
+    """And what is said later is still found by its number."""
+    folder = qemu("floods")
+    with Machine(KERNEL) as machine:
+        machine.vm(1)
+        said = len(machine.log)
+        assert machine.command("msi 0 0 0").value == 1
+        assert len(machine.log) == said + 100_001
+        kept = machine.log[said:]
+        assert kept[: KEPT - said] == [f"[    2.0] line {number}" for number in range(KEPT - said)]
+        assert kept[KEPT - said] == f"... {100_001 + said - 2 * KEPT} lines left out ..."
+        assert kept[-2:] == ["[    2.0] line 99999", "x" * LONGEST + " ..."]
+        assert len(kept) == 2 * KEPT - said + 1
+        assert machine.trouble(said) == [kept[KEPT - said]]
+        # And on, while nobody looks at what is said.
+        machine.send("its_w 0 0 0")
+        while len(machine.log) < 200_000:
+            time.sleep(0.01)
+        assert len(machine.log[:]) == 2 * KEPT + 1
     assert left(folder) == ([], [])
 
 
