@@ -26,17 +26,34 @@ def listening(name):
     return found
 
 
+class Older(Stub):
+    """A stub that runs all CPUs or none."""
+
+    def obey(self, body):
+        super().obey("?" if body == "vCont?" else body)
+
+
 def behind_gdb(server):
     connection, _ = server.accept()
-    stub = Stub(connection, cpus=4, steps=1)
+    stub = (Older if BEHAVIOUR == "no single CPUs" else Stub)(connection, cpus=4, steps=1)
     stub.memory[:] = b"ffff800080000000 T kvm_init\n".ljust(256, b"x")
     stub.registers[1][:2] = [0, 28]
     stub.registers[1][32] = 0x300 - 4
     stub.run()
 
 
+#: What --version says.
+VERSIONS = {
+    "too old": "QEMU emulator version 2.9.1 (Debian 1:2.9.1-1)\nCopyright (c) 2003-2017 Fabrice Bellard",
+    "tells no version": "\xff",
+}
+
+
 def main():
-    if BEHAVIOUR == "does not start":
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.buffer.write(VERSIONS.get(BEHAVIOUR, "QEMU emulator version 7.2.22").encode("latin1"))
+        return
+    if BEHAVIOUR in ("does not start", "too old", "tells no version"):
         sys.exit("qemu-system-aarch64: no such machine")
     threading.Thread(target=behind_gdb, args=(listening("gdb"),), daemon=True).start()
     console, _ = listening("console").accept()

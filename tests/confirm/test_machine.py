@@ -72,7 +72,12 @@ def test_functions_are_read_through_the_stub_and_kept(qemu):
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("does not start", "QEMU does not start: qemu-system-aarch64: no such machine"),
+        (
+            "does not start",
+            "QEMU does not start: qemu-system-aarch64: no such machine; this is 7.2.22, and 2.10 or a later one is",
+        ),
+        ("too old", "^QEMU is too old: this is 2.9.1, and 2.10 or a later one is needed$"),
+        ("tells no version", "no such machine; its version is not known, and 2.10 or a later one is needed$"),
         ("panics", "the machine has ended: .*Kernel panic - not syncing: no init"),
         ("dies", "the machine has ended: .*Booting Linux"),
         ("hangs", "the guest program does not answer 'msi 0 0 0'; the console ends: .*BUG: soft lockup"),
@@ -85,6 +90,21 @@ def test_a_machine_that_is_lost_says_why_and_leaves_nothing(qemu, how, why):
         # The limit is the test's subject: nothing will ever come.
         machine.command("msi 0 0 0", seconds=0.5)
     assert left(folder) == ([], [])
+
+
+def test_a_stub_that_cannot_run_single_cpus_is_named_with_the_version(qemu):
+    folder = qemu("no single CPUs")
+    why = r"this QEMU cannot run CPUs one by one \(vCont\); this is 7.2.22, and 2.10 or a later one is needed$"
+    with Machine(KERNEL) as machine, pytest.raises(ReplayError, match=why):
+        machine.gdb  # noqa: B018
+    assert left(folder) == ([], [])
+
+
+def test_a_qemu_that_cannot_be_run_is_one_line(qemu):
+    folder = qemu("")
+    (folder / "bin" / "qemu-system-aarch64").write_bytes(b"\x7fELF nonsense")
+    with pytest.raises(ReplayError, match=r"qemu-system-aarch64 --version: .*Exec format error"), Machine(KERNEL):
+        pass
 
 
 def test_a_kernel_that_prints_without_end_takes_a_bounded_memory(qemu):

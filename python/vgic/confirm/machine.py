@@ -21,12 +21,12 @@ from vgic.confirm.cpio import archive, device, directory, program
 from vgic.confirm.debian import cache_folder
 from vgic.confirm.gdb import Gdb
 from vgic.confirm.image import Kernel
+from vgic.confirm.qemu import command_line, found_version, needed
 from vgic.confirm.symbols import Symbols
 from vgic.errors import KernelError, ReplayError
 
 __all__ = ["Answer", "Machine", "Marks", "initrd"]
 
-_QEMU = "qemu-system-aarch64"
 #: Seconds until the kernel is up, and until a command is answered: only against hanging.
 _BOOT, PATIENCE = 1800.0, 900.0
 #: Characters of the console that an error shows, and bytes of what QEMU has said that are looked at.
@@ -73,8 +73,7 @@ class Machine:
         self._has_vm = False
 
     def __enter__(self) -> "Machine":
-        if shutil.which(_QEMU) is None:
-            raise ReplayError(f"{_QEMU} is needed (Debian: apt-get install qemu-system-arm)")
+        self._version = found_version()
         self._folder = tempfile.TemporaryDirectory(prefix="vgic-confirm-")
         self._process: subprocess.Popen[bytes] | None = None
         self._console = Console()
@@ -99,7 +98,10 @@ class Machine:
     def gdb(self) -> Gdb:
         """The connection to QEMU's gdb stub; the first use makes it, and stops the machine."""
         if self._gdb is None:
-            self._gdb = Gdb.connect(Path(self._folder.name) / "gdb")
+            try:
+                self._gdb = Gdb.connect(Path(self._folder.name) / "gdb")
+            except ReplayError as error:
+                raise ReplayError(f"{error}; {needed(self._version)}") from None
         return self._gdb
 
     def command(self, line: str, seconds: float = PATIENCE) -> Answer:
@@ -204,14 +206,11 @@ class Machine:
     def _start(self, folder: Path) -> None:
         (folder / "Image").write_bytes(self.kernel.image)
         (folder / "initrd").write_bytes(initrd())
-        words = "console=ttyAMA0 panic=-1 nokaslr nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
-        command = [_QEMU, "-machine", "virt,virtualization=on,gic-version=3", "-cpu", self._cpu, "-smp", "4"]
-        command += ["-accel", "tcg,thread=multi", "-m", "1G", "-nodefaults", "-display", "none", "-no-reboot"]
+        connections: list[str] = []
         for name, use in (("console", "-serial"), ("gdb", "-gdb")):
-            command += ["-chardev", f"socket,path={folder / name},server=on,wait=off,id={name}"]
-            command += [use, f"chardev:{name}"]
-        command += ["-kernel", str(folder / "Image"), "-initrd", str(folder / "initrd")]
-        command += ["-append", f"{words} {self._append}".rstrip()]
+            connections += ["-chardev", f"socket,path={folder / name},server=on,wait=off,id={name}"]
+            connections += [use, f"chardev:{name}"]
+        command = command_line(self._cpu, str(folder / "Image"), str(folder / "initrd"), self._append, connections)
         # QEMU dies with us even if we are killed.
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig=KILL", *command]
@@ -230,7 +229,8 @@ class Machine:
                 return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > end:
-                    raise ReplayError(f"QEMU does not start: {self._complaint()}") from None
+                    why = f"QEMU does not start: {self._complaint()}; {needed(self._version)}"
+                    raise ReplayError(why) from None
                 time.sleep(0.02)
 
     def _end(self) -> None:
