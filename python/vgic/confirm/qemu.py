@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from vgic.errors import ReplayError
 
-__all__ = ["QEMU", "command_line", "found_version", "needed"]
+__all__ = ["LEAST", "QEMU", "command_line", "found_version", "needed"]
 
 QEMU = "qemu-system-aarch64"
 #: The first version that has all that is needed.
