@@ -75,7 +75,7 @@ def export_files(kernel: Kernel, cpu: str, found: Sequence[Confirmation]) -> dic
     }
     rows = []
     for one, folder in zip(found, _folders(found), strict=True):
-        rows.append(f"  {folder or one.scenario:<24}{one.outcome.verdict}")
+        rows.append(f"  {folder or one.defect or one.scenario:<24}{one.outcome.verdict}")
         if folder:
             out[f"{folder}/report.txt"] = report_text(kernel, [one]).encode()
             out[f"{folder}/commands.txt"] = commands_text(one).encode()
