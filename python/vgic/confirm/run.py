@@ -110,9 +110,7 @@ def confirm(
                     stack.close()
                     stage = None
                 tried.append(
-                    Confirmation(
-                        case.defect, story.scenario, story.design, claim.ask, outcome, story, marks, symbols
-                    )
+                    Confirmation(case.defect, story.scenario, story.design, claim.ask, outcome, story, marks, symbols)
                 )
                 if not outcome.differs:
                     break
