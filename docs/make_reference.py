@@ -35,7 +35,15 @@ MODULES = {
     "prove": ["prove", "prove.proof", "prove.story", "prove.history", "prove.bisect"],
     "defects": ["prove.defects", "links"],
     "torture": ["prove.torture"],
-    "confirm": ["confirm.run", "confirm.play", "confirm.stories", "confirm.report", "confirm.image", "confirm.debian"],
+    "confirm": [
+        "confirm.run",
+        "confirm.play",
+        "confirm.stories",
+        "confirm.report",
+        "confirm.image",
+        "confirm.debian",
+        "confirm.export",
+    ],
     "predict": [
         "predict",
         "predict.prediction",

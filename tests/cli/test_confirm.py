@@ -1,10 +1,11 @@
 """``vgic confirm``: what it refuses, what it prints, how it ends. The kernel is tests/confirm's business."""
 
 import json
+import os
 
 import pytest
 
-from vgic.confirm import run
+from vgic.confirm import export, run
 from vgic.confirm.play import Outcome
 
 
@@ -21,6 +22,11 @@ from vgic.confirm.play import Outcome
         (["--kernel", __file__, "--all"], "this is not a kernel for arm64"),
         (["--kernel", "x", "--all", "--json", "/none/x"], "/none/x"),
         (["--kernel", "x", "--all", "--report", "/none/x"], "/none/x"),
+        (["--kernel", "x", "--all", "--export", "/none/x"], "/none/x: cannot be written: No such file or directory"),
+        (["--kernel", "x", "--all", "--export", "/"], "/: cannot be written: is there, and not empty"),
+        (["--kernel", "x", "--all", "--export", __file__], f"{__file__}: cannot be written: Not a directory"),
+        (["--kernel", "x", "--all", "--export", "out", "--json", "out"], "json and export: out is in out"),
+        (["--kernel", "x", "--all", "--export", "out", "--report", "out/x"], "out"),
         (["--kernel", "x", "/none/story.json"], "/none/story.json"),
     ],
 )
@@ -100,3 +106,39 @@ def test_a_file_without_stories_is_one_line(vgic_command, image, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert "this is no file of 'vgic prove --json'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_export_is_there_whole_beside_what_else_is_written(vgic_command, image, monkeypatch, tmp_path):
+    played(monkeypatch, ["open-window"])
+    (tmp_path / "out").mkdir()
+    done = vgic_command("confirm", "open-window", "--kernel", image, "--export", "out", "--json", "found.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    out = tmp_path / "out"
+    assert (out / "Image").read_bytes() == image.read_bytes()
+    assert {path.name for path in out.iterdir()} == {"Image", "README.txt", "guest", "initrd", "run.sh"}
+    assert os.access(out / "run.sh", os.X_OK)
+    assert not os.access(out / "README.txt", os.X_OK)
+    assert {path.name for path in tmp_path.iterdir()} == {"Image", "found.json", "out"}
+    again = vgic_command("confirm", "open-window", "--kernel", image, "--export", "out")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr == "vgic: error: out: cannot be written: is there, and not empty\n"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [(KeyboardInterrupt(), 130, "vgic: interrupted\n"), (OSError(28, "No space left on device"), 2, "out: cannot be")],
+)
+def test_an_export_that_is_cut_short_leaves_nothing(vgic_command, image, monkeypatch, tmp_path, failure, status, said):
+    class Files(dict):
+        def items(self):
+            yield "Image", b"x"
+            assert len(list(tmp_path.glob(".vgic-*/out/Image"))) == 1
+            raise failure
+
+    played(monkeypatch, ["open-window"])
+    monkeypatch.setattr(export, "export_files", lambda kernel, cpu, found: Files())
+    done = vgic_command("confirm", "open-window", "--kernel", image, "--export", "out", "--json", "found.json")
+    assert done.returncode == status
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"Image", "found.json"}

@@ -26,17 +26,34 @@ def listening(name):
     return found
 
 
+class Older(Stub):
+    """A stub that runs all CPUs or none."""
+
+    def obey(self, body):
+        super().obey("?" if body == "vCont?" else body)
+
+
 def behind_gdb(server):
     connection, _ = server.accept()
-    stub = Stub(connection, cpus=4, steps=1)
+    stub = (Older if BEHAVIOUR == "no single CPUs" else Stub)(connection, cpus=4, steps=1)
     stub.memory[:] = b"ffff800080000000 T kvm_init\n".ljust(256, b"x")
     stub.registers[1][:2] = [0, 28]
     stub.registers[1][32] = 0x300 - 4
     stub.run()
 
 
+#: What --version says.
+VERSIONS = {
+    "too old": "QEMU emulator version 2.9.1 (Debian 1:2.9.1-1)\nCopyright (c) 2003-2017 Fabrice Bellard",
+    "tells no version": "\xff",
+}
+
+
 def main():
-    if BEHAVIOUR == "does not start":
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.buffer.write(VERSIONS.get(BEHAVIOUR, "QEMU emulator version 7.2.22").encode("latin1"))
+        return
+    if BEHAVIOUR in ("does not start", "too old", "tells no version"):
         sys.exit("qemu-system-aarch64: no such machine")
     threading.Thread(target=behind_gdb, args=(listening("gdb"),), daemon=True).start()
     console, _ = listening("console").accept()
@@ -57,6 +74,16 @@ def main():
         if BEHAVIOUR == "no kvm" and words[0] == "vm":
             say("! /dev/kvm\r\n= -2\r\n= 1\r\n")
             continue
+        if BEHAVIOUR == "floods" and words[0] == "msi":
+            for first in range(0, 100_000, 1000):
+                say("".join(f"[    2.0] line {number}\r\n" for number in range(first, first + 1000)))
+            for _ in range(100):
+                say("x" * 50_000)
+            say("\r\n= 1\r\n")
+            continue
+        if BEHAVIOUR == "floods" and words[0] == "its_w":
+            while True:
+                say("= 1\r\nx\r\n" * 1000)
         if words[0] == "state":
             say("| 8192 0\r\n[    1.1] WARNING: CPU: 0\r\n| 8193 1\r\n= 2\r\n")
             continue

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import cache
 
 import pytest
 from test_script import HELD
@@ -80,8 +81,14 @@ def test_a_story_is_tried_as_the_defect_that_it_shows_or_not_at_all():
     assert "What happens" not in report_text(KERNEL, [one])
 
 
+@cache
+def found_story(name):
+    """Searched for once."""
+    return story_of(defect(name))
+
+
 def confirmation(name, **outcome):
-    story = story_of(defect(name))
+    story = found_story(name)
     return Confirmation(
         name, story.scenario, story.design, claims()[name].ask, Outcome("confirmed", "it does", **outcome), story
     )

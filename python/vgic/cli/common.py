@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -102,6 +102,44 @@ def write_whole(path: Path, text: str | Iterable[str]) -> None:
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
+
+
+def check_folder(option: str, path: Path, **files: str | Path | None) -> None:
+    """Raise an error if a new folder cannot be written at ``path``: something is there that is no empty folder.
+
+    ``files``, by name of their option, are written besides, and must not be in it (``ValueError``).
+    """
+    for other, name in files.items():
+        if name is not None and name != "-" and Path(name).resolve().is_relative_to(path.resolve()):
+            raise ValueError(f"{other} and {option}: {name} is in {path}")
+    try:
+        if path.exists() and any(path.iterdir()):
+            raise FileExistsError(17, "is there, and not empty", str(path))
+        with tempfile.TemporaryDirectory(dir=path.resolve().parent, prefix=".vgic-"):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a new folder so that it is there whole or not at all.
+
+    ``files``: what is in them, by paths in the folder. Programs and scripts can be executed.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=path.resolve().parent, prefix=".vgic-") as name:
+            part = Path(name) / path.resolve().name
+            part.mkdir()
+            for inside, data in files.items():
+                file = part / inside
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+                if data.startswith((b"#!", b"\x7fELF")):
+                    # For those who may read it.
+                    file.chmod(file.stat().st_mode | (file.stat().st_mode & 0o444) >> 2)
+            part.replace(path.resolve())
     except OSError as error:
         raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from vgic.cli.common import check_outputs, console, progress, write_json, write_whole
+from vgic.cli.common import check_folder, check_outputs, console, progress, write_folder, write_json, write_whole
 from vgic.cli.options import JsonOption, completed, listed
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ def confirm(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what was found as a bug report, with what shows it.")
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a new folder to repeat it by hand: machine, commands, gdb scripts."),
+    ] = None,
 ) -> int:
     """Play the story of a defect on a real, unmodified kernel for arm64.
 
@@ -66,13 +70,14 @@ def confirm(
     state of LPIs and list registers is compared with the engine's at each
     hold and behind each operation. Exit status: 0 if nothing differs.
 
-    Needs qemu-system-aarch64. The kernel needs KVM, kallsyms, and for some
+    Needs qemu-system-aarch64, 2.10 or later. The kernel needs KVM, kallsyms, and for some
     stories BTF, as those of distributions have; no debug package.
 
     Exit status: 0 if each defect was confirmed, 1 if one was not, 130 after
     Ctrl-C.
     """
     from vgic.confirm.debian import find_kernel
+    from vgic.confirm.export import export_files
     from vgic.confirm.report import report_text
     from vgic.confirm.run import confirm, confirmations_json
 
@@ -83,13 +88,15 @@ def confirm(
     if random is not None:
         from vgic.cli.confirm_random import confirm_random
 
-        if defects or all_of_them or report is not None:
-            raise ValueError("--random: it plays guests of its own, and no defects, and writes no report")
+        if defects or all_of_them or report is not None or export is not None:
+            raise ValueError("--random: it plays guests of its own, and no defects, and writes no report or export")
         return confirm_random(kernel, random, seed, cpu, json)
     chosen = _cases(_names() if all_of_them else listed(defects))
     if not chosen:
         raise ValueError(f"which defect? There are {', '.join(_names())}; or --all")
     check_outputs(json, report=report)
+    if export is not None:
+        check_folder("export", export, json=json, report=report)
     out = console(json)
     found: list[Confirmation] = []
     with progress("confirm") as update:
@@ -102,6 +109,8 @@ def confirm(
     write_json(json, confirmations_json(image, found))
     if report is not None:
         write_whole(report, report_text(image, found))
+    if export is not None:
+        write_folder(export, export_files(image, cpu, found))
     count = sum(one.outcome.verdict == "confirmed" for one in found)
     out.print(f"{count} of {len(found)} confirmed")
     return 0 if count == len(found) else 1

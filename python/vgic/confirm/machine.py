@@ -8,33 +8,33 @@ import errno
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import NamedTuple
 
+from vgic.confirm.console import Console, Ended, Heard
 from vgic.confirm.cpio import archive, device, directory, program
 from vgic.confirm.debian import cache_folder
 from vgic.confirm.gdb import Gdb
 from vgic.confirm.image import Kernel
+from vgic.confirm.qemu import command_line, found_version, needed
 from vgic.confirm.symbols import Symbols
 from vgic.errors import KernelError, ReplayError
 
-__all__ = ["Answer", "Machine", "Marks"]
+__all__ = ["Answer", "Machine", "Marks", "initrd"]
 
-_QEMU = "qemu-system-aarch64"
 #: Seconds until the kernel is up, and until a command is answered: only against hanging.
 _BOOT, PATIENCE = 1800.0, 900.0
-#: Characters of the console that an error shows.
-_SHOWN = 400
-#: What the kernel says if something is wrong with it.
-_TROUBLE = re.compile(r"WARNING:|BUG:|Oops|refcount_t:|Unable to handle|corruption|Kernel panic|Call trace:")
+#: Characters of the console that an error shows, and bytes of what QEMU has said that are looked at.
+_SHOWN, _LOOKED_AT = 400, 4096
+#: What the kernel says if something is wrong with it. What was left out of its words may be of that kind, too.
+_TROUBLE = re.compile(
+    r"WARNING:|BUG:|Oops|refcount_t:|Unable to handle|corruption|Kernel panic|Call trace:|lines left out"
+)
 
 
 class Answer(NamedTuple):
@@ -55,6 +55,13 @@ class Marks(NamedTuple):
     leaves: int
 
 
+def initrd() -> bytes:
+    """The initramfs: the guest program, and what it needs to begin."""
+    guest = files("vgic.confirm").joinpath("guest", "guest").read_bytes()
+    folders = ("dev", "proc", "sys")
+    return archive([*map(directory, folders), device("dev/console", 5, 1), program("init", guest)])
+
+
 class Machine:
     """A machine that is up when the ``with`` block begins. One VM at a time runs in it (:meth:`vm`)."""
 
@@ -63,23 +70,21 @@ class Machine:
         self.kernel = kernel
         self._cpu = cpu
         self._append = append
-        #: Everything that the kernel has said, by lines.
-        self.log: list[str] = []
-        self._rest = ""
         self._has_vm = False
 
     def __enter__(self) -> "Machine":
-        if shutil.which(_QEMU) is None:
-            raise ReplayError(f"{_QEMU} is needed (Debian: apt-get install qemu-system-arm)")
+        self._version = found_version()
         self._folder = tempfile.TemporaryDirectory(prefix="vgic-confirm-")
         self._process: subprocess.Popen[bytes] | None = None
-        self._console = socket.socket(socket.AF_UNIX)
-        self._heard: SimpleQueue[bytes] = SimpleQueue()
-        self._hearing = Thread(target=self._hear, daemon=True)
+        self._console = Console()
+        #: What the kernel has said, by lines; of too many not all are kept.
+        self.log = self._console.log
         self._gdb: Gdb | None = None
         try:
             self._start(Path(self._folder.name))
             words, _ = self._next(_BOOT)
+            if len(words) != 1 + len(Marks._fields):
+                raise ReplayError("the guest program does not come up as it should")
             self.marks = Marks(*(int(word, 16) for word in words[1:]))
         except BaseException:
             self._end()
@@ -93,7 +98,10 @@ class Machine:
     def gdb(self) -> Gdb:
         """The connection to QEMU's gdb stub; the first use makes it, and stops the machine."""
         if self._gdb is None:
-            self._gdb = Gdb.connect(Path(self._folder.name) / "gdb")
+            try:
+                self._gdb = Gdb.connect(Path(self._folder.name) / "gdb")
+            except ReplayError as error:
+                raise ReplayError(f"{error}; {needed(self._version)}") from None
         return self._gdb
 
     def command(self, line: str, seconds: float = PATIENCE) -> Answer:
@@ -104,7 +112,7 @@ class Machine:
     def send(self, line: str) -> None:
         """Sends a command without waiting; the machine need not run."""
         try:
-            self._console.sendall(f"{line}\n".encode())
+            self._console.send(line)
         except OSError as error:
             raise ReplayError(f"QEMU has gone: {error.strerror or error}") from None
 
@@ -172,10 +180,7 @@ class Machine:
 
     def listen(self, seconds: float) -> None:
         """Keeps what the kernel says for so long; the machine must run. It may end meanwhile."""
-        end = time.monotonic() + seconds
-        with suppress(ReplayError):
-            while time.monotonic() < end:
-                self._next(end - time.monotonic())
+        self._console.listen(seconds)
 
     def trouble(self, since: int = 0) -> list[str]:
         """The lines of :attr:`log` from ``since`` on in which the kernel tells of an error of its own."""
@@ -199,19 +204,13 @@ class Machine:
         return text
 
     def _start(self, folder: Path) -> None:
-        guest = files("vgic.confirm").joinpath("guest", "guest").read_bytes()
         (folder / "Image").write_bytes(self.kernel.image)
-        folders = ("dev", "proc", "sys")
-        entries = [*map(directory, folders), device("dev/console", 5, 1), program("init", guest)]
-        (folder / "initrd").write_bytes(archive(entries))
-        words = "console=ttyAMA0 panic=-1 nokaslr nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
-        command = [_QEMU, "-machine", "virt,virtualization=on,gic-version=3", "-cpu", self._cpu, "-smp", "4"]
-        command += ["-accel", "tcg,thread=multi", "-m", "1G", "-nodefaults", "-display", "none", "-no-reboot"]
+        (folder / "initrd").write_bytes(initrd())
+        connections: list[str] = []
         for name, use in (("console", "-serial"), ("gdb", "-gdb")):
-            command += ["-chardev", f"socket,path={folder / name},server=on,wait=off,id={name}"]
-            command += [use, f"chardev:{name}"]
-        command += ["-kernel", str(folder / "Image"), "-initrd", str(folder / "initrd")]
-        command += ["-append", f"{words} {self._append}".rstrip()]
+            connections += ["-chardev", f"socket,path={folder / name},server=on,wait=off,id={name}"]
+            connections += [use, f"chardev:{name}"]
+        command = command_line(self._cpu, str(folder / "Image"), str(folder / "initrd"), self._append, connections)
         # QEMU dies with us even if we are killed.
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig=KILL", *command]
@@ -226,21 +225,17 @@ class Machine:
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                self._console.connect(str(folder / "console"))
-                self._hearing.start()
+                self._console.connect(folder / "console")
                 return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > end:
-                    raise ReplayError(f"QEMU does not start: {self._complaint()}") from None
+                    why = f"QEMU does not start: {self._complaint()}; {needed(self._version)}"
+                    raise ReplayError(why) from None
                 time.sleep(0.02)
 
     def _end(self) -> None:
         if self._gdb is not None:
             self._gdb.close()
-        with suppress(OSError):
-            self._console.shutdown(socket.SHUT_RDWR)  # Wakes who reads.
-        if self._hearing.ident is not None:
-            self._hearing.join()
         self._console.close()
         if self._process is not None:
             self._process.kill()
@@ -249,48 +244,20 @@ class Machine:
         with suppress(OSError):
             self._folder.cleanup()
 
-    def _hear(self) -> None:
-        """Reads the console at all times, in a thread: QEMU stands still while what it writes finds no room."""
-        data = b"-"
-        while data:
-            try:
-                data = self._console.recv(1 << 16)
-            except OSError:
-                data = b""
-            self._heard.put(data)
-
-    def _next(self, seconds: float, line: str = "") -> tuple[list[str], list[str]]:
-        """The words of the program's next answer, and what it told before."""
-        end = time.monotonic() + seconds
-        lines: list[str] = []
-        while True:
-            while "\n" in self._rest:
-                said, self._rest = self._rest.split("\n", 1)
-                if said.startswith("= "):
-                    return said.split()[1:], lines
-                if said.startswith(("| ", "! ")):
-                    lines.append(said)
-                elif said:
-                    self.log.append(said)
-            self._receive(end, line)
-
-    def _receive(self, end: float, line: str) -> None:
+    def _next(self, seconds: float, line: str = "") -> Heard:
+        """The program's next answer."""
         try:
-            data = self._heard.get(timeout=max(end - time.monotonic(), 0.001))
-        except Empty:
+            return self._console.next(seconds)
+        except TimeoutError:
             doing = f"the guest program does not answer {line!r}" if line else "the kernel does not come up"
-            raise ReplayError(f"{doing}; the console ends: {self._last()}") from None
-        if not data:
-            self._heard.put(b"")  # Nothing will ever come.
-            raise ReplayError(f"the machine has ended: {self._complaint() or self._last()}")
-        self._rest += data.decode("latin1").replace("\r", "")
-
-    def _last(self) -> str:
-        return " / ".join([*self.log[-4:], self._rest])[-_SHOWN:]
+            raise ReplayError(f"{doing}; the console ends: {self._console.ending(_SHOWN)}") from None
+        except Ended:
+            why = self._complaint() or self._console.ending(_SHOWN)
+            raise ReplayError(f"the machine has ended: {why}") from None
 
     def _complaint(self) -> str:
         """The last thing that QEMU itself has said."""
-        self._errors.seek(0)
+        self._errors.seek(max(self._errors.seek(0, os.SEEK_END) - _LOOKED_AT, 0))
         return " ".join(self._errors.read().decode(errors="replace").split("\n")[-2:]).strip()
 
 

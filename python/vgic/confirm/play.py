@@ -29,7 +29,7 @@ from vgic.confirm.stage import LIMIT, Stage, Stuck, Trap, kernel_address
 from vgic.prove.story import Story
 from vgic.registers import GICR
 
-__all__ = ["Claim", "Outcome", "claims", "play"]
+__all__ = ["ALLOCATES", "KICKS", "OOPS", "Claim", "Outcome", "claims", "play"]
 
 Verdict = Literal["confirmed", "refuted", "not possible here"]
 #: A vCPU that takes more LPIs than this has no end.
@@ -39,16 +39,16 @@ _NOTHING = 1023
 #: are followed, and seconds for the kernel to say what it says.
 _STUCK, _FOLLOWED, _LISTEN = 10.0, 4.0, 3.0
 #: Where the kernel comes after it has told of an Oops.
-_OOPS = ("make_task_dead",)
+OOPS = ("make_task_dead",)
 #: What it says if it is of no use afterwards.
 _FATAL = re.compile(r"Internal error:|Kernel panic")
 #: Where it allocates a node of an xarray, and who asks for one.
-_ALLOCATES = ("kmem_cache_alloc_lru_noprof", "kmem_cache_alloc_lru")
+ALLOCATES = ("kmem_cache_alloc_lru_noprof", "kmem_cache_alloc_lru")
 _FOR_XARRAY = re.compile(r"(__)?xas_")
 #: Called with a ``struct kvm_device`` where a VMM reads a register.
 _TOUCHES_DEVICE = "vgic_v3_get_attr"
 #: What is called to get a vCPU out of the guest.
-_KICKS = ("__kvm_vcpu_kick", "kvm_vcpu_kick")
+KICKS = ("__kvm_vcpu_kick", "kvm_vcpu_kick")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ class Outcome:
     seconds: float = field(default=0.0, compare=False)
     #: Whether the machine is of no use any more.
     lost: bool = False
+    #: The address of each of :attr:`held`: where the thread was held, or where the allocation returns to.
+    at: tuple[str, ...] = ()
 
 
 @cache
@@ -145,6 +147,7 @@ def play(stage: Stage, story: Story, claim: Claim, *, uncompared: str = "") -> O
         trouble,
         seconds,
         lost,
+        _hexadecimal(told.at),
     )
 
 
@@ -175,12 +178,17 @@ def follow(stage: Stage, story: Story, claim: Claim) -> Outcome:
         uncompared=told.uncompared,
         trouble=trouble,
         seconds=time.monotonic() - begun,
+        at=_hexadecimal(told.at),
         lost=told.lost or any(_FATAL.search(line) for line in stage.machine.log[said:]),
     )
 
 
 class _Differs(Exception):
     """The kernel's state is another one than the story's."""
+
+
+def _hexadecimal(addresses: Sequence[int]) -> tuple[str, ...]:
+    return tuple(f"{address:#x}" for address in addresses)
 
 
 @dataclass(slots=True)
@@ -198,6 +206,7 @@ class _Told:
     #: By thread that is held, how many references of which LPIs the story has more.
     ahead: dict[int, Counter[str]] = field(default_factory=dict)
     held: list[str] = field(default_factory=list)
+    at: list[int] = field(default_factory=list)
     answers: tuple[int, ...] = ()
     shown: str = ""
     #: The vCPU that was kicked last.
@@ -271,13 +280,14 @@ def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
     for turn in script.turns:
         if turn.hold is None:
             short = script.words[turn.thread][turn.command] in claim.no_memory
-            failed: list[str] = []
+            failed: list[int] = []
             these = traps | _without_memory(stage, failed) if short else traps
             try:
                 while stage.run(turn.thread, traps=these, limit=limit):
                     pass
             finally:
-                told.held += [f"allocation for {caller} failed" for caller in failed]
+                told.held += [f"allocation for {stage.symbols.where(back)} failed" for back in failed]
+                told.at += failed
             if short and not failed:
                 raise Unknown("this kernel allocates no node of an xarray there")
             told.ahead.pop(turn.thread, None)
@@ -289,6 +299,7 @@ def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
         if not stage.run(turn.thread, address, traps=traps, limit=limit):
             raise Unknown(f"thread {turn.thread} does not come to be held {where} ({turn.hold})")
         told.held.append(f"{turn.hold}; held {where}")
+        told.at.append(address)
         told.ahead[turn.thread] = place.ahead_of(turn.hold)
         _compare(stage, turn, told)
 
@@ -328,21 +339,20 @@ def _traps(stage: Stage, told: _Told) -> dict[int, Trap]:
     def gives_up(cpu: int, registers: list[int]) -> None:
         raise Stuck("the kernel Oopses")
 
-    return _at(stage, _KICKS, kicks) | _at(stage, _OOPS, gives_up)
+    return _at(stage, KICKS, kicks) | _at(stage, OOPS, gives_up)
 
 
-def _without_memory(stage: Stage, failed: list[str]) -> dict[int, Trap]:
-    """Each node that an xarray needs is not to be had: the allocation returns NULL. ``failed``: for whom it was."""
+def _without_memory(stage: Stage, failed: list[int]) -> dict[int, Trap]:
+    """Each node that an xarray needs is not to be had: the allocation returns NULL. ``failed``: where it returns to."""
 
     def fails(cpu: int, registers: list[int]) -> None:
         back = kernel_address(registers[LR])
-        caller = stage.symbols.where(back)
-        if _FOR_XARRAY.match(caller):
-            failed.append(caller)
+        if _FOR_XARRAY.match(stage.symbols.where(back)):
+            failed.append(back)
             stage.machine.gdb.set_register(cpu, 0, 0)
             stage.machine.gdb.set_register(cpu, PC, back)
 
-    return _at(stage, _ALLOCATES, fails)
+    return _at(stage, ALLOCATES, fails)
 
 
 def _at(stage: Stage, names: Sequence[str], trap: Trap) -> dict[int, Trap]:

@@ -10,10 +10,10 @@ from textwrap import fill
 from vgic.confirm.image import Kernel
 from vgic.confirm.play import Claim, Outcome, claims
 from vgic.confirm.run import Confirmation
-from vgic.confirm.script import Script, guest_setup, plain, script_of
+from vgic.confirm.script import Script, Unknown, guest_setup, plain, script_of
 from vgic.prove.defects import defect
 
-__all__ = ["commands_text", "report_text"]
+__all__ = ["commands_text", "played_script", "report_text", "turns_text"]
 
 _WIDTH = 75
 
@@ -24,16 +24,16 @@ def report_text(kernel: Kernel, found: Sequence[Confirmation]) -> str:
 
 
 def commands_text(one: Confirmation) -> str:
-    """The commands of the guest program, in order, with a remark where a thread is held. Empty if there is no story."""
-    if one.story is None or one.defect not in claims():
+    """The commands of the guest program, in order, with a remark where a thread is held. Empty if there are none."""
+    script = played_script(one)
+    if script is None:
         return ""
     claim = claims()[one.defect]
-    script = script_of(one.story, claim.vcpus, dict(claim.collections))
     lines = [f"vm {script.all_vcpus} {claim.itses}", *guest_setup(claim.vcpus, claim.itses)]
     lines += [plain(command, claim.vcpus) for command in (*script.before, *claim.also)]
     if script.overlaps or claim.no_memory:
         lines += [f"thread {thread} {command}" for thread, commands in script.threads.items() for command in commands]
-        lines += ["go", *(f"# {text}" for text in _turns(script, claim, one.outcome))]
+        lines += ["go", *(f"# {text}" for text in turns_text(script, claim, one.outcome))]
     else:
         lines += [script.threads[turn.thread][turn.command] for turn in script.turns]
     lines += ["# who was kicked?" if ask == "kicked" else plain(ask, claim.vcpus) for ask in claim.ask]
@@ -41,25 +41,36 @@ def commands_text(one: Confirmation) -> str:
     return "\n".join(text for line in lines for text in (drain if line == "drain" else [line])) + "\n"
 
 
+def played_script(one: Confirmation) -> Script | None:
+    """What was played; None if there is no story, or the guest program cannot play it."""
+    if one.story is None or one.defect not in claims():
+        return None
+    claim = claims()[one.defect]
+    try:
+        return script_of(one.story, claim.vcpus, dict(claim.collections))
+    except Unknown:
+        return None
+
+
 def _report(kernel: Kernel, one: Confirmation) -> Iterator[str]:
     outcome = one.outcome
-    about = defect(one.defect) if one.defect in claims() else None
+    script = played_script(one)
     yield f"Subject: KVM: arm64: vgic: {one.defect or one.scenario}"
     yield f"Kernel: {kernel.release or kernel.name}, unmodified, under QEMU (TCG)"
     yield fill(f"Verdict: {outcome.verdict}: {outcome.why}", _WIDTH)
-    if about is None or one.story is None:
+    if script is None:
         return
+    about = defect(one.defect)
     yield ""
     yield fill(f"What happens: {about.about}.", _WIDTH)
     if about.since or about.fixed:
         since = f"since {about.since}" if about.since else "since when is not known"
         yield fill(f"Kernels: {since}; {f'fixed in {about.fixed_text}' if about.fixed else 'no fix is known'}.", _WIDTH)
     claim = claims()[one.defect]
-    script = script_of(one.story, claim.vcpus, dict(claim.collections))
     yield ""
     yield "How to see it:"
     yield from (f"  before: {text}" for text in script.before_words)
-    yield from (f"  {number}. {text}" for number, text in enumerate(_turns(script, claim, outcome), 1))
+    yield from (f"  {number}. {text}" for number, text in enumerate(turns_text(script, claim, outcome), 1))
     yield ""
     yield from _answers(one, claim)
     yield ""
@@ -67,7 +78,7 @@ def _report(kernel: Kernel, one: Confirmation) -> Iterator[str]:
     yield from (f"  {line}" for line in commands_text(one).splitlines())
 
 
-def _turns(script: Script, claim: Claim, outcome: Outcome) -> Iterator[str]:
+def turns_text(script: Script, claim: Claim, outcome: Outcome) -> Iterator[str]:
     """Who does what, in the order in which it was done."""
     held = iter(text for text in outcome.held if "; held " in text)
     going: set[tuple[int, int]] = set()

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vgic.confirm.image import Kernel
-from vgic.confirm.machine import Machine
+from vgic.confirm.machine import Machine, Marks
 from vgic.confirm.play import Outcome, claims, play
 from vgic.confirm.stage import Stage
+from vgic.confirm.symbols import Symbols
 from vgic.errors import ReplayError
 from vgic.kernels import Kernel as KernelDesign
 from vgic.kernels import kernel as kernel_of
@@ -54,6 +55,9 @@ class Confirmation:
     outcome: Outcome
     #: What was played.
     story: Story | None = field(default=None, repr=False, compare=False)
+    #: Addresses in the guest program, and in the kernel that was booted.
+    marks: Marks | None = field(default=None, repr=False, compare=False)
+    symbols: Symbols | None = field(default=None, repr=False, compare=False)
 
 
 def check_defects(names: Iterable[str]) -> list[Case]:
@@ -101,10 +105,13 @@ def confirm(
                     # The machine is lost, which may be what the defect does; the next story gets a new one.
                     trouble = tuple(stage.machine.trouble())
                     outcome = Outcome("not possible here", f"the machine was lost: {error}", trouble=trouble, lost=True)
+                marks, symbols = stage.machine.marks, stage.symbols
                 if outcome.lost:
                     stack.close()
                     stage = None
-                tried.append(Confirmation(case.defect, story.scenario, story.design, claim.ask, outcome, story))
+                tried.append(
+                    Confirmation(case.defect, story.scenario, story.design, claim.ask, outcome, story, marks, symbols)
+                )
                 if not outcome.differs:
                     break
                 # The kernel is not of that design: the story of another one may be its own.
@@ -164,9 +171,9 @@ def confirmations_json(kernel: Kernel, found: Sequence[Confirmation]) -> str:
     """The results as JSON; an object with the kernel and a list."""
     rows: list[dict[str, Any]] = []
     for one in found:
-        row = asdict(replace(one, story=None))
+        row = asdict(replace(one, story=None, marks=None, symbols=None))
         outcome = row.pop("outcome")
-        del row["story"], outcome["lost"]
+        del row["story"], row["marks"], row["symbols"], outcome["lost"]
         rows.append(row | outcome)
     top = {"schema": SCHEMA, "kernel": kernel.name, "release": kernel.release, "confirmations": rows}
     return json.dumps(top, indent=1) + "\n"
