@@ -57,6 +57,9 @@ QUICK = [
 def test_a_quick_command_runs(command, output, status, vgic_command):
     words = shlex.split(command)
     assert words[0] == "vgic"
+    if words[1] == "prove" and "--seconds" not in words:
+        # However slow the machine is, it finds the same.
+        words += ["--seconds", "86400"]
     run = vgic_command(*words[1:])
     assert run.returncode == status, run.stderr
     for line in output:

@@ -6,7 +6,7 @@ of LPIs and list registers is compared at each hold and behind each operation. A
 preemptions.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
@@ -14,14 +14,14 @@ from typing import Literal
 
 from vgic.confirm.image import Kernel
 from vgic.confirm.machine import Machine
-from vgic.confirm.places import place_of
+from vgic.confirm.places import LPI, place_of
 from vgic.confirm.play import Claim, follow
 from vgic.confirm.run import design_of
-from vgic.confirm.script import Hold, Unknown, matters, script_of
+from vgic.confirm.script import Hold, Script, Turn, Unknown, matters, script_of
 from vgic.confirm.stage import Stage
 from vgic.errors import KernelError, ReplayError
 from vgic.prove.proof import trace
-from vgic.prove.story import Story
+from vgic.prove.story import Story, StoryLine
 
 __all__ = ["Comparison", "Guest", "compare", "draw"]
 
@@ -205,12 +205,33 @@ def _preempted(random: Random, design: str, text: str, story: Story, collections
         if told.what or waits:
             continue
         try:
-            holds = [turn.hold for turn in script_of(told, _VCPUS, collections).turns if turn.hold]
-            if len(holds) == told.preemptions and all(map(place_of, holds)):
+            script = script_of(told, _VCPUS, collections)
+            held = [turn for turn in script.turns if turn.hold]
+            if len(held) == told.preemptions and all(_is_exact(script, turn, told) for turn in held):
                 return told
         except Unknown:
             continue
     return None
+
+
+def _is_exact(script: Script, turn: Turn, story: Story) -> bool:
+    """Whether a kernel has been through the same when it is held. Raises :class:`Unknown` if it cannot be held there.
+
+    The guest program's vCPU leaves the guest several times before it takes an LPI. Each exit gives away what should go
+    to another vCPU; the story's only exit is still to come.
+    """
+    assert turn.hold is not None
+    assert turn.line is not None
+    state = story.state_at(turn.line)
+    if not place_of(turn.hold).guest or state is None:
+        return True
+    vcpu = int(script.words[turn.thread][turn.command].split()[-1])
+    return all(lpi.vcpu != vcpu or lpi.target in (vcpu, None) for lpi in state.lpis)
+
+
+def _named(lines: Iterable[StoryLine]) -> set[str]:
+    """The LPIs that some lines name."""
+    return {name for line in lines for name in LPI.findall(line.text)}
 
 
 def _places(story: Story, threads: list[int]) -> Iterator[tuple[int, int, str]]:
@@ -229,7 +250,10 @@ def _places(story: Story, threads: list[int]) -> Iterator[tuple[int, int, str]]:
             if after is None:
                 continue
             try:
-                place_of(Hold(line, tuple(lines[begin : at + 1])))
+                place = place_of(Hold(line))
             except Unknown:
+                continue
+            # A walk comes by once for each LPI, and the kernel is held the first time.
+            if len(_named(one for one in lines[begin : at + 1] if place.fits(Hold(one)))) > 1:
                 continue
             yield after.step, thread, line.function

@@ -16,11 +16,11 @@ from importlib.resources import files
 from vgic.confirm.script import Hold, Unknown, matters
 from vgic.confirm.stage import Stage
 
-__all__ = ["Place", "place_of", "places"]
+__all__ = ["LPI", "Place", "place_of", "places"]
 
 _INSTRUCTION = 4
 #: The name of an LPI in a story.
-_LPI = re.compile(r"irq#\d+")
+LPI = re.compile(r"irq#\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class Place:
         """
         found: Counter[str] = Counter()
         if _is_one(hold.last.text, self.late):
-            found.subtract(_LPI.findall(hold.last.text)[:1])
+            found.subtract(LPI.findall(hold.last.text)[:1])
         for step in reversed([line for line in hold.lines if line.kind == "step" and matters(line)]):
             if step.function not in self.function or not _is_one(step.text, self.last):
                 break
             if _is_one(step.text, self.ahead):
-                found.update(_LPI.findall(step.text)[:1])
+                found.update(LPI.findall(step.text)[:1])
         return found
 
     def address(self, stage: Stage) -> int:
