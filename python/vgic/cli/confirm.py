@@ -70,8 +70,9 @@ def confirm(
     state of LPIs and list registers is compared with the engine's at each
     hold and behind each operation. Exit status: 0 if nothing differs.
 
-    Needs qemu-system-aarch64, 2.10 or later. The kernel needs KVM, kallsyms, and for some
-    stories BTF, as those of distributions have; no debug package.
+    Needs qemu-system-aarch64, 2.10 or later. The kernel needs KVM,
+    kallsyms, and for some stories BTF, as those of distributions have; no
+    debug package.
 
     Exit status: 0 if each defect was confirmed, 1 if one was not, 130 after
     Ctrl-C.
