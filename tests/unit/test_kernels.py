@@ -9,7 +9,7 @@ import pytest
 import vgic
 from vgic.kernels import kernel, kernels, release
 from vgic.kernels.gain import gains
-from vgic.kernels.kernel import design_release
+from vgic.kernels.kernel import _raw, design_release
 from vgic.prove import defects
 from vgic.prove.defects import defect
 
@@ -98,6 +98,29 @@ def test_a_stable_kernel_has_its_backports_and_the_rest():
     # The catalogue does not say more than is known: nobody has looked for this fix there.
     assert has["baser-keeps-cache"].until == "no fix known in this series; mainline 7.3-rc5"
     assert not has["baser-keeps-cache"].certain
+
+
+@pytest.mark.parametrize(
+    ("text", "composed"),
+    [
+        ("6.12", "v6.10"),
+        ("6.12.92", "v6.10"),
+        ("6.12.93", "v6.10+drain=put-erased"),
+        ("6.1.192", "v6.8-rc1+unmapped=skipped+prune-gap=referenced+lpis-off=unqueue-and-clear"),
+        ("7.2.13", "v7.3"),
+    ],
+)
+def test_a_stable_kernel_is_its_design_with_its_backports(text, composed):
+    found = vgic.kernel(text)
+    assert found.composed == composed
+    assert vgic.design(composed).name == composed
+    assert found.to_dict()["composed"] == composed
+
+
+def test_every_backport_is_in_the_design_of_each_kernel_that_has_it():
+    for row in _raw()["backports"]:
+        for start in row["from"]:
+            assert f"+{row['axis']}={row['value']}" in vgic.kernel(start).composed, (row, start)
 
 
 def test_a_fix_whose_first_kernel_is_not_known_is_called_so():

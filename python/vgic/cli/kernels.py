@@ -123,6 +123,8 @@ def _about(out: Console, found: Kernel) -> None:
     out.print(
         Text.assemble((str(found.release), "bold"), "  its LPI code is nearest to that of ", (found.design, "bold"))
     )
+    if found.composed != found.design:
+        out.print(indented(Text(f"with what it has of later designs: {found.composed}"), 2))
     for note in found.notes:
         out.print(indented(Text(f"note: {note}", "yellow"), 2))
 
