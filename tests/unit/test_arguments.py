@@ -157,6 +157,7 @@ CALLS: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "Recording.insert": call(inserted, place=0, line=1, time_us=0, device=1, event=0),
     "Recording.time_at": call(RECORDING.time_at, place=0),
     "Story.laid_out": call(proof().stories[0].laid_out),
+    "Story.state_at": call(proof().stories[0].state_at, line=0),
     "Proof.told": call(proof().told, story=proof().stories[0]),
     "predict": call(vgic.predict, workload=SHORT, machine="generic-arm64-2"),
     "run": call(vgic.run, workload=STRESS, poll=begun),

@@ -38,9 +38,14 @@ def test_a_list_register_in_use(design):
     assert inside.lpis[0].pending is False, "it is pending in the register alone"
 
 
-def test_before_its_first_state_a_story_knows_nothing():
+def test_a_state_holds_until_the_next_one():
     story = found("lpis_disable_vs_resolver", "v7.3")
-    assert [state.line for state in story.states] == sorted({state.line for state in story.states})
-    assert story.state_at(story.states[0].line - 1) is None
-    assert story.state_at(story.states[0].line) == story.states[0]
-    assert story.state_at(10**6) == story.states[-1]
+    begins = [state.line for state in story.states]
+    assert begins == sorted(set(begins))
+    for at, line in enumerate(begins):
+        assert story.state_at(line) == story.states[at]
+        assert line == 0 or story.state_at(line - 1) == (story.states[at - 1] if at else None)
+    assert story.state_at(len(story.lines) - 1) == story.states[-1]
+    for line in (-1, len(story.lines)):
+        with pytest.raises(ValueError, match="line must be 0 to "):
+            story.state_at(line)

@@ -109,7 +109,11 @@ class Story:
     states: tuple[State, ...] = field(default=(), repr=False)
 
     def state_at(self, line: int) -> State | None:
-        """The state behind a line, by its index in :attr:`lines`; None if the story does not tell any."""
+        """The state behind a line, by its index in :attr:`lines`; None if the story does not tell any.
+
+        ``ValueError`` for a number that no line has.
+        """
+        line = integer("line", line, 0, len(self.lines) - 1)
         at = bisect_right(self.states, line, key=lambda state: state.line)
         return self.states[at - 1] if at else None
 
