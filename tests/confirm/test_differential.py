@@ -68,8 +68,8 @@ def test_an_execution_is_told_whether_or_not_it_breaks_a_rule():
 def played(monkeypatch):
     """Answers for each play, and how many machines were booted."""
     answers, booted = [], []
-    monkeypatch.setattr(differential, "Machine", lambda kernel, cpu: booted.append(cpu) or nullcontext("machine"))
-    monkeypatch.setattr(differential, "Stage", lambda machine: machine)
+    monkeypatch.setattr("vgic.confirm.booted.Machine", lambda kernel, cpu: booted.append(cpu) or nullcontext("machine"))
+    monkeypatch.setattr("vgic.confirm.booted.Stage", lambda machine: machine)
 
     def follow(stage, story, claim):
         answer = answers.pop(0)

@@ -151,23 +151,16 @@ pub fn trace_function(
     schedule: &str,
     options: &Options,
 ) -> Result<Story, Failed> {
-    let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
-    let strategy = Rc::new(RefCell::new(Replay::new(choices)));
-    let batch = Batch {
-        strategy: Rc::clone(&strategy) as _,
+    let batch = |strategy, programs| Batch {
+        strategy,
         knowledge: Rc::default(),
         step_limit: options.step_limit,
         seed: options.seed,
-        programs: Programs::One(program),
+        programs,
         logged: true,
         executions: 1,
     };
-    let function: Function = Arc::new(function);
-    let ended = run(&batch, &function).last.expect("one execution runs");
-    let misfit = strategy.borrow_mut().misfit(ended.world.step(), ended.violation.is_some());
-    if let Some(misfit) = misfit_of(program, &ended).or(misfit) {
-        return Err(Failed::Misfit(misfit));
-    }
+    let ended = played(schedule, &(Arc::new(function) as Function), batch)?;
     let violation = ended.violation.clone().unwrap_or_else(Violation::none);
     let met = Met { execution: 1, time: Duration::ZERO, times: 1 };
     Ok(Story::new(scenario, design, options.seed, &ended, &violation, met))
@@ -196,19 +189,11 @@ pub fn check_function(
     let mut exhausted = None;
     let end = match &options.search {
         Search::Replay(schedule) => {
-            let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
-            let strategy = Rc::new(RefCell::new(Replay::new(choices)));
-            let batch = searcher.batch_of(&(Rc::clone(&strategy) as _), Programs::One(program), 1);
+            let batch = |strategy, programs| searcher.batch_of(&strategy, programs, 1);
+            let ended = played(schedule, &searcher.function, batch)?;
             searcher.executions = 1;
-            if let Some(ended) = run(&batch, &searcher.function).last {
-                let misfit = misfit_of(program, &ended);
-                let misfit = misfit.or(strategy.borrow_mut().misfit(ended.world.step(), ended.violation.is_some()));
-                if let Some(misfit) = misfit {
-                    return Err(Failed::Misfit(misfit));
-                }
-                searcher.longest = ended.world.step();
-                searcher.note(ended);
-            }
+            searcher.longest = ended.world.step();
+            searcher.note(ended);
             End::Complete
         }
         Search::Random => searcher.search(&shared(Random::new(options.seed)), true),
@@ -229,6 +214,23 @@ pub fn check_function(
     let bare = searcher.knowledge.borrow().bare();
     let Searcher { executions, shrinking, longest, begin, .. } = searcher;
     Ok(Report { stories, executions, shrinking, exhausted, end, longest, bare, time: begin.elapsed() })
+}
+
+/// The execution of a schedule, which must be one of this function.
+fn played(
+    schedule: &str,
+    function: &Function,
+    batch: impl FnOnce(Rc<RefCell<dyn Strategy>>, Programs) -> Batch,
+) -> Result<Ended, Failed> {
+    let Schedule { program, choices } = schedule.parse().map_err(|()| Failed::Schedule)?;
+    let strategy = Rc::new(RefCell::new(Replay::new(choices)));
+    let batch = batch(Rc::clone(&strategy) as _, Programs::One(program));
+    let ended = run(&batch, function).last.expect("one execution runs");
+    let misfit = strategy.borrow_mut().misfit(ended.world.step(), ended.violation.is_some());
+    match misfit_of(program, &ended).or(misfit) {
+        Some(misfit) => Err(Failed::Misfit(misfit)),
+        None => Ok(ended),
+    }
 }
 
 /// Whether the program of a schedule is one that the scenario has drawn.

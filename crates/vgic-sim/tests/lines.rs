@@ -95,21 +95,26 @@ fn work() {
     alone(&machine(), things, &expected);
 }
 
+type Access = fn(&vgic_sim::AtomicU64, &SimCtx);
+
+/// One more core does something to a word, and says so before and behind.
+fn access(rig: &Rig, word: &Rc<vgic_sim::AtomicU64>, at: Ps, from: &'static str, to: &'static str, f: Access) {
+    let word = Rc::clone(word);
+    rig.at(at, move |ctx, say| {
+        say(from);
+        f(&word, ctx);
+        say(to);
+    });
+}
+
 /// Who reads a line that others have, and who takes it from them.
 #[test]
 fn lines() {
     let scene = |rig: &Rig| {
         let word = Rc::new(Sim::embed("a", |l| l.u64("word", 0)));
-        let do_ = |at: Ps, from: &'static str, to: &'static str, f: fn(&vgic_sim::AtomicU64, &SimCtx)| {
-            let word = Rc::clone(&word);
-            rig.at(at * 1000 * NS, move |ctx, say| {
-                say(from);
-                f(&word, ctx);
-                say(to);
-            });
-        };
-        let load: fn(&vgic_sim::AtomicU64, &SimCtx) = |word, ctx| _ = word.load(ctx, Order::Relaxed);
-        let change: fn(&vgic_sim::AtomicU64, &SimCtx) = |word, ctx| _ = word.swap(ctx, 1, Order::Relaxed);
+        let do_ = |at: Ps, from, to, f: Access| access(rig, &word, at * 1000 * NS, from, to, f);
+        let load: Access = |word, ctx| _ = word.load(ctx, Order::Relaxed);
+        let change: Access = |word, ctx| _ = word.swap(ctx, 1, Order::Relaxed);
         do_(0, "0 reads", "0 has read", load);
         do_(1, "1 reads", "1 has read", load);
         do_(2, "2 writes", "2 has written", change);
@@ -182,15 +187,8 @@ fn near_and_far() {
     let machine = Machine { distance, atomics: Atomics::FarStore, ..machine() };
     let rig = Rig::new(machine.clone(), &[]);
     let word = Rc::new(Sim::embed("a", |l| l.u64("word", 0)));
-    let do_ = |at: Ps, from: &'static str, to: &'static str, f: fn(&vgic_sim::AtomicU64, &SimCtx)| {
-        let word = Rc::clone(&word);
-        rig.at(at * 10_000 * NS, move |ctx, say| {
-            say(from);
-            f(&word, ctx);
-            say(to);
-        });
-    };
-    let load: fn(&vgic_sim::AtomicU64, &SimCtx) = |word, ctx| _ = word.load(ctx, Order::Relaxed);
+    let do_ = |at: Ps, from, to, f: Access| access(&rig, &word, at * 10_000 * NS, from, to, f);
+    let load: Access = |word, ctx| _ = word.load(ctx, Order::Relaxed);
     // Cores 0 and 1 are near each other, and so are 2 and 3.
     do_(4, "0 takes", "0 took", |word, ctx| _ = word.swap(ctx, 1, Order::Relaxed));
     do_(5, "1 adds", "1 added", |word, ctx| {

@@ -7,13 +7,12 @@ preemptions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from vgic.confirm.booted import Booted
 from vgic.confirm.image import Kernel
-from vgic.confirm.machine import Machine
 from vgic.confirm.places import LPI, place_of
 from vgic.confirm.play import Claim, follow
 from vgic.confirm.run import design_of
@@ -87,18 +86,14 @@ def compare(
     design = design_of(kernel)
     if design is None:
         raise KernelError(f"{kernel.name}: this kernel does not tell its release, so that its design is not known")
-    with ExitStack() as stack:
-        stage: Stage | None = None
+    with Booted(kernel, cpu) as booted:
         for done in range(count):
             guest = draw(seed + done, design.composed)
-            tell(done, f"guest {guest.seed}" if stage else f"booting {kernel.release}")
+            tell(done, f"guest {guest.seed}" if booted.is_up else f"booting {kernel.release}")
             for tries in range(1, _TRIES + 1):
-                if stage is None:
-                    stage = Stage(stack.enter_context(Machine(kernel, cpu=cpu)))
-                found, lost = _played(stage, guest, tries)
+                found, lost = _played(booted.stage(), guest, tries)
                 if lost:
-                    stack.close()
-                    stage = None
+                    booted.lose()
                 if found.result == "same":
                     break
             yield found

@@ -6,7 +6,7 @@ taken, as nothing moves; every walk has an end, whatever the memory holds.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vgic.confirm.btf import Btf
 from vgic.confirm.gdb import BadAddress, Gdb
@@ -37,7 +37,7 @@ class _Seen:
     indexed: bool = False
     mapped: int = 0
     cached: int = 0
-    queue: int | None = field(default=None)
+    queue: int | None = None
 
 
 class KernelState:

@@ -14,7 +14,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -127,28 +127,34 @@ def play(stage: Stage, story: Story, claim: Claim, *, uncompared: str = "") -> O
         verdict, why = "refuted", f"at {error}"
     except (Unknown, Stuck, NoBtf) as error:
         verdict, why = "not possible here", str(error)
-    fatal = next((line for line in stage.machine.log[said:] if _FATAL.search(line)), "")
+    fatal = _broke(stage, said)
     if fatal and verdict != "confirmed":
         # Whatever was answered since then was answered by a broken kernel.
         verdict, why = "not possible here", f"{why}; the kernel broke: {fatal}"
-    trouble = tuple(stage.machine.trouble(said))
-    seconds = time.monotonic() - begun
-    lost = bool(fatal) or told.lost or control.lost
+    outcome = _outcome(stage, told, verdict, why, begun, said)
+    return replace(outcome, answers=told.answers, control=control.answers, lost=outcome.lost or control.lost)
+
+
+def _outcome(stage: Stage, told: "_Told", verdict: Verdict, why: str, begun: float, said: int) -> Outcome:
+    """What came of a story; ``begun``: when it began, ``said``: how much the kernel had said by then."""
     return Outcome(
         verdict,
         why,
-        told.answers,
-        control.answers,
-        tuple(told.held),
-        told.shown,
-        told.compared,
-        told.differs,
-        told.uncompared,
-        trouble,
-        seconds,
-        lost,
-        _hexadecimal(told.at),
+        held=tuple(told.held),
+        shown=told.shown,
+        compared=told.compared,
+        differs=told.differs,
+        uncompared=told.uncompared,
+        trouble=tuple(stage.machine.trouble(said)),
+        seconds=time.monotonic() - begun,
+        lost=told.lost or bool(_broke(stage, said)),
+        at=tuple(f"{address:#x}" for address in told.at),
     )
+
+
+def _broke(stage: Stage, said: int) -> str:
+    """The line with which the kernel told that it is of no use any more; empty if it did not."""
+    return next((line for line in stage.machine.log[said:] if _FATAL.search(line)), "")
 
 
 def follow(stage: Stage, story: Story, claim: Claim) -> Outcome:
@@ -168,27 +174,11 @@ def follow(stage: Stage, story: Story, claim: Claim) -> Outcome:
         verdict, why = "refuted", f"at {error}"
     except (Unknown, Stuck, NoBtf) as error:
         verdict, why = "not possible here", str(error)
-    trouble = tuple(stage.machine.trouble(said))
-    return Outcome(
-        verdict,
-        why,
-        held=tuple(told.held),
-        compared=told.compared,
-        differs=told.differs,
-        uncompared=told.uncompared,
-        trouble=trouble,
-        seconds=time.monotonic() - begun,
-        at=_hexadecimal(told.at),
-        lost=told.lost or any(_FATAL.search(line) for line in stage.machine.log[said:]),
-    )
+    return _outcome(stage, told, verdict, why, begun, said)
 
 
 class _Differs(Exception):
     """The kernel's state is another one than the story's."""
-
-
-def _hexadecimal(addresses: Sequence[int]) -> tuple[str, ...]:
-    return tuple(f"{address:#x}" for address in addresses)
 
 
 @dataclass(slots=True)
@@ -375,9 +365,6 @@ def _prepared(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
     stage.machine.vm(script.all_vcpus, claim.itses)
     for command in guest_setup(script.vcpus, claim.itses):
         stage.machine.done(command)
-    # What a vCPU touches for the first time makes it leave the guest, which is no step of the story's.
-    for vcpu in range(script.vcpus):
-        stage.machine.done(f"ack {vcpu}")
     if told.story is not None:
         told.kernel = _kernel_state(stage, told)
     for command in (*script.before, *claim.also):

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from vgic.confirm.booted import Booted
 from vgic.confirm.image import Kernel
-from vgic.confirm.machine import Machine, Marks
+from vgic.confirm.machine import Marks
 from vgic.confirm.play import Outcome, claims, play
-from vgic.confirm.stage import Stage
 from vgic.confirm.symbols import Symbols
 from vgic.errors import ReplayError
 from vgic.kernels import Kernel as KernelDesign
@@ -85,8 +84,7 @@ def confirm(
     lacks what is needed, and :class:`~vgic.errors.ReplayError` if it does not come up.
     """
     design = design_of(kernel)
-    with ExitStack() as stack:
-        stage: Stage | None = None
+    with Booted(kernel, cpu) as booted:
         for case in cases:
             if not case.defect:
                 yield _without_claim(case)
@@ -95,9 +93,9 @@ def confirm(
             tried: list[Confirmation] = []
             tell(f"looking for the story of {case.defect}")
             for story in [case.story] if case.story else stories_of(defect(case.defect), design):
-                if stage is None:
+                if not booted.is_up:
                     tell(f"booting {kernel.release or kernel.name}")
-                    stage = Stage(stack.enter_context(Machine(kernel, cpu=cpu)))
+                stage = booted.stage()
                 tell(f"playing {case.defect}")
                 try:
                     outcome = play(stage, story, claim, uncompared=_another(story, design))
@@ -107,8 +105,7 @@ def confirm(
                     outcome = Outcome("not possible here", f"the machine was lost: {error}", trouble=trouble, lost=True)
                 marks, symbols = stage.machine.marks, stage.symbols
                 if outcome.lost:
-                    stack.close()
-                    stage = None
+                    booted.lose()
                 tried.append(
                     Confirmation(case.defect, story.scenario, story.design, claim.ask, outcome, story, marks, symbols)
                 )

@@ -9,6 +9,7 @@ use crate::platform::objects::Objects;
 use std::collections::HashMap;
 use std::sync::Arc;
 use vgic_core::irq::{Bit, NO_VCPU};
+use vgic_core::vcpu::list_register::{LR_ACTIVE, LR_PENDING};
 
 /// An LPI that something of the VM leads to: its index, a mapping, a queue or a cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,8 +211,6 @@ impl<'a> Mirror<'a> {
     }
 
     fn registers(&self) -> Vec<RegisterAt> {
-        const PENDING: u64 = 1 << 62;
-        const ACTIVE: u64 = 1 << 63;
         let mut found: Vec<_> = self.all("vgic_lr").collect();
         found.sort_by_key(|(key, _)| (key.1, key.3));
         let used = |serial| self.values.get(&("kvm_vcpu", serial, "used_lrs", 0)).copied().unwrap_or(0);
@@ -219,8 +218,8 @@ impl<'a> Mirror<'a> {
         let register = |(key, bits): &(Key, u64)| RegisterAt {
             vcpu: key.1,
             intid: *bits as u32,
-            pending: bits & PENDING != 0,
-            active: bits & ACTIVE != 0,
+            pending: bits & LR_PENDING != 0,
+            active: bits & LR_ACTIVE != 0,
         };
         found.iter().map(register).collect()
     }

@@ -1,9 +1,9 @@
 //! List registers: what the guest's CPU interface sees (`ICH_LR<n>_EL2`, Arm IHI 0069, 12.4.5).
 
 /// State bit: pending.
-pub(crate) const LR_PENDING: u64 = 1 << 62;
+pub const LR_PENDING: u64 = 1 << 62;
 /// State bit: active.
-pub(crate) const LR_ACTIVE: u64 = 1 << 63;
+pub const LR_ACTIVE: u64 = 1 << 63;
 /// Not of the hardware, which reads it as zero: nobody has folded the register, and its pending state was counted as
 /// dropped.
 pub(crate) const LR_STALE: u64 = 1 << 59;

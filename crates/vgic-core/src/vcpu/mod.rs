@@ -7,7 +7,7 @@
 
 pub(crate) mod halt;
 pub mod kick;
-pub(crate) mod list_register;
+pub mod list_register;
 pub mod lpis;
 pub mod run;
 
