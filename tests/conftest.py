@@ -3,8 +3,13 @@ import gc
 import io
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from command import run_here
+
+# On a busy machine, and under an emulator, an example may take any time.
+settings.register_profile("vgic", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vgic")
 
 LOG = """\
 gicv3_its_write GICv3 ITS write: offset 0x0 data 0x80000001 size 4

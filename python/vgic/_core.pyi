@@ -367,7 +367,7 @@ class Told(TypedDict):
     times: int
     threads: list[str]
     before: list[str]
-    lines: list[tuple[int, int, str, str, bool, str]]
+    lines: list[tuple[int, int, str, str, bool, str, tuple[str, str, str, bool] | None]]
     # Behind which line; LPIs as LpiAt, registers as RegisterAt.
     states: list[tuple[int, list[tuple[Any, ...]], list[tuple[int, int, bool, bool]]]]
     objects: list[str]

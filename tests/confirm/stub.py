@@ -35,6 +35,10 @@ class Stub(threading.Thread):
         self.registers = {cpu: [0] * 33 for cpu in range(1, cpus + 1)}
         self.memory = bytearray(256)
         self.breakpoints = set()
+        self.watched = set()
+        #: What instructions do to memory, by their address: where, what they store there if they do, and whether a
+        #: watchpoint sees it.
+        self.accesses = {}
         self.blind = set()
         self.selected = 1
         self.cut = cut
@@ -77,9 +81,9 @@ class Stub(threading.Thread):
         for piece in self.cut(data):
             self.connection.sendall(piece)
 
-    def stop(self, cpu):
+    def stop(self, cpu, why=""):
         self.going = False
-        self.send(b"T05thread:%02x;" % cpu)
+        self.send(b"T05thread:%02x;%b" % (cpu, why.encode()))
 
     def obey(self, body):
         self.connection.sendall(b"+")
@@ -112,6 +116,11 @@ class Stub(threading.Thread):
             change = self.breakpoints.add if body[0] == "Z" else self.breakpoints.discard
             change(int(body.split(",")[1], 16))
             self.send(b"OK")
+        elif body[:2] in ("Z4", "z4"):
+            at, size = (int(part, 16) for part in body[3:].split(","))
+            change = self.watched.update if body[0] == "Z" else self.watched.difference_update
+            change(range(at, at + size))
+            self.send(b"OK")
         elif body.startswith("vCont;"):
             self.go([(part[0], int(part[2:], 16)) for part in body[6:].split(";")])
         else:
@@ -121,6 +130,12 @@ class Stub(threading.Thread):
         self.going = True
         for _ in range(1 if actions[0][0] == "s" else self.steps):
             for action, cpu in actions:
+                at, stored, seen = self.accesses.get(self.registers[cpu][PC], (None, None, False))
+                if seen and at in self.watched:
+                    self.stop(cpu, f"awatch:{at:x};")
+                    return
+                if stored is not None:
+                    self.memory[at] = stored
                 self.registers[cpu][PC] += 4
                 if action == "s" or self.registers[cpu][PC] in self.breakpoints:
                     self.stop(cpu)

@@ -146,7 +146,10 @@ def test_a_kernel_without_the_place_says_so():
     kernel = Kernel(broken=True, code=bytes(16))
     outcome = play(kernel, held(), CLAIM)
     assert outcome.verdict == "not possible here"
-    assert outcome.why == "this kernel has no call of vgic_lpis_enabled in vgic_its_resolve_lpi"
+    assert outcome.why == (
+        "this kernel has no call of vgic_lpis_enabled in vgic_its_resolve_lpi; "
+        "the state is not known, which tells where what it changes is"
+    )
     assert kernel.finished == 1, "nobody stays held"
 
 

@@ -5,6 +5,7 @@ from stub import connected
 
 from vgic.confirm.gdb import PC, Gdb
 from vgic.confirm.machine import Answer, Marks
+from vgic.confirm.members import Watch
 from vgic.confirm.stage import Stage, Stuck
 from vgic.confirm.symbols import Symbols
 
@@ -85,3 +86,63 @@ def test_a_thread_that_gets_nowhere_is_stuck(stage):
     stage.machine.stub.registers[2][PC] = FAR
     with pytest.raises(Stuck, match="thread 1 gets nowhere"):
         stage.run(1, limit=0.02)
+
+
+WORD = 0x40
+LDXR = 0x885FFE60
+
+
+@pytest.fixture
+def touching(stage):
+    """Thread 1 stores 1, loads, exchanges for 0 as LDXR and STXR do, stores 2, and stores beside it."""
+    stub = stage.machine.stub
+    stub.memory = bytearray(0x2000)
+    stub.memory[0x1110:0x1114] = LDXR.to_bytes(4, "little")
+    stub.accesses = {
+        0x1100: (WORD, 1, True),
+        0x1108: (WORD, None, True),
+        0x1110: (WORD, None, True),
+        0x1118: (WORD, 0, False),
+        0x1120: (WORD, 2, True),
+        0x1128: (WORD + 8, 7, True),
+    }
+    stage.begin({1: ["a"], 2: ["b"]})
+    return stage
+
+
+def watch(counts=lambda old, new: old != new):
+    return Watch(WORD, 4, lambda data: int.from_bytes(data, "little"), counts)
+
+
+@pytest.mark.parametrize(
+    ("times", "counts", "at"),
+    [
+        (1, lambda old, new: old != new, 0x1104),
+        (2, lambda old, new: old != new, 0x111C),
+        (3, lambda old, new: old != new, 0x1124),
+        (1, lambda old, new: new == 0, 0x111C),
+        (2, lambda old, new: bool(new), 0x1124),
+        # Looked at: the first instruction that does.
+        (0, lambda old, new: False, 0x1104),
+    ],
+    ids=["a store", "an exchange", "the third", "of a kind", "the second of a kind", "a look"],
+)
+def test_a_thread_stands_behind_a_change(touching, times, counts, at):
+    assert touching.run_behind(1, watch(counts), times)
+    assert pcs(touching)[2] == at
+    assert not touching.machine.stub.watched
+
+
+def test_a_command_that_changes_it_less_often_ends(touching):
+    assert not touching.run_behind(1, watch(), 4)
+    assert pcs(touching)[2] == END
+    assert not touching.machine.stub.watched
+
+
+def test_what_another_cpu_changes_does_not_count(touching):
+    stub = touching.machine.stub
+    stub.accesses = {pc + 0x40: access for pc, access in stub.accesses.items()}
+    stub.registers[1][PC] = END + 8
+    stub.accesses[END + 16] = (WORD, 9, True)
+    assert touching.run_behind(1, watch(lambda old, new: new != old), 1)
+    assert pcs(touching)[2] == 0x1144

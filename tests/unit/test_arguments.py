@@ -333,7 +333,7 @@ def core() -> dict[str, dict[str, bool]]:
                 texts = {one.arg: ast.unparse(one.annotation) for one in arguments if one.annotation}
                 found[f"{prefix}{node.name}".removesuffix(".__new__")] = numbers(texts)
 
-    look("", ast.parse(Path(_core.__file__).with_name("_core.pyi").read_text(encoding="utf-8")).body)
+    look("", ast.parse(Path(vgic.__file__).with_name("_core.pyi").read_text(encoding="utf-8")).body)
     return {name: parameters for name, parameters in found.items() if parameters}
 
 

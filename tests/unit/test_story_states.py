@@ -2,8 +2,8 @@
 
 import pytest
 
-from vgic.prove.proof import ProofPlan, prove
-from vgic.prove.story import LpiAt, RegisterAt
+from vgic.prove.proof import ProofPlan, prove, trace
+from vgic.prove.story import Access, LpiAt, RegisterAt
 
 #: One of each kind of index, cache and bits.
 DESIGNS = ["v6.8-rc1", "patch-15", "rwlock", "v6.10", "v7.3"]
@@ -49,3 +49,21 @@ def test_a_state_holds_until_the_next_one():
     for line in (-1, len(story.lines)):
         with pytest.raises(ValueError, match="line must be 0 to "):
             story.state_at(line)
+
+
+def test_a_mapping_ends_where_it_leaves_its_list():
+    story = trace("test", "v6.10", "mapti 0 0 0\nthread one\n  discard 0\nthread two\n  send 0\n")
+    assert behind(story, "DISCARD event 0").lpis[0].mapped == 1
+    # Its reference, and its memory, are given back behind that.
+    put = next(at for at, line in enumerate(story.lines) if line.text.startswith("put_irq(irq#0)"))
+    before = story.state_at(put - 1)
+    assert [(lpi.mapped, lpi.references) for lpi in before.lpis] == [(0, 1)]
+
+
+def test_each_step_tells_what_it_does_to_memory():
+    story = trace("test", "v6.10", "mapti 0 0 0\nthread one\n  send 0\nthread two\n  send 0\n")
+    found = {line.text: line.access for line in story.lines if line.thread}
+    assert found["lock(irq_lock of irq#0)"] == Access("lock", "irq#0", "irq_lock", True)
+    assert found["irq#0: pending_latch 0 -> 1"] == Access("write", "irq#0", "pending_latch", True)
+    assert found["reads pending_latch of irq#0: 1"] == Access("read", "irq#0", "pending_latch", False)
+    assert found["rcu_read_lock()"] is None

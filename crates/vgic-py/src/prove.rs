@@ -136,7 +136,8 @@ fn story_dict<'py>(py: Python<'py>, story: &Story) -> PyResult<Bound<'py, PyDict
             Kind::Preempted => "preempted",
             Kind::Broken => "broken",
         };
-        lines.append((line.step, line.thread, kind, &line.text, line.told, line.function))?;
+        let access = line.access.as_ref().map(|does| (does.kind, &does.object, &does.member, does.changes));
+        lines.append((line.step, line.thread, kind, &line.text, line.told, line.function, access))?;
     }
     let dict = PyDict::new(py);
     dict.set_item("scenario", &story.scenario)?;

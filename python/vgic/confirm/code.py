@@ -18,6 +18,8 @@ _B, _BL = 0b000101, 0b100101
 _MASKS, _MASKS_OPERAND = 0xD50340DF, 0xF00
 #: STR and STRB, STRH (immediate, unsigned offset), without size, offset and registers.
 _STORE, _STORE_FIXED = 0x39000000, 0x3FC00000
+#: LDXR, LDAXR and those of bytes and halves, without size and registers.
+_LOAD_EXCLUSIVE, _EXCLUSIVE_FIXED = 0x08400000, 0x3FE00000
 
 
 class Call(NamedTuple):
@@ -51,6 +53,10 @@ class Code:
             code = self._read(begin, self.symbols.size(function))
             self._known[function] = list(calls_in(code, begin, self.symbols))
         return self._known[function]
+
+    def loads_exclusively(self, at: int) -> bool:
+        """Whether the instruction there is a load that a store-exclusive belongs to."""
+        return int.from_bytes(self._read(at, 4), "little") & _EXCLUSIVE_FIXED == _LOAD_EXCLUSIVE
 
     def stores(self, function: str, offset: int) -> list[int]:
         """Where a function stores to what is so many bytes behind an address. Raises ``KeyError`` as :meth:`calls`."""

@@ -1,7 +1,8 @@
 """Small guests drawn at random, played on the engine and on a kernel, all state compared.
 
 A guest has a few mapped events, and two threads of a few operations each. The engine executes it, once without a
-preemption, then with one or two at places that the kernel has, too (``places.toml``); then the kernel does. The state
+preemption, then with one or two at places that the kernel has, too: by name (``places.toml``), or behind a change of
+memory (``align.py``); then the kernel does. The state
 of LPIs and list registers is compared at each hold and behind each operation. A seed tells the guest and its
 preemptions.
 """
@@ -11,16 +12,18 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from vgic.confirm.align import begin_of, point_of
 from vgic.confirm.booted import Booted
 from vgic.confirm.image import Kernel
+from vgic.confirm.members import is_watched
 from vgic.confirm.places import LPI, place_of
 from vgic.confirm.play import Claim, follow
 from vgic.confirm.run import design_of
-from vgic.confirm.script import Hold, Script, Turn, Unknown, matters, script_of
+from vgic.confirm.script import Hold, Script, Unknown, matters, script_of
 from vgic.confirm.stage import Stage
 from vgic.errors import KernelError, ReplayError
 from vgic.prove.proof import trace
-from vgic.prove.story import Story, StoryLine
+from vgic.prove.story import State, Story, StoryLine
 
 __all__ = ["Comparison", "Guest", "compare", "draw"]
 
@@ -29,6 +32,8 @@ Result = Literal["same", "differs", "not possible here"]
 _VCPUS = 2
 #: The guest program's vCPU leaves the guest once before it takes an LPI, and the story's does not.
 _FOLD = "vgic_v3_fold_lr_state"
+_NOTHING = State(0, (), ())
+_RUNS = "runs vCPU"
 #: How often a guest is played that is not the same.
 _TRIES = 4
 #: How many guests are drawn until one has a preemption that both sides can make.
@@ -201,27 +206,46 @@ def _preempted(random: Random, design: str, text: str, story: Story, collections
             continue
         try:
             script = script_of(told, _VCPUS, collections)
-            held = [turn for turn in script.turns if turn.hold]
-            if len(held) == told.preemptions and all(_is_exact(script, turn, told) for turn in held):
+            held = [number for number, turn in enumerate(script.turns) if turn.hold]
+            if len(held) == told.preemptions and all(_is_exact(script, number, told) for number in held):
                 return told
         except Unknown:
             continue
     return None
 
 
-def _is_exact(script: Script, turn: Turn, story: Story) -> bool:
+def _is_exact(script: Script, number: int, story: Story) -> bool:
     """Whether a kernel has been through the same when it is held. Raises :class:`Unknown` if it cannot be held there.
 
-    The guest program's vCPU leaves the guest several times before it takes an LPI. Each exit gives away what should go
-    to another vCPU; the story's only exit is still to come.
+    The guest program's vCPU leaves the guest several times before it takes an LPI. Each exit takes off its queue what
+    is not due there: what should go to another vCPU, or nowhere. The story's only exit is still to come.
     """
+    turn = script.turns[number]
     assert turn.hold is not None
     assert turn.line is not None
+    try:
+        in_guest = place_of(turn.hold).guest
+    except Unknown:
+        begin = story.state_at(begin_of(script, number)) or _NOTHING
+        point_of(script, number, lambda access: is_watched(access, begin))
+        return not script.words[turn.thread][turn.command].startswith(_RUNS) or not _left(script, number, story)
     state = story.state_at(turn.line)
-    if not place_of(turn.hold).guest or state is None:
+    if not in_guest or state is None:
         return True
     vcpu = int(script.words[turn.thread][turn.command].split()[-1])
-    return all(lpi.vcpu != vcpu or lpi.target in (vcpu, None) for lpi in state.lpis)
+    taken = {lr.intid for lr in state.registers if lr.vcpu == vcpu}
+    queued = [lpi for lpi in state.lpis if lpi.vcpu == vcpu]
+    due = [lpi.active or lpi.intid in taken or (lpi.pending and lpi.enabled) for lpi in queued]
+    return all(due) and all(lpi.target in (vcpu, None) for lpi in queued)
+
+
+def _left(script: Script, number: int, story: Story) -> bool:
+    """Whether the story's vCPU leaves the guest with an LPI that waits for it: the guest program's would take it next."""
+    turn = script.turns[number]
+    vcpu = int(script.words[turn.thread][turn.command].split()[-1])
+    ends = [one.line for one in script.turns if (one.thread, one.command) == (turn.thread, turn.command)]
+    state = story.state_at(ends[-1]) if ends[-1] is not None else None
+    return state is None or any(lpi.vcpu == vcpu and lpi.pending and lpi.enabled for lpi in state.lpis)
 
 
 def _named(lines: Iterable[StoryLine]) -> set[str]:
@@ -230,19 +254,22 @@ def _named(lines: Iterable[StoryLine]) -> set[str]:
 
 
 def _places(story: Story, threads: list[int]) -> Iterator[tuple[int, int, str]]:
-    """Where a thread can be held: the step before which it loses its turn, the thread, and the function."""
+    """Where a thread can be held: the step before which it loses its turn, the thread, and what the place is.
+
+    That is a function, if the place has a name there, or else a member that the thread has changed just before.
+    """
     for thread in threads:
         lines = [line for line in story.lines if line.thread == thread]
         begin = 0
         for at, line in enumerate(lines):
             if line.kind == "operation":
                 begin = at
-            if line.kind != "step" or not matters(line):
-                continue
-            if line.function == _FOLD and lines[begin].text.startswith("runs vCPU"):
-                continue
             after = next((one for one in lines[at + 1 :] if one.step > line.step), None)
-            if after is None:
+            if line.kind != "step" or after is None:
+                continue
+            if line.access is not None and line.access.changes:
+                yield after.step, thread, line.access.member
+            if not matters(line) or (line.function == _FOLD and lines[begin].text.startswith(_RUNS)):
                 continue
             try:
                 place = place_of(Hold(line))

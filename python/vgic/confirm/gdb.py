@@ -84,6 +84,8 @@ class Gdb:
         self._running = False
         #: How many packets were sent.
         self.sent = 0
+        #: Whether what stopped the machine last was a watchpoint.
+        self.watched = False
         # A stop comes unasked, before the first answer.
         self._send(b"qSupported:swbreak+;hwbreak+;vContSupported+")
         while b"PacketSize" not in (answer := self._receive(PATIENCE)):
@@ -164,6 +166,17 @@ class Gdb:
         """The opposite of :meth:`add_breakpoint`."""
         self._acknowledged(b"z1,%x,4" % address)
 
+    def add_watchpoint(self, address: int, size: int) -> None:
+        """Every CPU stops before an instruction that loads or stores any of these bytes.
+
+        One that stores them only if they are as they were (``STXR``) is not always seen: QEMU before 8.1 looks at none.
+        """
+        self._acknowledged(b"Z4,%x,%x" % (address, size))
+
+    def remove_watchpoint(self, address: int, size: int) -> None:
+        """The opposite of :meth:`add_watchpoint`."""
+        self._acknowledged(b"z4,%x,%x" % (address, size))
+
     # What runs.
 
     def go(self, cpus: Iterable[int]) -> None:
@@ -180,6 +193,7 @@ class Gdb:
         self._running = False
         if answer[:1] not in (b"T", b"S"):
             raise ReplayError(f"the machine ended: {answer[:40]!a}")
+        self.watched = b"watch:" in answer
         _, found, rest = answer.partition(b"thread:")
         return int(rest.split(b";")[0], 16) if found else self.cpus[0]
 

@@ -7,11 +7,13 @@ the others stand, also those that hold no thread: the story needs none of them, 
 from collections.abc import Iterable, Iterator, Sequence
 
 from vgic.confirm.btf import Btf
+from vgic.confirm.hold import BY_CHANGE
 from vgic.confirm.image import Kernel
-from vgic.confirm.places import Place, place_of
+from vgic.confirm.places import place_of
 from vgic.confirm.play import ALLOCATES, KICKS, OOPS, Claim, claims
 from vgic.confirm.report import played_script, turns_text
 from vgic.confirm.run import Confirmation
+from vgic.confirm.script import Hold
 from vgic.confirm.symbols import Symbols
 from vgic.errors import KernelError
 
@@ -73,15 +75,18 @@ def _lines(kernel: Kernel, one: Confirmation, symbols: Symbols) -> Iterator[str]
         if place is None:
             yield f"# Not on this kernel: {outcome.why}"
             break
-        yield from _found(place[0], place_of(turn.hold))
+        yield _found(place[0], turn.hold)
         yield from _run(place[1], kicks, claim, symbols)
     yield from _heading("Everything goes on.")
     yield from ("delete", "set scheduler-locking off", "detach")
     yield _echo("The console tells what each command came to. Type there what commands.txt has behind 'go'.")
 
 
-def _found(where: str, place: Place) -> Iterator[str]:
+def _found(where: str, hold: Hold) -> str:
     """How this place is found again in another kernel."""
+    if BY_CHANGE in where:
+        return f"# {where}. If the CPU comes by here before that: continue."
+    place = place_of(hold)
     if place.guest:
         what = "the vCPU has done what it came for"
     elif place.store:
@@ -89,7 +94,7 @@ def _found(where: str, place: Place) -> Iterator[str]:
     else:
         what = f"{'behind' if place.behind else 'before'} the call of {' or '.join(place.call)}"
     inside = "" if place.guest else f" in {' or '.join(place.within)}"
-    yield f"# {where}: {what}{inside}; {place.why}"
+    return f"# {where}: {what}{inside}; {place.why}"
 
 
 def _heading(text: str) -> list[str]:

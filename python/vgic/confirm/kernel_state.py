@@ -47,7 +47,7 @@ class KernelState:
         """The machine stands whenever :meth:`read` is called."""
         self._btf = btf
         self._gdb = gdb
-        self._kvm = kvm
+        self.kvm = kvm
         # A kref up to 7.1, a refcount_t since.
         kref = "refcount.refcount.refs.counter"
         self._count = kref if self._has("vgic_irq", kref) else "refcount.refs.counter"
@@ -62,6 +62,19 @@ class KernelState:
         except (KeyError, BadAddress) as error:
             raise Unreadable(f"the kernel's state cannot be read: {error}") from None
 
+    def vcpus(self) -> dict[int, int]:
+        """The address of each vCPU (``struct kvm_vcpu``), by its number."""
+        return {self._value(vcpu, "kvm_vcpu", "vcpu_id"): vcpu for vcpu in self._tree(self.kvm, "kvm", "vcpu_array")}
+
+    def itses(self) -> list[int]:
+        """The address of each ITS: of the VM's devices those that one belongs to, as the GIC's has none of its own."""
+        found = []
+        for device in self._list(self.kvm, "kvm", "devices", "kvm_device", "vm_node"):
+            private = self._value(device, "kvm_device", "private")
+            if private and self._value(private, "vgic_its", "dev") == device:
+                found.append(private)
+        return found
+
     def _read(self) -> tuple[State, set[int]]:
         seen: dict[int, _Seen] = {}
 
@@ -70,11 +83,11 @@ class KernelState:
 
         for irq in self._all_lpis():
             at(irq).indexed = True
-        vcpus = {vcpu: self._value(vcpu, "kvm_vcpu", "vcpu_id") for vcpu in self._tree(self._kvm, "kvm", "vcpu_array")}
+        vcpus = {vcpu: number for number, vcpu in self.vcpus().items()}
         for vcpu, number in vcpus.items():
             for irq in self._list(vcpu, "kvm_vcpu", "arch.vgic_cpu.ap_list_head", "vgic_irq", "ap_list"):
                 at(irq).queue = number
-        for its in self._all_its():
+        for its in self.itses():
             for device in self._list(its, "vgic_its", "device_list", "its_device", "dev_list"):
                 for ite in self._list(device, "its_device", "itt_head", "its_ite", "ite_list"):
                     if irq := self._value(ite, "its_ite", "irq"):
@@ -84,7 +97,7 @@ class KernelState:
                     at(irq).cached += 1
         if self._has("vgic_dist", "lpi_translation_cache"):
             head, entry = "arch.vgic.lpi_translation_cache", "vgic_translation_cache_entry"
-            for one in self._list(self._kvm, "kvm", head, entry, "entry"):
+            for one in self._list(self.kvm, "kvm", head, entry, "entry"):
                 if irq := self._value(one, entry, "irq"):
                     at(irq).cached += 1
         lpis = [self._lpi(irq, how, vcpus) for irq, how in seen.items()]
@@ -119,16 +132,9 @@ class KernelState:
 
     def _all_lpis(self) -> Iterator[int]:
         if self._has("vgic_dist", "lpi_xa"):
-            yield from self._tree(self._kvm, "kvm", "arch.vgic.lpi_xa")
+            yield from self._tree(self.kvm, "kvm", "arch.vgic.lpi_xa")
         else:
-            yield from self._list(self._kvm, "kvm", "arch.vgic.lpi_list_head", "vgic_irq", "lpi_list")
-
-    def _all_its(self) -> Iterator[int]:
-        """Of the VM's devices those that an ITS belongs to; that of the GIC itself has nothing of its own."""
-        for device in self._list(self._kvm, "kvm", "devices", "kvm_device", "vm_node"):
-            private = self._value(device, "kvm_device", "private")
-            if private and self._value(private, "vgic_its", "dev") == device:
-                yield private
+            yield from self._list(self.kvm, "kvm", "arch.vgic.lpi_list_head", "vgic_irq", "lpi_list")
 
     def _has(self, structure: str, member: str) -> bool:
         try:

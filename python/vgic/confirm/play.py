@@ -22,8 +22,8 @@ from typing import Any, Literal
 from vgic.confirm.btf import NoBtf
 from vgic.confirm.compare import difference
 from vgic.confirm.gdb import LR, PC
+from vgic.confirm.hold import Holds
 from vgic.confirm.kernel_state import KernelState, Unreadable
-from vgic.confirm.places import place_of
 from vgic.confirm.script import Script, Turn, Unknown, guest_setup, plain, script_of
 from vgic.confirm.stage import LIMIT, Stage, Stuck, Trap, kernel_address
 from vgic.prove.story import Story
@@ -187,7 +187,7 @@ class _Told:
 
     #: The story, if its states are compared, and the kernel's.
     story: Story | None = None
-    kernel: KernelState | None = None
+    memory: KernelState | None = None
     compared: int = 0
     differs: str = ""
     uncompared: str = ""
@@ -267,7 +267,8 @@ def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
     limit = _STUCK if claim.shows else told.limit
     traps = _traps(stage, told)
     stage.begin(script.threads)
-    for turn in script.turns:
+    holds = Holds(stage, script, told.memory)
+    for number, turn in enumerate(script.turns):
         if turn.hold is None:
             short = script.words[turn.thread][turn.command] in claim.no_memory
             failed: list[int] = []
@@ -283,29 +284,25 @@ def _steered(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
             told.ahead.pop(turn.thread, None)
             _compare(stage, turn, told)
             continue
-        place = place_of(turn.hold)
-        address = place.address(stage)
-        where = "in the guest" if place.guest else f"at {stage.symbols.where(address)}"
-        if not stage.run(turn.thread, address, traps=traps, limit=limit):
-            raise Unknown(f"thread {turn.thread} does not come to be held {where} ({turn.hold})")
-        told.held.append(f"{turn.hold}; held {where}")
-        told.at.append(address)
-        told.ahead[turn.thread] = place.ahead_of(turn.hold)
+        held = holds.run(number, traps=traps, limit=limit)
+        told.held.append(f"{turn.hold}; held {held.where}")
+        told.at.append(held.address)
+        told.ahead[turn.thread] = held.ahead
         _compare(stage, turn, told)
 
 
 def _compare(stage: Stage, turn: Turn, told: _Told) -> None:
     """The kernel's state with the engine's behind a turn. Raises :class:`_Differs`."""
-    if told.story is None or told.kernel is None or turn.line is None:
+    if told.story is None or told.memory is None or turn.line is None:
         return
     engine = told.story.state_at(turn.line)
     if engine is None:
         return
     stage.stop()
     try:
-        kernel, outside = told.kernel.read()
+        kernel, outside = told.memory.read()
     except Unreadable as error:
-        told.kernel, told.uncompared = None, str(error)
+        told.memory, told.uncompared = None, str(error)
         return
     names = {lpi.name: lpi.intid for lpi in engine.lpis}
     ahead: Counter[int] = Counter()
@@ -365,8 +362,8 @@ def _prepared(stage: Stage, script: Script, claim: Claim, told: _Told) -> None:
     stage.machine.vm(script.all_vcpus, claim.itses)
     for command in guest_setup(script.vcpus, claim.itses):
         stage.machine.done(command)
-    if told.story is not None:
-        told.kernel = _kernel_state(stage, told)
+    if told.story is not None or script.overlaps:
+        told.memory = _kernel_state(stage, told)
     for command in (*script.before, *claim.also):
         _obeyed(stage, script, command)
 
@@ -376,11 +373,11 @@ def _kernel_state(stage: Stage, told: _Told) -> KernelState | None:
     try:
         where = stage.btf.field("kvm_device", "kvm")
     except (NoBtf, KeyError) as error:
-        told.uncompared = str(error)
+        told.uncompared = told.uncompared or str(error)
         return None
     registers = stage.seen(f"rd_r 0 {GICR.CTLR:#x}", _TOUCHES_DEVICE)
     if registers is None:
-        told.uncompared = f"this kernel has no {_TOUCHES_DEVICE}"
+        told.uncompared = told.uncompared or f"this kernel has no {_TOUCHES_DEVICE}"
         return None
     stage.stop()
     address = where.of(stage.machine.gdb.read(registers[0] + where.offset, where.size))

@@ -94,6 +94,8 @@ class Script:
     turns: tuple[Turn, ...]
     #: What :attr:`before` is, in the story's words.
     before_words: tuple[str, ...] = ()
+    #: Whose lines the turns tell.
+    story: Story | None = field(default=None, repr=False, compare=False)
 
     @property
     def all_vcpus(self) -> int:
@@ -162,7 +164,7 @@ def script_of(story: Story, vcpus: int, collections: Mapping[int, int] | None = 
     }
     turns = tuple(turn for _, turn in sorted(placed, key=lambda pair: pair[0]))
     told = {thread: tuple(texts) for thread, texts in words.items()}
-    return Script(vcpus, tuple(before), threads, told, turns, tuple(story.before))
+    return Script(vcpus, tuple(before), threads, told, turns, tuple(story.before), story)
 
 
 def _threads_lines(story: Story) -> list[tuple[int, StoryLine]]:

@@ -14,6 +14,7 @@ from vgic.confirm.btf import Btf
 from vgic.confirm.code import Code
 from vgic.confirm.gdb import LR, PC
 from vgic.confirm.machine import Machine
+from vgic.confirm.members import Watch
 
 __all__ = ["Stage", "Stuck", "Trap", "kernel_address"]
 
@@ -21,6 +22,8 @@ __all__ = ["Stage", "Stuck", "Trap", "kernel_address"]
 #: or this one has no time for it, so many times as long.
 LIMIT = 60.0
 _IDLE = 10
+#: Instructions from an exclusive load to behind the store that belongs to it.
+_EXCLUSIVE = 12
 #: x29 points to the caller's x29 and return address (Procedure Call Standard for the Arm 64-bit Architecture).
 _FRAME = 29
 _KERNEL = 1 << 63
@@ -132,11 +135,60 @@ class Stage:
                 if registers[PC] == until:
                     return True
                 if registers[PC] == self.machine.marks.end:
-                    if registers[1] == self._commands[thread] - 1:
-                        self._held.discard(cpu)  # The thread ends, and its CPU is free.
+                    self._ends(thread, registers)
                     return False
         finally:
             if not self.machine.gdb.running:
+                for address in ours:
+                    self._unbreak(address)
+
+    def run_behind(
+        self, thread: int, watch: Watch, times: int, *, traps: Mapping[int, Trap] | None = None, limit: float = LIMIT
+    ) -> bool:
+        """Runs one thread until a member has changed so many times as :class:`~vgic.confirm.members.Watch` counts.
+
+        0 times: until it is looked at. True: it stands behind the instruction. False: the command has ended. Raises
+        :class:`Stuck` if neither comes. ``traps`` as those of :meth:`run`.
+        """
+        gdb, cpu, traps = self.machine.gdb, self._cpu[thread], traps or {}
+
+        def value() -> int:
+            return watch.value(gdb.read(watch.address, watch.size))
+
+        ours = set(traps) - self._breakpoints
+        for address in ours:
+            self._break(address)
+        gdb.add_watchpoint(watch.address, watch.size)
+        try:
+            last, seen = value(), 0
+            while True:
+                free = [one for one in gdb.cpus if one not in self._held]
+                stopped = self._run([cpu, *free], limit)
+                if stopped is None:
+                    raise Stuck(f"thread {thread} gets nowhere: {self.stack(thread)}")
+                pc = gdb.pc(cpu)
+                if stopped == cpu and pc in traps:
+                    traps[pc](cpu, gdb.registers(cpu))
+                elif stopped == cpu and pc == self.machine.marks.end:
+                    self._ends(thread, gdb.registers(cpu))
+                    return False
+                looks, now = gdb.watched, value()
+                if looks:
+                    # It stands before the instruction, where the watchpoint would stop it for ever.
+                    steps = _EXCLUSIVE if self.code.loads_exclusively(gdb.pc(stopped)) else 1
+                    gdb.remove_watchpoint(watch.address, watch.size)
+                    while steps and now == last:
+                        gdb.step(stopped)
+                        steps, now = steps - 1, value()
+                    gdb.add_watchpoint(watch.address, watch.size)
+                if stopped == cpu:
+                    seen += now != last and watch.counts(last, now)
+                    if (seen == times) if times else looks:
+                        return True
+                last = now
+        finally:
+            if not gdb.running:
+                gdb.remove_watchpoint(watch.address, watch.size)
                 for address in ours:
                     self._unbreak(address)
 
@@ -174,6 +226,11 @@ class Stage:
             found.append(self.symbols.where(kernel_address(int.from_bytes(data[8:], "little"))))
         return " < ".join(found)
 
+    def _ends(self, thread: int, registers: Sequence[int]) -> None:
+        """A command of a thread has ended. If it is the last one, so has the thread, and its CPU is free."""
+        if registers[1] == self._commands[thread] - 1:
+            self._held.discard(self._cpu[thread])
+
     def _break(self, address: int) -> None:
         if address not in self._breakpoints:
             self.machine.gdb.add_breakpoint(address)
@@ -184,7 +241,10 @@ class Stage:
         self._breakpoints.discard(address)
 
     def _run(self, cpus: Sequence[int], limit: float) -> int | None:
-        """Lets these CPUs run until one stands at a breakpoint: which one. None: none does within the time."""
+        """Lets these CPUs run until one stands at a breakpoint, or behind what is watched: which one.
+
+        None: none does within the time.
+        """
         gdb = self.machine.gdb
         if (cpu := self._arrived(cpus)) is not None:
             return cpu
@@ -194,11 +254,12 @@ class Stage:
             self._told.pop(cpu, None)
         gdb.go(cpus)
         end, worked = time.monotonic() + _IDLE * limit, self.machine.worked()
-        while gdb.wait(limit / 4) is None:
+        while (stopped := gdb.wait(limit / 4)) is None:
             if time.monotonic() > end or self.machine.worked() - worked > limit:
-                gdb.interrupt()
+                stopped = gdb.interrupt()
                 break
-        return self._arrived(cpus)
+        arrived = self._arrived(cpus)
+        return stopped if arrived is None and gdb.watched else arrived
 
     def _arrived(self, cpus: Sequence[int]) -> int | None:
         """One of these CPUs that stands at a breakpoint and was not told of."""

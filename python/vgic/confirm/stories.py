@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from vgic.prove.story import LpiAt, RegisterAt, State, Story, StoryLine
+from vgic.prove.story import Access, LpiAt, RegisterAt, State, Story, StoryLine
 
 __all__ = ["read_stories"]
 
@@ -13,6 +13,7 @@ __all__ = ["read_stories"]
 _LARGEST = 1 << 28
 _Record = TypeVar("_Record", LpiAt, RegisterAt)
 _KINDS = get_args(get_type_hints(StoryLine)["kind"])
+_DOES = get_args(get_type_hints(Access)["kind"])
 #: Of a story's own fields, those that are lists: of what.
 _LISTS = {"threads": str, "before": str, "objects": str}
 _PLAIN: dict[str, type | tuple[type, ...]] = {
@@ -57,12 +58,21 @@ def _story(row: dict[str, Any]) -> Story:
 
 def _line(row: list[Any], threads: int) -> StoryLine:
     line = StoryLine(*row)
-    hints = (int, int, str, str, bool, str)
+    hints: tuple[type | tuple[type, ...], ...] = (int, int, str, str, bool, str, (list, type(None)))
     for name, value, kind in zip(StoryLine._fields, line, hints, strict=True):
         _of(name, value, kind)
+    if line.access is not None:
+        line = line._replace(access=_access(list(line.access)))
     if line.kind not in _KINDS or not 0 <= line.thread < threads:
         raise ValueError(f"no line of a story: {row}")
     return line
+
+
+def _access(row: list[Any]) -> Access:
+    kind, name, member, changes = row
+    if kind not in _DOES:
+        raise ValueError(f"an access of the kind {kind!r}")
+    return Access(kind, _of("object", name, str), _of("member", member, str), _of("changes", changes, bool))
 
 
 def _state(row: list[Any], lines: int) -> State:

@@ -23,7 +23,7 @@ from vgic import _core
 from vgic.arguments import real, whole
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import Interrupted
-from vgic.prove.story import WIDTH, LpiAt, RegisterAt, State, Story, StoryLine
+from vgic.prove.story import WIDTH, Access, LpiAt, RegisterAt, State, Story, StoryLine
 
 __all__ = [
     "OnProof",
@@ -274,7 +274,8 @@ def _story(raw: Any) -> Story:
         State(line, tuple(LpiAt(*lpi) for lpi in lpis), tuple(RegisterAt(*register) for register in registers))
         for line, lpis, registers in raw["states"]
     )
-    return Story(**raw | lists | {"lines": tuple(StoryLine(*line) for line in raw["lines"]), "states": states})
+    lines = tuple(StoryLine(*line, Access(*access) if access else None) for *line, access in raw["lines"])
+    return Story(**raw | lists | {"lines": lines, "states": states})
 
 
 #: Told of each search that has ended: how many have, of how many, and what it came to.

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from vgic.arguments import integer
 
-__all__ = ["LpiAt", "RegisterAt", "State", "Story", "StoryLine"]
+__all__ = ["Access", "LpiAt", "RegisterAt", "State", "Story", "StoryLine"]
 
 #: Least and largest width of a story in columns.
 NARROWEST, WIDEST = 60, 120
@@ -20,6 +20,18 @@ WIDTH = 118
 _MARGIN = 6
 #: Columns below this width are not worth reading.
 _COLUMN = 22
+
+
+class Access(NamedTuple):
+    """What a step does to a member of an object."""
+
+    kind: Literal["read", "write", "lock", "unlock"]
+    #: What the story calls the object; of what is there once, its kind.
+    object: str
+    #: By the kernel's name.
+    member: str
+    #: Whether it has another value afterwards.
+    changes: bool
 
 
 class StoryLine(NamedTuple):
@@ -36,6 +48,8 @@ class StoryLine(NamedTuple):
     told: bool
     #: The kernel's function that it is in, by the name of 6.12; empty if the steps do not tell.
     function: str
+    #: Of a step that touches memory, what it does there.
+    access: Access | None = None
 
 
 class LpiAt(NamedTuple):

@@ -35,6 +35,19 @@ pub enum Kind {
     Broken,
 }
 
+/// What a step does to a member of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// `read`, `write`, `lock` or `unlock`.
+    pub kind: &'static str,
+    /// The object: `irq#2`, `vCPU 1`; of what is there once, its kind.
+    pub object: String,
+    /// The member, by the kernel's name.
+    pub member: String,
+    /// Whether it has another value afterwards.
+    pub changes: bool,
+}
+
 /// One line.
 #[derive(Clone, Debug)]
 pub struct StoryLine {
@@ -50,6 +63,8 @@ pub struct StoryLine {
     pub text: String,
     /// Whether it belongs to the short story.
     pub told: bool,
+    /// Of a step that touches memory, what it does there.
+    pub access: Option<Access>,
 }
 
 /// An object that the violation is about.

@@ -163,26 +163,37 @@ impl<'a> Mirror<'a> {
         found
     }
 
-    /// The LPIs on the list of all.
-    fn list(&self) -> Vec<u32> {
-        let mut found = Vec::new();
-        let mut next = self.all("lpi_list_head.next").next().map_or(0, |(_, bits)| bits);
-        while let Some(irq) = self.objects.find(next).filter(|irq| next > 0xffff && !found.contains(&irq.serial)) {
-            found.push(irq.serial);
-            next = self.value(&irq, "lpi_list.next").unwrap_or(0);
+    /// The objects on a list: the first one, and how each leads to the next.
+    fn list(&self, mut next: u64, link: &'static str) -> Vec<Arc<Object>> {
+        let mut found: Vec<Arc<Object>> = Vec::new();
+        let seen = |found: &[Arc<Object>], one: &Object| found.iter().any(|other| other.serial == one.serial);
+        while let Some(object) = self.objects.find(next).filter(|one| next > 0xffff && !seen(&found, one)) {
+            next = self.value(&object, link).unwrap_or(0);
+            found.push(object);
         }
         found
     }
 
+    /// The LPIs on the list of all.
+    fn listed(&self) -> Vec<u32> {
+        let first = self.all("lpi_list_head.next").next().map_or(0, |(_, bits)| bits);
+        self.list(first, "lpi_list.next").iter().map(|irq| irq.serial).collect()
+    }
+
+    /// The LPIs of the ITEs of all devices, which are on lists.
+    fn mapped(&self) -> Vec<u32> {
+        let all = self.all("itt_head.next").flat_map(|(_, first)| self.list(first, "ite_list.next"));
+        let irqs = all.filter_map(|ite| self.objects.find(self.value(&ite, "irq")?).filter(|irq| irq.class == "vgic_irq"));
+        irqs.map(|irq| irq.serial).collect()
+    }
+
     fn state(&self) -> State {
         let mut indexed = self.trees("lpi_xa.xa_head");
-        indexed.extend(self.list());
+        indexed.extend(self.listed());
+        let mapped = self.mapped();
         let mut cached = self.trees("translation_cache.xa_head");
-        let mut mapped = Vec::new();
-        for (key, bits) in self.all("irq") {
-            let Some(irq) = self.objects.find(bits).filter(|_| bits > 0xffff) else { continue };
-            if key.0 == "its_ite" { mapped.push(irq.serial) } else { cached.push(irq.serial) }
-        }
+        let entries = self.all("irq").filter(|(key, bits)| key.0 != "its_ite" && *bits > 0xffff);
+        cached.extend(entries.filter_map(|(_, bits)| self.objects.find(bits)).map(|irq| irq.serial));
         let count = |all: &[u32], serial| all.iter().filter(|one| **one == serial).count() as u32;
         let flag = |irq: &Object, word: &'static str, bit: Bit| {
             let bits = self.value(irq, "bits").map(|bits| bits & u64::from(bit as u32) != 0);

@@ -2,7 +2,7 @@
 
 use super::function::functions;
 use super::words::Words;
-use super::{Kind, StoryLine};
+use super::{Access, Kind, StoryLine};
 use crate::explore::run::Ended;
 use crate::platform::field::{Field, Object};
 use crate::platform::log::{Did, Line};
@@ -29,13 +29,28 @@ pub(super) fn lines(ended: &Ended, violation: &Violation) -> Vec<StoryLine> {
         };
         let aside = line.thread == MAIN || Some(line.thread) == rcu;
         let told = focus.tells(&line.did, aside) && !words.is_inside(line);
-        StoryLine { step: line.step, thread: line.thread, kind, function, text: words.of(line), told }
+        let access = access(&line.did);
+        StoryLine { step: line.step, thread: line.thread, kind, function, text: words.of(line), told, access }
     };
     let mut lines: Vec<_> = ended.log.iter().zip(functions).map(line).collect();
     tell_neighbours(&ended.log, &mut lines);
     tell_spans(&ended.log, &mut lines, violation);
     leave_out(&ended.log, &mut lines, violation);
     lines
+}
+
+/// What a step does to memory.
+fn access(did: &Did) -> Option<Access> {
+    let (kind, field, changes) = match did {
+        Did::Read(field, _) => ("read", field, false),
+        Did::Write(field, old, new) | Did::Exchange(field, old, new) | Did::Add(field, old, new) => {
+            ("write", field, old != new)
+        }
+        Did::Lock(field) => ("lock", field, true),
+        Did::Unlock(field) => ("unlock", field, true),
+        _ => return None,
+    };
+    Some(Access { kind, object: field.object.label(), member: field.short(), changes })
 }
 
 /// A link of a list, which says little.

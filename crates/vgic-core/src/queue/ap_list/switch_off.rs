@@ -21,11 +21,11 @@ impl<P: Platform> ApListQueue<P> {
             for irq in Self::of(vcpu).ap_list.iter(ctx) {
                 {
                     let _irq_lock = Spin::<P>::lock(&irq.irq_lock, ctx);
-                    Self::of(vcpu).ap_list.del(ctx, irq);
-                    irq.vcpu.set(ctx, NO_VCPU);
                     if vm.spec().lpis_off != LpisOff::Unqueue {
                         irq.drop_pending(vm.spec(), ctx);
                     }
+                    Self::of(vcpu).ap_list.del(ctx, irq);
+                    irq.vcpu.set(ctx, NO_VCPU);
                 }
                 deleted |= vm.put_irq_norelease(ctx, irq);
             }

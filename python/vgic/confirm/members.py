@@ -1,0 +1,134 @@
+"""The kernel's members that a story's accesses are to, and how their values change.
+
+A member is a name of the story's, which is the kernel's; where it is, BTF tells. What has had other names stands here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from vgic.confirm.btf import Btf, Field
+from vgic.confirm.kernel_state import KernelState
+from vgic.prove.story import Access, State
+
+__all__ = ["Watch", "Watched", "is_watched"]
+
+#: Members by the kind of object, in the order of the kernels that have had them. Several of one name are one place.
+_MEMBERS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
+    "vgic_irq": {
+        "irq_lock": (("irq_lock",),),
+        "refcount": (("refcount.refcount.refs.counter",), ("refcount.refs.counter",)),
+        "pending_latch": (("pending_latch",),),
+        "enabled": (("enabled",),),
+        "active": (("active",),),
+        "bits": (("pending_latch", "enabled", "active", "on_lr"),),
+        "target_vcpu": (("target_vcpu",),),
+        "vcpu": (("vcpu",),),
+        "priority": (("priority",),),
+    },
+    "kvm_vcpu": {"ap_list_lock": (("arch.vgic_cpu.ap_list_lock",),)},
+    "vgic_its": {
+        "its_lock": (("its_lock.owner",),),
+        "cmd_lock": (("cmd_lock.owner",),),
+        "enabled": (("enabled",),),
+        "translation_cache.xa_lock": (("translation_cache.xa_lock",),),
+        "translation_cache.xa_head": (("translation_cache.xa_head",),),
+    },
+    "kvm": {
+        "lpi_list_lock": (("arch.vgic.lpi_list_lock",),),
+        "lpi_xa.xa_lock": (("arch.vgic.lpi_xa.xa_lock",),),
+        "lpi_xa.xa_head": (("arch.vgic.lpi_xa.xa_head",),),
+    },
+}
+#: Of a spin lock the byte that tells whether it is held (``struct qspinlock``); the lowest bits of a mutex's owner are
+#: flags (``MUTEX_FLAGS``).
+_SPIN_LOCK, _MUTEX = 0xFF, ~0x7
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A member in memory, and which of its changes count."""
+
+    address: int
+    size: int
+    #: Its value in ``size`` bytes.
+    value: Callable[[bytes], int]
+    #: Whether a change is of the kind that is looked for, by the value before and the one behind it.
+    counts: Callable[[int, int], bool]
+
+
+class Watched:
+    """Where the members of a VM's objects are while its machine stands."""
+
+    def __init__(self, btf: Btf, kernel: KernelState, engine: State) -> None:
+        """``engine``: the story's state where the kernel stands, which tells its names of LPIs."""
+        self._btf = btf
+        self._kernel = kernel
+        self._engine = engine
+        self._lpis = kernel.read()[0].lpis
+
+    def knows(self, access: Access) -> bool:
+        """Whether :meth:`watch` can tell."""
+        return self.watch(access) is not None
+
+    def watch(self, access: Access) -> Watch | None:
+        """The member of an access; None if it is of an object, or in a kernel, that does not tell."""
+        kind, base = self._object(access.object)
+        names = _MEMBERS.get(kind, {}).get(access.member, ()) if base else ()
+        for alternatives in names:
+            try:
+                fields = [self._btf.field(kind, name) for name in alternatives]
+            except KeyError:
+                continue
+            begin = min(field.offset for field in fields)
+            end = max(field.offset + field.size for field in fields)
+            return Watch(base + begin, end - begin, partial(_together, fields, begin), _counted(access))
+        return None
+
+    def _object(self, name: str) -> tuple[str, int]:
+        """The kernel's structure that an object of the story's is, and its address; 0 if it is not to be found."""
+        kind, _, number = name.partition("#")
+        if kind == "irq":
+            return "vgic_irq", self._lpi(name)
+        if kind == "its":
+            all_its = self._kernel.itses()
+            return "vgic_its", all_its[0] if len(all_its) == 1 else 0
+        if name.startswith("vCPU "):
+            return "kvm_vcpu", self._kernel.vcpus().get(int(name.removeprefix("vCPU ")), 0)
+        return ("", 0) if number else ("kvm", self._kernel.kvm)
+
+    def _lpi(self, name: str) -> int:
+        ours = next((lpi for lpi in self._engine.lpis if lpi.name == name), None)
+        if ours is None:
+            return 0
+        theirs = [lpi for lpi in self._lpis if (lpi.intid, lpi.indexed) == (ours.intid, ours.indexed)]
+        return int(theirs[0].name, 16) if len(theirs) == 1 else 0
+
+
+def is_watched(access: Access, engine: State) -> bool:
+    """Whether kernels tell of the member, by a story's state: its LPIs are known by what leads to them."""
+    kind, _, number = access.object.partition("#")
+    if kind == "irq":
+        ours = [lpi for lpi in engine.lpis if lpi.name == access.object]
+        alike = [lpi for lpi in engine.lpis if ours and (lpi.intid, lpi.indexed) == (ours[0].intid, ours[0].indexed)]
+        return access.member in _MEMBERS["vgic_irq"] and len(alike) == 1
+    kinds = {"its": "vgic_its", "": ""}
+    structure = "kvm_vcpu" if kind.startswith("vCPU ") else kinds.get(kind, "" if number else "kvm")
+    return access.member in _MEMBERS.get(structure, {})
+
+
+def _together(fields: Sequence[Field], begin: int, data: bytes) -> int:
+    """The values of some fields as one number, of the bytes from ``begin`` of their structure on."""
+    found = 0
+    for field in fields:
+        found = found << field.bits | field.of(data[field.offset - begin :][: field.size])
+    return found
+
+
+def _counted(access: Access) -> Callable[[int, int], bool]:
+    """Which changes of the member are of the access's kind."""
+    if access.kind in ("lock", "unlock"):
+        bits = _MUTEX if access.member in ("its_lock", "cmd_lock") else _SPIN_LOCK
+        takes = access.kind == "lock"
+        return lambda old, new: bool(old & bits) != bool(new & bits) and bool(new & bits) == takes
+    return lambda old, new: old != new
