@@ -224,13 +224,16 @@ def _is_exact(script: Script, number: int, story: Story) -> bool:
     assert turn.hold is not None
     assert turn.line is not None
     try:
-        in_guest = place_of(turn.hold).guest
+        place = place_of(turn.hold)
     except Unknown:
         begin = story.state_at(begin_of(script, number)) or _NOTHING
         point_of(script, number, lambda access: is_watched(access, begin))
         return not script.words[turn.thread][turn.command].startswith(_RUNS) or not _left(script, number, story)
+    # A walk comes by once for each LPI, and the kernel is held the first time.
+    if len(_named(line for line in turn.hold.lines if line.kind == "step" and place.fits(Hold(line)))) > 1:
+        return False
     state = story.state_at(turn.line)
-    if not in_guest or state is None:
+    if not place.guest or state is None:
         return True
     vcpu = int(script.words[turn.thread][turn.command].split()[-1])
     taken = {lr.intid for lr in state.registers if lr.vcpu == vcpu}
@@ -240,7 +243,7 @@ def _is_exact(script: Script, number: int, story: Story) -> bool:
 
 
 def _left(script: Script, number: int, story: Story) -> bool:
-    """Whether the story's vCPU leaves the guest with an LPI that waits for it: the guest program's would take it next."""
+    """Whether the story's vCPU leaves the guest although an LPI waits for it; the guest program's takes it next."""
     turn = script.turns[number]
     vcpu = int(script.words[turn.thread][turn.command].split()[-1])
     ends = [one.line for one in script.turns if (one.thread, one.command) == (turn.thread, turn.command)]
@@ -272,10 +275,7 @@ def _places(story: Story, threads: list[int]) -> Iterator[tuple[int, int, str]]:
             if not matters(line) or (line.function == _FOLD and lines[begin].text.startswith(_RUNS)):
                 continue
             try:
-                place = place_of(Hold(line))
+                place_of(Hold(line))
             except Unknown:
-                continue
-            # A walk comes by once for each LPI, and the kernel is held the first time.
-            if len(_named(one for one in lines[begin : at + 1] if place.fits(Hold(one)))) > 1:
                 continue
             yield after.step, thread, line.function
