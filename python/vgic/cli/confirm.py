@@ -133,7 +133,10 @@ def _lines(one: "Confirmation") -> list[str]:
     style = _STYLES[outcome.verdict]
     of = f"{one.scenario} of {_short(one.design)}"
     head = f"\n[bold]{one.defect or 'a story'}[/]: [{style}]{outcome.verdict}[/]   {of}"
-    rows = [f"{head}, {outcome.seconds:.1f} s" if outcome.seconds else head, f"  {escape(outcome.why)}"]
+    head += f", {outcome.seconds:.1f} s" * bool(outcome.seconds) + f", played {outcome.tries} times" * (
+        outcome.tries > 1
+    )
+    rows = [head, f"  {escape(outcome.why)}"]
     rows += [f"  {escape(text)}" for text in outcome.held]
     if outcome.compared:
         points = f"{outcome.compared} point{'s' * (outcome.compared > 1)}"

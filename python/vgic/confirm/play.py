@@ -35,6 +35,8 @@ Verdict = Literal["confirmed", "refuted", "not possible here"]
 #: A vCPU that takes more LPIs than this has no end.
 _MOST = 64
 _NOTHING = 1023
+_NO_CONTROL = "the control does not end as it should"
+_NEITHER = "the story ends neither as the defect does nor as it should"
 #: Seconds of QEMU's CPU time until a thread counts as stuck where that is what the defect does, or where many stories
 #: are followed, and seconds for the kernel to say what it says.
 _STUCK, _FOLLOWED, _LISTEN = 10.0, 4.0, 3.0
@@ -99,8 +101,18 @@ class Outcome:
     seconds: float = field(default=0.0, compare=False)
     #: Whether the machine is of no use any more.
     lost: bool = False
+    #: How often it was played.
+    tries: int = 1
     #: The address of each of :attr:`held`: where the thread was held, or where the allocation returns to.
     at: tuple[str, ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether another try would end the same.
+
+        An interrupt of the host's makes a vCPU leave the guest at any moment, which is no step of a story's.
+        """
+        return not self.differs and self.why not in (_NO_CONTROL, _NEITHER)
 
 
 @cache
@@ -215,12 +227,12 @@ def _needed(stage: Stage, claim: Claim) -> None:
 
 def _judged(claim: Claim, told: _Told, control: _Told) -> tuple[Verdict, str]:
     if control.answers not in claim.sound or control.shown:
-        return "not possible here", "the control does not end as it should"
+        return "not possible here", _NO_CONTROL
     if told.shown or (not claim.shows and told.answers == claim.broken):
         return "confirmed", "the story ends as the defect does, and the control as it should"
     if told.answers in claim.sound:
         return "refuted", "the story ends as it should, and so does the control"
-    return "not possible here", "the story ends neither as the defect does nor as it should"
+    return "not possible here", _NEITHER
 
 
 def _played(stage: Stage, script: Script, claim: Claim, told: _Told, in_turn: Sequence[str] | None = None) -> None:

@@ -57,7 +57,8 @@ def _report(kernel: Kernel, one: Confirmation) -> Iterator[str]:
     script = played_script(one)
     yield f"Subject: KVM: arm64: vgic: {one.defect or one.scenario}"
     yield f"Kernel: {kernel.release or kernel.name}, unmodified, under QEMU (TCG)"
-    yield fill(f"Verdict: {outcome.verdict}: {outcome.why}", _WIDTH)
+    again = f" (played {outcome.tries} times)" if outcome.tries > 1 else ""
+    yield fill(f"Verdict: {outcome.verdict}: {outcome.why}{again}", _WIDTH)
     if script is None:
         return
     about = defect(one.defect)

@@ -8,7 +8,8 @@ from typing import Any
 from vgic.confirm.booted import Booted
 from vgic.confirm.image import Kernel
 from vgic.confirm.machine import Marks
-from vgic.confirm.play import Outcome, claims, play
+from vgic.confirm.play import Claim, Outcome, claims, play
+from vgic.confirm.stage import Stage
 from vgic.confirm.symbols import Symbols
 from vgic.errors import ReplayError
 from vgic.kernels import Kernel as KernelDesign
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 SCHEMA = 1
+#: How often a story is played that ends as neither the defect nor its absence, or in another state.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +96,17 @@ def confirm(
             tried: list[Confirmation] = []
             tell(f"looking for the story of {case.defect}")
             for story in [case.story] if case.story else stories_of(defect(case.defect), design):
-                if not booted.is_up:
-                    tell(f"booting {kernel.release or kernel.name}")
-                stage = booted.stage()
-                tell(f"playing {case.defect}")
-                try:
-                    outcome = play(stage, story, claim, uncompared=_another(story, design))
-                except ReplayError as error:
-                    # The machine is lost, which may be what the defect does; the next story gets a new one.
-                    trouble = tuple(stage.machine.trouble())
-                    outcome = Outcome("not possible here", f"the machine was lost: {error}", trouble=trouble, lost=True)
-                marks, symbols = stage.machine.marks, stage.symbols
-                if outcome.lost:
-                    booted.lose()
+                for tries in range(1, _TRIES + 1):
+                    if not booted.is_up:
+                        tell(f"booting {kernel.release or kernel.name}")
+                    stage = booted.stage()
+                    tell(f"playing {case.defect}")
+                    outcome = replace(_played(stage, story, claim, _another(story, design)), tries=tries)
+                    marks, symbols = stage.machine.marks, stage.symbols
+                    if outcome.lost:
+                        booted.lose()
+                    if outcome.is_settled:
+                        break
                 tried.append(
                     Confirmation(case.defect, story.scenario, story.design, claim.ask, outcome, story, marks, symbols)
                 )
@@ -113,6 +114,15 @@ def confirm(
                     break
                 # The kernel is not of that design: the story of another one may be its own.
             yield next((one for one in tried if one.outcome.verdict == "confirmed"), tried[0])
+
+
+def _played(stage: Stage, story: Story, claim: Claim, uncompared: str) -> Outcome:
+    try:
+        return play(stage, story, claim, uncompared=uncompared)
+    except ReplayError as error:
+        # The machine is lost, which may be what the defect does; the next story gets a new one.
+        trouble = tuple(stage.machine.trouble())
+        return Outcome("not possible here", f"the machine was lost: {error}", trouble=trouble, lost=True)
 
 
 def _without_claim(case: Case) -> Confirmation:
