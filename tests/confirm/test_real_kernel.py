@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from vgic.confirm.debian import find_kernel
+from vgic.confirm.differential import compare
 from vgic.confirm.run import check_defects, confirm
 from vgic.errors import KernelError
 
@@ -52,6 +53,16 @@ def test_a_real_kernel_has_what_it_has_and_no_more(kernel):
     assert "held at vgic_its_resolve_lpi+" in held
     assert not found[0].outcome.held
     assert [line for line in told if line.startswith("booting")] == [f"booting {kernel.release}"]
+
+
+def test_random_guests_have_the_engines_state(kernel):
+    if not kernel.release.startswith("7.2."):
+        pytest.skip(f"which design {kernel.release} has is not known to this test")
+    found = list(compare(kernel, 10, 1))
+    assert [one.result for one in found] == ["same"] * 10, found
+    held = [text for one in found for text in one.held]
+    assert any(", behind " in text for text in held), "some are held behind what they change"
+    assert any(", behind " not in text for text in held)
 
 
 #: A test run in the background may ignore SIGINT, and its children inherit that.
