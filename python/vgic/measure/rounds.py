@@ -67,7 +67,7 @@ class Effort:
     ``processes``, ``rounds``: 1 to 1000. ``seconds``: above 0 to 3600.
     """
 
-    processes: int = 8
+    processes: int = 6
     rounds: int = 8
     seconds: float = 0.012
 
