@@ -41,7 +41,7 @@ def begin_of(script: Script, number: int) -> int:
     begin = max(at for at in lines if story.lines[at].kind == "operation")
     for other in script.turns[:number]:
         if (other.thread, other.command) == (turn.thread, turn.command) and other.line is not None:
-            begin = next(at for at in lines if at > max(begin, other.line))
+            begin = next((at for at in lines if at > max(begin, other.line)), begin)
     return begin
 
 
