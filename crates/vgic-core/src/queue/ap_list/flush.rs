@@ -105,11 +105,9 @@ impl<P: Platform> ApListQueue<P> {
         Self::of(vcpu).ap_list.iter(ctx).filter(deliverable).count()
     }
 
-    /// `vgic_irq_cmp`, classic: active first, then pending and enabled, then the lower priority value; stable.
+    /// `vgic_irq_cmp`, classic: active first, then pending and enabled, then the lower priority value; stable. (The kernel's
+    /// may be asked about one LPI twice; [`List::sort`](crate::list::List::sort) compares no element with itself.)
     fn sorts_after_classic(spec: &Spec, ctx: &P::Ctx, a: Obj<Irq<P>>, b: Obj<Irq<P>>) -> bool {
-        if a == b {
-            return false;
-        }
         let _lock_a = Spin::<P>::lock(&a.irq_lock, ctx);
         let _lock_b = Spin::<P>::lock_nested(&b.irq_lock, ctx);
         let key = |irq: Obj<Irq<P>>| {
@@ -133,9 +131,6 @@ impl<P: Platform> ApListQueue<P> {
         a: Obj<Irq<P>>,
         b: Obj<Irq<P>>,
     ) -> bool {
-        if a == b {
-            return false;
-        }
         let _lock_a = Spin::<P>::lock(&a.irq_lock, ctx);
         let _lock_b = Spin::<P>::lock_nested(&b.irq_lock, ctx);
         let key = |irq: Obj<Irq<P>>| {

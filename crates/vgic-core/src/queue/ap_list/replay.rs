@@ -69,14 +69,14 @@ impl<P: Platform> ApListQueue<P> {
     where
         D::Queue<P>: Part<Self>,
     {
-        let mut left = vcpu.eoi_count.get(ctx);
-        let mut node = last;
+        let ended = vcpu.eoi_count.get(ctx);
+        let (mut left, mut node) = (ended, last);
         loop {
             let was_on = if left == 0 { vcpu.id } else { node.vcpu.get(ctx) };
             // Without ap_list_lock.
             let next = Self::of(vcpu).ap_list.next(ctx, node);
             if left == 0 {
-                return;
+                break;
             }
             if was_on != vcpu.id && node.vcpu.get(ctx) != vcpu.id {
                 vcpu.eoi_count.set(ctx, 0);
@@ -87,7 +87,10 @@ impl<P: Platform> ApListQueue<P> {
             left = Self::replay_one(vm, ctx, left, &next);
             node = next;
         }
-        vcpu.eoi_count.set(ctx, 0);
+        // No store where there was nothing to replay.
+        if ended != 0 {
+            vcpu.eoi_count.set(ctx, 0);
+        }
     }
 
     /// The same from the head of the list, under its lock, before the list registers are folded: those that are in one
