@@ -3,12 +3,13 @@
 mod common;
 
 use common::{Run, events, every_design, take_all, with_priorities};
+use vgic_core::designs::series::NAMES;
 use vgic_core::designs::{Composed, DistributorOn, EmptyList, Halt, InRegister, LoadPending, LpisOff, Replay};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Platform};
-use vgic_count::Count;
 use vgic_count::life::{DEVICE, Guest};
+use vgic_count::{Count, CountCtx, Tables};
 
 /// All of the same priority.
 fn of_equals(lpis: u32, test: impl Fn(&str, &Guest<'_>)) {
@@ -161,6 +162,19 @@ fn lpis_that_are_turned_on_queue_those_of_other_vcpus() {
         let all = guest.vm.spec().load_pending == LoadPending::OfTarget;
         assert_eq!(events(guest.run(0)), if all { vec![0] } else { vec![] }, "{name}");
     });
+}
+
+/// `GICR_CTLR` is zero at reset.
+#[test]
+fn a_new_vcpu_has_its_lpis_off() {
+    for name in NAMES {
+        let ctx = CountCtx::new();
+        let guest = Guest::new(Composed::named(name), &ctx, 2, Tables::new()).expect("memory");
+        assert!(guest.vm.vcpus.iter().all(|vcpu| vcpu.gicr_ctlr(&ctx) == 0), "{name}");
+        guest.lpis(1, true);
+        assert_eq!([0, 1].map(|vcpu| guest.vm.vcpus[vcpu].lpis_enabled(&ctx)), [false, true], "{name}");
+        guest.destroy();
+    }
 }
 
 /// What LPIs that are switched off leave pending, of what was queued and of what was masked; that of others stays.
