@@ -4,7 +4,9 @@ mod common;
 
 use common::{Run, events, every_design, take_all, with_priorities};
 use vgic_core::designs::series::NAMES;
-use vgic_core::designs::{Composed, DistributorOn, EmptyList, Halt, InRegister, LoadPending, LpisOff, Replay};
+use vgic_core::designs::{
+    Composed, DistributorOn, EmptyList, ExitMode, Halt, InRegister, LoadPending, LpisOff, Replay,
+};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Platform};
@@ -269,5 +271,20 @@ fn a_halt_asks_each_vcpu_and_lets_it_go() {
         let steps = guest.ctx.record(|| assert!(running.enter()));
         assert_eq!(steps.iter().filter(|step| step.field == "pause").count(), 0);
         assert_eq!(take_all(&mut running), [0]);
+    });
+}
+
+/// When a vCPU says that it is outside the guest: before its list registers are folded, or, where somebody may wait for what
+/// was in them, behind that.
+#[test]
+fn a_vcpu_is_outside_before_the_fold_or_behind_it() {
+    of_equals(1, |name, guest| {
+        guest.send_all(0, 0..1);
+        let mut running = guest.vm.run_vcpu(guest.ctx, 0);
+        running.enter_always();
+        let steps = guest.ctx.record(|| running.exit());
+        let last = |field| steps.iter().rposition(|step| step.field == field).expect("it was touched");
+        let behind = guest.vm.spec().exit_mode == ExitMode::AfterSync;
+        assert_eq!(last("mode") > last("vgic_lr"), behind, "{name}");
     });
 }
