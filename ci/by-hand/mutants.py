@@ -23,6 +23,7 @@ import math
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -433,8 +434,8 @@ class Test:
         """As who noticed a fault."""
         return f"{Path(self.binary).name.rsplit('-', 1)[0]} {self.name}"
 
-    def run(self, fault: int, limit: float, seen: Path | None = None) -> bool:
-        """Whether it passes with this fault."""
+    def run(self, fault: int, limit: float, seen: Path | None = None) -> bool | None:
+        """Whether it passes with this fault; none if it took too long."""
 
         def limits() -> None:
             resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 2))
@@ -445,11 +446,11 @@ class Test:
         command = [self.binary, "--exact", self.name, "--test-threads=1"]
         try:
             done = subprocess.run(
-                command, cwd=self.folder, env=env, preexec_fn=limits, capture_output=True, timeout=60 + 60 * limit
+                command, cwd=self.folder, env=env, preexec_fn=limits, capture_output=True, timeout=300 + 60 * limit
             )
         except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
+            return None
+        return None if done.returncode in {-signal.SIGXCPU, -signal.SIGKILL} else done.returncode == 0
 
 
 def build_tests(packages: list[str]) -> list[Test]:
@@ -468,26 +469,32 @@ def build_tests(packages: list[str]) -> list[Test]:
     return tests
 
 
-def note_reach(tests: list[Test]) -> None:
-    """Runs each test once without a fault: how long it takes, and what it comes by. Kept for the same binary."""
+def note_reach(tests: list[Test], quick: float) -> list[Test]:
+    """Runs each test once without a fault: how long it takes, and what it comes by. Kept for the same binary. Gives those that
+    are quick, the quickest first; the others are not run to their end."""
     seen, cache = WORK / "seen", WORK / "reach.json"
     known = json.loads(cache.read_text()) if cache.exists() else {}
     digests = {binary: hashlib.sha256(Path(binary).read_bytes()).hexdigest() for binary in {t.binary for t in tests}}
     for test in tests:
         key = f"{digests[test.binary]} {test.name}"
-        if key not in known:
+        # One that was too long is tried again where it may take longer.
+        if key not in known or known[key][1] is None and known[key][0] < quick:
             seen.unlink(missing_ok=True)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            if not test.run(NOTE_ALL, 3600, seen):
+            passes = test.run(NOTE_ALL, min(quick, 3600), seen)
+            if passes is False:
                 sys.exit(f"mutants.py: {test} fails without a fault")
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            known[key] = [seconds, seen.read_text() if seen.exists() else ""]
+            reaches = seen.read_text() if seen.exists() else ""
+            known[key] = [seconds, reaches] if passes else [min(quick, 3600), None]
             cache.write_text(json.dumps(known))
-            print(f"{test}: {seconds:.1f} s", flush=True)
+            print(f"{test}: {seconds:.1f} s{'' if passes else ', and longer'}", flush=True)
         test.seconds, reaches = known[key]
-        test.reaches = set(map(int, reaches.split()))
-    tests.sort(key=lambda test: test.seconds)
+        test.reaches = set(map(int, (reaches or "").split()))
+        if reaches is None:
+            test.seconds = math.inf
+    return sorted((test for test in tests if test.seconds <= quick), key=lambda test: test.seconds)
 
 
 def try_fault(fault: Fault, tests: list[Test]) -> str:
@@ -516,9 +523,7 @@ def main() -> None:
             print(f"{number:5} {file}")
         return
     faults = [fault for fault in compile_all() if fault.file in files]
-    tests = build_tests(given.tests or ["vgic-core", "vgic-count", "vgic-sim"])
-    note_reach(tests)
-    tests = [test for test in tests if test.seconds <= given.quick]
+    tests = note_reach(build_tests(given.tests or ["vgic-core", "vgic-count", "vgic-sim"]), given.quick)
     print(f"{len(tests)} tests, {sum(test.seconds for test in tests):.0f} s without a fault", flush=True)
     last = WORK / "faults.json"
     results = json.loads(last.read_text()) if last.exists() else {}

@@ -207,6 +207,23 @@ fn lpis_that_are_switched_off_lose_what_is_pending() {
     });
 }
 
+/// An LPI that has left the queue while it was in a list register is queued again at the exit, where a design prunes a queue
+/// whose LPIs are switched off.
+#[test]
+fn what_was_pruned_while_it_was_in_a_list_register_is_queued_again() {
+    for (design, again) in [("v7.3", false), ("v7.3+lpis-off=clear-and-prune", true)] {
+        with_priorities(Composed::new(design).expect("a design"), &[0xa0], |guest| {
+            guest.send_all(0, 0..1);
+            let mut running = guest.vm.run_vcpu(guest.ctx, 0);
+            running.enter_always();
+            guest.lpis(0, false);
+            assert!(!running.has_queued(), "{design}");
+            running.exit();
+            assert_eq!((running.has_queued(), guest.vm.pending_count(guest.ctx)), (again, 1), "{design}");
+        });
+    }
+}
+
 /// A guest has ended an interrupt that is in no list register, and the last LPI that had one is taken off the queue: where the
 /// walk begins there, it says so, once.
 #[test]
