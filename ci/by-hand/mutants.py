@@ -515,6 +515,7 @@ def main() -> None:
     )
     options.add_argument("--quick", type=float, default=math.inf, metavar="SECONDS", help="leave out longer tests")
     options.add_argument("--survivors", action="store_true", help="only what has survived so far")
+    options.add_argument("--rest", action="store_true", help="only what was not tried so far")
     options.add_argument("--count", action="store_true", help="how many there are in each file, and no more")
     given = options.parse_args()
     files = wanted(given.files)
@@ -529,6 +530,8 @@ def main() -> None:
     results = json.loads(last.read_text()) if last.exists() else {}
     if given.survivors:
         faults = [fault for fault in faults if results.get(str(fault)) in ALIVE]
+    if given.rest:
+        faults = [fault for fault in faults if str(fault) not in results]
     start = time.monotonic()
     for fault in faults:
         results[str(fault)] = try_fault(fault, tests)

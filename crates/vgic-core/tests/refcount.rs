@@ -21,7 +21,7 @@ const MOST: u32 = SATURATED / 2 - 1;
 
 #[test]
 fn a_count_in_range_counts() {
-    for value in [1, 2, MOST - 1] {
+    for value in [1, 2, MOST - 1, MOST] {
         assert_eq!(after(value, |ctx, count| count.get(ctx)), (value + 1, vec![]));
         assert_eq!(after(value, |ctx, count| assert!(count.get_unless_zero(ctx))), (value + 1, vec![]));
     }
