@@ -223,7 +223,8 @@ fn a_queued_lpi_may_be_put_first() {
     of_equals(6, |name, guest| {
         guest.send_all(0, 0..6);
         for event in [5, 3, 99] {
-            guest.vm.vcpus[0].put_first(guest.ctx, FIRST_LPI + event);
+            let steps = guest.ctx.record(|| guest.vm.vcpus[0].put_first(guest.ctx, FIRST_LPI + event));
+            check_locks(guest.vm.design(), &steps);
         }
         let mut running = guest.vm.run_vcpu(guest.ctx, 0);
         running.enter_always();
