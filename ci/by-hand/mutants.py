@@ -470,15 +470,17 @@ def build_tests(packages: list[str]) -> list[Test]:
 
 
 def note_reach(tests: list[Test], quick: float) -> list[Test]:
-    """Runs each test once without a fault: how long it takes, and what it comes by. Kept for the same binary. Gives those that
-    are quick, the quickest first; the others are not run to their end."""
+    """The quick ones, the quickest first: each is run once without a fault, to know what it comes by.
+
+    That is kept for the same binary. Those that take longer are not run to their end.
+    """
     seen, cache = WORK / "seen", WORK / "reach.json"
     known = json.loads(cache.read_text()) if cache.exists() else {}
     digests = {binary: hashlib.sha256(Path(binary).read_bytes()).hexdigest() for binary in {t.binary for t in tests}}
     for test in tests:
         key = f"{digests[test.binary]} {test.name}"
         # One that was too long is tried again where it may take longer.
-        if key not in known or known[key][1] is None and known[key][0] < quick:
+        if key not in known or (known[key][1] is None and known[key][0] < quick):
             seen.unlink(missing_ok=True)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             passes = test.run(NOTE_ALL, min(quick, 3600), seen)

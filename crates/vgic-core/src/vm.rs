@@ -169,9 +169,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
             vcpu.queue.destroy(self, ctx);
         }
         for its in self.its_list(ctx) {
+            // Empties the cache as well.
             self.free_tables_locked(ctx, &its, true, true);
         }
-        self.dist.cache.invalidate_all(self, ctx);
         self.dist.cache.destroy(self, ctx);
         let all = self.its_list(ctx);
         self.bus.destroy(ctx);

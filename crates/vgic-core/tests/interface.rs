@@ -7,7 +7,8 @@ use common::{Run, events, every_design, take_all};
 use vgic_core::designs::{FoldActive, Moved};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::run::Tie;
-use vgic_core::{Command, Event};
+use vgic_core::{Command, Event, Work};
+use vgic_count::Kind;
 use vgic_count::life::{DEVICE, Guest};
 
 fn lpi(event: u32) -> Option<u32> {
@@ -246,38 +247,43 @@ fn an_entry_is_cancelled_for_what_was_moved() {
 fn a_vcpu_sleeps_until_something_comes() {
     every_design(&[0xa0; 2], |name, guest| {
         let (vm, vcpu, ctx) = (&guest.vm, &guest.vm.vcpus[0], guest.ctx);
-        let asked = std::cell::Cell::new(0);
-        let ask = |then: &dyn Fn(u32) -> bool| {
-            asked.set(0);
-            vm.block(ctx, vcpu, || {
-                asked.set(asked.get() + 1);
-                then(asked.get())
+        // How often it has asked whether to stop, slept, and been woken.
+        let blocks = |stop: &dyn Fn(u32) -> bool| {
+            let asked = std::cell::Cell::new(0);
+            let wakes = ctx.events(Event::Wake);
+            let steps = ctx.record(|| {
+                vm.block(ctx, vcpu, || {
+                    asked.set(asked.get() + 1);
+                    stop(asked.get())
+                });
             });
-            (asked.get(), ctx.events(Event::Wake))
+            let count = |kind| steps.iter().filter(|step| step.kind == kind).count();
+            let woken = count(Kind::Work(Work::WakeUp));
+            assert_eq!(ctx.events(Event::Wake) - wakes, woken as u64, "{name}");
+            [asked.get() as usize, count(Kind::Park), woken]
         };
-        assert_eq!(ask(&|_| true), (1, 0), "{name}: it is to stop");
+        assert_eq!(blocks(&|_| true), [1, 0, 0], "{name}: it is to stop");
         // As another thread would, after it has said that it blocks: something comes, and is gone when it looks.
         let clear = Command::Clear { device_id: DEVICE, event_id: 0 };
         let comes_and_goes = |asked| {
             assert_eq!((guest.send(0, 0), guest.command(0, clear)), (Ok(true), Ok(())), "{name}");
             asked == 3
         };
-        assert_eq!(ask(&comes_and_goes), (3, 3), "{name}: it was woken, and slept again");
+        assert_eq!(blocks(&comes_and_goes), [3, 2, 3], "{name}: it was woken, and slept again");
         guest.run(0);
-        let sends = |event| {
-            move |_| {
-                assert_eq!(guest.send(0, event), Ok(true), "{name}");
-                false
-            }
+        let sends = |_| {
+            assert_eq!(guest.send(0, 0), Ok(true), "{name}");
+            false
         };
-        assert_eq!(ask(&sends(0)), (1, 4), "{name}: something is pending");
-        assert_eq!(ask(&|_| false), (1, 4), "{name}: still");
+        assert_eq!(blocks(&sends), [1, 0, 1], "{name}: something is pending");
+        assert_eq!(blocks(&|_| false), [1, 0, 0], "{name}: still");
+        let wakes = ctx.events(Event::Wake);
         assert_eq!(guest.send(0, 1), Ok(true), "{name}");
-        assert_eq!((guest.run(0).len(), ctx.events(Event::Wake)), (2, 4), "{name}: nobody sleeps");
+        assert_eq!((guest.run(0).len(), ctx.events(Event::Wake)), (2, wakes), "{name}: nobody sleeps");
         let interrupted = |asked| {
             vcpu.interrupt(ctx);
             asked == 3
         };
-        assert_eq!(ask(&interrupted), (3, 7), "{name}: woken by a signal");
+        assert_eq!(blocks(&interrupted), [3, 2, 3], "{name}: woken by a signal");
     });
 }
