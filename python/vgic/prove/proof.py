@@ -274,7 +274,7 @@ def _story(raw: Any) -> Story:
         State(line, tuple(LpiAt(*lpi) for lpi in lpis), tuple(RegisterAt(*register) for register in registers))
         for line, lpis, registers in raw["states"]
     )
-    lines = tuple(StoryLine(*line, Access(*access) if access else None) for *line, access in raw["lines"])
+    lines = tuple(StoryLine._make([*line, Access(*access) if access else None]) for *line, access in raw["lines"])
     return Story(**raw | lists | {"lines": lines, "states": states})
 
 

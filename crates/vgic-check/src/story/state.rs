@@ -183,7 +183,8 @@ impl<'a> Mirror<'a> {
     /// The LPIs of the ITEs of all devices, which are on lists.
     fn mapped(&self) -> Vec<u32> {
         let all = self.all("itt_head.next").flat_map(|(_, first)| self.list(first, "ite_list.next"));
-        let irqs = all.filter_map(|ite| self.objects.find(self.value(&ite, "irq")?).filter(|irq| irq.class == "vgic_irq"));
+        let irqs =
+            all.filter_map(|ite| self.objects.find(self.value(&ite, "irq")?).filter(|irq| irq.class == "vgic_irq"));
         irqs.map(|irq| irq.serial).collect()
     }
 
