@@ -1,6 +1,7 @@
 """Saved tables of a fixed VM, entry by entry, against the format written out by hand."""
 
 import errno
+import re
 
 import pytest
 
@@ -159,6 +160,78 @@ def test_device_beyond_16383_of_the_last_is_found_again():
     frame.set(0x108, state.its[0]["GITS_BASER1"])
     frame.restore_tables()
     assert vm.its[0].tables() == before
+
+
+@pytest.mark.parametrize(
+    ("entry", "word"),
+    [
+        (DeviceEntry(True, 0, 0, 1), 1 << 63),
+        (DeviceEntry(False, 16383, (1 << 52) - 256, 32), 16383 << 49 | (1 << 44) - 1 << 5 | 31),
+        (DeviceEntry(True, 1, 0x1_2345_6700, 17), 1 << 63 | 1 << 49 | 0x123_4567 << 5 | 16),
+        (CollectionEntry(True, 0, 0), 1 << 63),
+        (CollectionEntry(True, (1 << 32) - 2, 0xFFFF), 1 << 63 | (1 << 32) - 2 << 16 | 0xFFFF),
+        (CollectionEntry(False, None, 1), (1 << 32) - 1 << 16 | 1),
+        (IttEntry(0, 0, 0), 0),
+        (IttEntry(0xFFFF, 0xFFFF_FFFF, 0xFFFF), (1 << 64) - 1),
+        (IttEntry(1, 8192, 2), 1 << 48 | 8192 << 16 | 2),
+    ],
+)
+def test_where_each_field_of_an_entry_is(entry, word):
+    assert entry.encode() == word
+    assert type(entry).decode(word) == entry
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (DeviceEntry(True, -1, 0, 1), "next must be 0 to 18446744073709551615, not -1"),
+        (DeviceEntry(True, 1 << 64, 0, 1), "next must be 0 to 18446744073709551615, not 18446744073709551616"),
+        (DeviceEntry(True, 0, -1, 1), "itt_address must be 0 to 4503599627370495, not -1"),
+        (DeviceEntry(True, 0, 1 << 52, 1), "itt_address must be 0 to 4503599627370495, not 4503599627370496"),
+        (DeviceEntry(True, 0, 0, 0), "event_bits must be 1 to 32, not 0"),
+        (DeviceEntry(True, 0, 0, 33), "event_bits must be 1 to 32, not 33"),
+        (CollectionEntry(True, -1, 0), "vcpu must be 0 to 4294967294, not -1"),
+        (CollectionEntry(True, (1 << 32) - 1, 0), "vcpu must be 0 to 4294967294, not 4294967295"),
+        (CollectionEntry(True, 0, -1), "collection_id must be 0 to 65535, not -1"),
+        (CollectionEntry(True, 0, 1 << 16), "collection_id must be 0 to 65535, not 65536"),
+        (IttEntry(-1, 0, 0), "next must be 0 to 18446744073709551615, not -1"),
+        (IttEntry(1 << 64, 0, 0), "next must be 0 to 18446744073709551615, not 18446744073709551616"),
+        (IttEntry(0, -1, 0), "intid must be 0 to 4294967295, not -1"),
+        (IttEntry(0, 1 << 32, 0), "intid must be 0 to 4294967295, not 4294967296"),
+        (IttEntry(0, 0, -1), "collection_id must be 0 to 65535, not -1"),
+        (IttEntry(0, 0, 1 << 16), "collection_id must be 0 to 65535, not 65536"),
+        (IttEntry(0, "x", 0), "intid must be a whole number, not str"),
+        (IttEntry(0, 0, 1.5), "collection_id must be a whole number, not float"),
+    ],
+)
+def test_a_number_that_does_not_fit_an_entry_is_named(entry, said):
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(said)}$"):
+        entry.encode()
+
+
+@pytest.mark.parametrize("kind", [DeviceEntry, CollectionEntry, IttEntry, Level1Entry])
+@pytest.mark.parametrize("word", [-1, 1 << 64])
+def test_an_entry_is_one_word(kind, word):
+    with pytest.raises(ValueError, match=f"word must be 0 to 18446744073709551615, not {word}"):
+        kind.decode(word)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (DeviceEntry(True, 3, 0x4010_0000, 5), "DTE itt_address=0x40100000 event_bits=5 next=3"),
+        (DeviceEntry(False, 3, 0x4010_0000, 5), "DTE invalid"),
+        (CollectionEntry(True, 1, 7), "CTE collection_id=7 vcpu=1"),
+        (CollectionEntry(True, None, 7), "CTE collection_id=7 not mapped"),
+        (CollectionEntry(False, 1, 7), "CTE invalid"),
+        (IttEntry(3, 8192, 7), "ITE intid=8192 collection_id=7 next=3"),
+        (IttEntry(3, 0, 7), "ITE not mapped"),
+        (Level1Entry(True, 0x4010_0000), "level 1 address=0x40100000"),
+        (Level1Entry(False, 0x4010_0000), "level 1 invalid"),
+    ],
+)
+def test_an_entry_in_words(entry, said):
+    assert str(entry) == said
 
 
 def test_entries_survive_a_round_trip():
