@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -135,6 +136,11 @@ def test_where_few_rounds_are_undisturbed_for_both_the_ratio_is_one_of_medians(r
     assert noise([made])[1] == (
         "w, b: fewer than 6 rounds are undisturbed for it and for a, so the ratio is that of their medians"
     )
+    others = [replace(made, design="c"), replace(made, design="a"), replace(made, workload="x")]
+    assert noise([made, *others])[1:] == [
+        "w, b, c: fewer than 6 rounds are undisturbed for each and for a, so the ratios are those of their medians",
+        "x, b: fewer than 6 rounds are undisturbed for it and for a, so the ratio is that of their medians",
+    ]
     made = make_result("b", "w", "senders", taken({2, 3}), baseline="a", baseline_samples=taken({2}))
     assert not made.ratio_of_medians
 

@@ -318,12 +318,16 @@ def noise(results: Sequence[Result]) -> list[str]:
             f"{aside} of {len(probed)} samples were taken while the machine was slower than at its best (another "
             "tenant) and are set aside"
         )
-    lines += [
-        f"{result.workload}, {result.design}: fewer than {_ENOUGH_ROUNDS} rounds are undisturbed for it and for "
-        f"{result.baseline}, so the ratio is that of their medians"
-        for result in results
-        if result.ratio_of_medians
-    ]
+    of_medians: dict[tuple[str, str | None], list[str]] = {}
+    for result in results:
+        if result.ratio_of_medians and result.design != result.baseline:
+            of_medians.setdefault((result.workload, result.baseline), []).append(result.design)
+    for (workload, baseline), designs in of_medians.items():
+        them, ratio = ("it", "the ratio is that") if len(designs) == 1 else ("each", "the ratios are those")
+        lines.append(
+            f"{workload}, {', '.join(designs)}: fewer than {_ENOUGH_ROUNDS} rounds are undisturbed for {them} and for "
+            f"{baseline}, so {ratio} of their medians"
+        )
     return lines
 
 
