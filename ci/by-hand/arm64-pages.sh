@@ -146,7 +146,7 @@ initramfs() {
   cp "$root"/usr/bin/python3.[0-9]*[0-9] "$tree/bin/python"
   for name in "$site"/*; do
     # Large, and of no use to these tests.
-    case "${name##*/}" in *mypy* | ruff* | dask* | distributed* | unicorn* | pydantic* | bin | needed.txt) continue ;; esac
+    case "${name##*/}" in *mypy* | ruff* | dask* | distributed* | unicorn* | bin | needed.txt) continue ;; esac
     cp -a "$name" "$tree/site/"
   done
   git ls-files -z tests docs crates README.md BENCHMARKS.md CHANGELOG.md Cargo.toml pyproject.toml \
@@ -160,7 +160,8 @@ initramfs() {
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
-mkdir -p /dev/shm
+mkdir -p /dev/shm /dev/pts
+mount -t devpts none /dev/pts
 ln -s /proc/self/fd /dev/fd
 mount -t tmpfs none /tmp
 mount -t tmpfs none /dev/shm
