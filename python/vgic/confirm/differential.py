@@ -19,7 +19,7 @@ from vgic.confirm.members import is_watched
 from vgic.confirm.places import LPI, place_of
 from vgic.confirm.play import Claim, follow
 from vgic.confirm.run import design_of
-from vgic.confirm.script import Hold, Script, Unknown, matters, script_of
+from vgic.confirm.script import Hold, Script, Turn, Unknown, matters, script_of
 from vgic.confirm.stage import Stage
 from vgic.errors import KernelError, ReplayError
 from vgic.prove.proof import trace
@@ -207,48 +207,54 @@ def _preempted(random: Random, design: str, text: str, story: Story, collections
         try:
             script = script_of(told, _VCPUS, collections)
             held = [number for number, turn in enumerate(script.turns) if turn.hold]
-            if len(held) == told.preemptions and all(_is_exact(script, number, told) for number in held):
+            if len(held) == told.preemptions and all(_is_exact(script, number) for number in held):
                 return told
         except Unknown:
             continue
     return None
 
 
-def _is_exact(script: Script, number: int, story: Story) -> bool:
+def _is_exact(script: Script, number: int) -> bool:
     """Whether a kernel has been through the same when it is held. Raises :class:`Unknown` if it cannot be held there.
 
     The guest program's vCPU leaves the guest several times before it takes an LPI. Each exit takes off its queue what
     is not due there: what should go to another vCPU, or nowhere. The story's only exit is still to come.
     """
-    turn = script.turns[number]
+    turn, story = script.turns[number], script.story
     assert turn.hold is not None
     assert turn.line is not None
+    assert story is not None
+    word = script.words[turn.thread][turn.command]
     try:
         place = place_of(turn.hold)
     except Unknown:
         begin = story.state_at(begin_of(script, number)) or _NOTHING
         point_of(script, number, lambda access: is_watched(access, begin))
-        return not script.words[turn.thread][turn.command].startswith(_RUNS) or not _left(script, number, story)
+        return not word.startswith(_RUNS) or not _left(script, turn, story)
     # A walk comes by once for each LPI, and the kernel is held the first time.
     if len(_named(line for line in turn.hold.lines if line.kind == "step" and place.fits(Hold(line)))) > 1:
         return False
     state = story.state_at(turn.line)
     if not place.guest or state is None:
         return True
-    vcpu = int(script.words[turn.thread][turn.command].split()[-1])
+    vcpu = _vcpu_of(word)
     taken = {lr.intid for lr in state.registers if lr.vcpu == vcpu}
     queued = [lpi for lpi in state.lpis if lpi.vcpu == vcpu]
     due = [lpi.active or lpi.intid in taken or (lpi.pending and lpi.enabled) for lpi in queued]
     return all(due) and all(lpi.target in (vcpu, None) for lpi in queued)
 
 
-def _left(script: Script, number: int, story: Story) -> bool:
+def _left(script: Script, turn: Turn, story: Story) -> bool:
     """Whether the story's vCPU leaves the guest although an LPI waits for it; the guest program's takes it next."""
-    turn = script.turns[number]
-    vcpu = int(script.words[turn.thread][turn.command].split()[-1])
+    vcpu = _vcpu_of(script.words[turn.thread][turn.command])
     ends = [one.line for one in script.turns if (one.thread, one.command) == (turn.thread, turn.command)]
     state = story.state_at(ends[-1]) if ends[-1] is not None else None
     return state is None or any(lpi.vcpu == vcpu and lpi.pending and lpi.enabled for lpi in state.lpis)
+
+
+def _vcpu_of(word: str) -> int:
+    """Who runs, in a story's words."""
+    return int(word.split()[-1])
 
 
 def _named(lines: Iterable[StoryLine]) -> set[str]:

@@ -41,29 +41,31 @@ class Holds:
         self._stage = stage
         self._script = script
         self._memory = memory
+        #: By number of a turn, its place and where that is.
+        self._places: dict[int, tuple[Place, int]] = {}
         #: By thread and number of a command, which a hold of has no place by name: why.
         self._unplaced: dict[tuple[int, int], str] = {}
-        for turn in script.turns:
+        for number, turn in enumerate(script.turns):
             if turn.hold is not None:
                 try:
-                    place_of(turn.hold).address(stage)
+                    place = place_of(turn.hold)
+                    self._places[number] = place, place.address(stage)
                 except Unknown as error:
                     self._unplaced.setdefault((turn.thread, turn.command), str(error))
 
     def run(self, number: int, *, traps: Mapping[int, Trap], limit: float) -> Held:
         """Runs the thread of a turn that ends in a hold. Raises :class:`Unknown` if it does not come to be held."""
         turn = self._script.turns[number]
-        assert turn.hold is not None
-        if (turn.thread, turn.command) not in self._unplaced:
-            return self._named(turn, place_of(turn.hold), traps, limit)
+        why = self._unplaced.get((turn.thread, turn.command))
+        if why is None:
+            return self._named(turn, *self._places[number], traps, limit)
         try:
             return self._behind(number, turn, traps, limit)
         except Unknown as error:
-            raise Unknown(f"{self._unplaced[turn.thread, turn.command]}; {error}") from None
+            raise Unknown(f"{why}; {error}") from None
 
-    def _named(self, turn: Turn, place: Place, traps: Mapping[int, Trap], limit: float) -> Held:
+    def _named(self, turn: Turn, place: Place, address: int, traps: Mapping[int, Trap], limit: float) -> Held:
         assert turn.hold is not None
-        address = place.address(self._stage)
         where = "in the guest" if place.guest else f"at {self._stage.symbols.where(address)}"
         if not self._stage.run(turn.thread, address, traps=traps, limit=limit):
             raise Unknown(f"thread {turn.thread} does not come to be held {where} ({turn.hold})")

@@ -7,12 +7,16 @@ taken, as nothing moves; every walk has an end, whatever the memory holds.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from vgic.confirm.btf import Btf
 from vgic.confirm.gdb import BadAddress, Gdb
 from vgic.prove.story import LpiAt, RegisterAt, State
 
-__all__ = ["KernelState", "Unreadable"]
+__all__ = ["REFERENCE_COUNTS", "KernelState", "Unreadable"]
+
+#: That of an LPI: in a kref up to 7.1, in a refcount_t since.
+REFERENCE_COUNTS = ("refcount.refcount.refs.counter", "refcount.refs.counter")
 
 #: No list, and no tree, of a story has more.
 _MOST = 4096
@@ -48,9 +52,7 @@ class KernelState:
         self._btf = btf
         self._gdb = gdb
         self.kvm = kvm
-        # A kref up to 7.1, a refcount_t since.
-        kref = "refcount.refcount.refs.counter"
-        self._count = kref if self._has("vgic_irq", kref) else "refcount.refs.counter"
+        self._count = next(filter(partial(self._has, "vgic_irq"), REFERENCE_COUNTS), REFERENCE_COUNTS[-1])
 
     def read(self) -> tuple[State, set[int]]:
         """The state, and the vCPUs whose list registers are in it: those that are not in the guest.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from vgic.confirm.btf import Btf, Field
-from vgic.confirm.kernel_state import KernelState
-from vgic.prove.story import Access, State
+from vgic.confirm.kernel_state import REFERENCE_COUNTS, KernelState
+from vgic.prove.story import Access, LpiAt, State
 
 __all__ = ["Watch", "Watched", "is_watched"]
 
@@ -17,7 +17,7 @@ __all__ = ["Watch", "Watched", "is_watched"]
 _MEMBERS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
     "vgic_irq": {
         "irq_lock": (("irq_lock",),),
-        "refcount": (("refcount.refcount.refs.counter",), ("refcount.refs.counter",)),
+        "refcount": tuple((name,) for name in REFERENCE_COUNTS),
         "pending_latch": (("pending_latch",),),
         "enabled": (("enabled",),),
         "active": (("active",),),
@@ -43,6 +43,7 @@ _MEMBERS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
 #: Of a spin lock the byte that tells whether it is held (``struct qspinlock``); the lowest bits of a mutex's owner are
 #: flags (``MUTEX_FLAGS``).
 _SPIN_LOCK, _MUTEX = 0xFF, ~0x7
+_VCPU = "vCPU "
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Watched:
     def __init__(self, btf: Btf, kernel: KernelState, engine: State) -> None:
         """``engine``: the story's state where the kernel stands, which tells its names of LPIs."""
         self._btf = btf
-        self._kernel = kernel
         self._engine = engine
         self._lpis = kernel.read()[0].lpis
+        self._kvm, self._vcpus, self._itses = kernel.kvm, kernel.vcpus(), kernel.itses()
 
     def knows(self, access: Access) -> bool:
         """Whether :meth:`watch` can tell."""
@@ -73,9 +74,8 @@ class Watched:
 
     def watch(self, access: Access) -> Watch | None:
         """The member of an access; None if it is of an object, or in a kernel, that does not tell."""
-        kind, base = self._object(access.object)
-        names = _MEMBERS.get(kind, {}).get(access.member, ()) if base else ()
-        for alternatives in names:
+        kind, base = _structure(access.object), self._address(access.object)
+        for alternatives in _names(access) if base else ():
             try:
                 fields = [self._btf.field(kind, name) for name in alternatives]
             except KeyError:
@@ -85,36 +85,43 @@ class Watched:
             return Watch(base + begin, end - begin, partial(_together, fields, begin), _counted(access))
         return None
 
-    def _object(self, name: str) -> tuple[str, int]:
-        """The kernel's structure that an object of the story's is, and its address; 0 if it is not to be found."""
-        kind, _, number = name.partition("#")
-        if kind == "irq":
-            return "vgic_irq", self._lpi(name)
-        if kind == "its":
-            all_its = self._kernel.itses()
-            return "vgic_its", all_its[0] if len(all_its) == 1 else 0
-        if name.startswith("vCPU "):
-            return "kvm_vcpu", self._kernel.vcpus().get(int(name.removeprefix("vCPU ")), 0)
-        return ("", 0) if number else ("kvm", self._kernel.kvm)
-
-    def _lpi(self, name: str) -> int:
-        ours = next((lpi for lpi in self._engine.lpis if lpi.name == name), None)
-        if ours is None:
-            return 0
-        theirs = [lpi for lpi in self._lpis if (lpi.intid, lpi.indexed) == (ours.intid, ours.indexed)]
-        return int(theirs[0].name, 16) if len(theirs) == 1 else 0
+    def _address(self, name: str) -> int:
+        """Where an object of the story's is; 0 if it is not to be found."""
+        match _structure(name):
+            case "vgic_irq":
+                found = _alike(name, self._engine.lpis, self._lpis)
+                return int(found[0].name, 16) if len(found) == 1 else 0
+            case "vgic_its":
+                return self._itses[0] if len(self._itses) == 1 else 0
+            case "kvm_vcpu":
+                return self._vcpus.get(int(name.removeprefix(_VCPU)), 0)
+        return self._kvm
 
 
 def is_watched(access: Access, engine: State) -> bool:
     """Whether kernels tell of the member, by a story's state: its LPIs are known by what leads to them."""
-    kind, _, number = access.object.partition("#")
-    if kind == "irq":
-        ours = [lpi for lpi in engine.lpis if lpi.name == access.object]
-        alike = [lpi for lpi in engine.lpis if ours and (lpi.intid, lpi.indexed) == (ours[0].intid, ours[0].indexed)]
-        return access.member in _MEMBERS["vgic_irq"] and len(alike) == 1
-    kinds = {"its": "vgic_its", "": ""}
-    structure = "kvm_vcpu" if kind.startswith("vCPU ") else kinds.get(kind, "" if number else "kvm")
-    return access.member in _MEMBERS.get(structure, {})
+    if _structure(access.object) == "vgic_irq" and len(_alike(access.object, engine.lpis, engine.lpis)) != 1:
+        return False
+    return bool(_names(access))
+
+
+def _structure(name: str) -> str:
+    """The kernel's structure that an object of the story's is; empty if nothing of it is watched."""
+    kind, _, number = name.partition("#")
+    if number:
+        return {"irq": "vgic_irq", "its": "vgic_its"}.get(kind, "")
+    return "kvm_vcpu" if name.startswith(_VCPU) else "kvm"
+
+
+def _names(access: Access) -> tuple[tuple[str, ...], ...]:
+    """What the member of an access has been called; nothing if it is not watched."""
+    return _MEMBERS.get(_structure(access.object), {}).get(access.member, ())
+
+
+def _alike(name: str, ours: Sequence[LpiAt], theirs: Sequence[LpiAt]) -> list[LpiAt]:
+    """Which of their LPIs can be ours of this name: those of its INTID, in the index as it is or not."""
+    found = [(lpi.intid, lpi.indexed) for lpi in ours if lpi.name == name]
+    return [lpi for lpi in theirs if (lpi.intid, lpi.indexed) in found]
 
 
 def _together(fields: Sequence[Field], begin: int, data: bytes) -> int:

@@ -7,7 +7,8 @@ needs no more than that; but while a CPU is held in the kernel no grace period e
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 from vgic.confirm.btf import Btf
@@ -115,18 +116,10 @@ class Stage:
         True: it stands there. False: the command has ended. Raises :class:`Stuck` if neither comes. ``traps``: what is
         done when the thread comes to an address on its way, after which it goes on.
         """
-        cpu = self._cpu[thread]
-        traps = traps or {}
-        ours = {*traps, *(() if until is None else (until,))} - self._breakpoints
-        for address in ours:
-            self._break(address)
-        try:
+        cpu, traps = self._cpu[thread], traps or {}
+        with self._breaking({*traps, *(() if until is None else (until,))}):
             while True:
-                free = [one for one in self.machine.gdb.cpus if one not in self._held]
-                stopped = self._run([cpu, *free], limit)
-                if stopped is None:
-                    raise Stuck(f"thread {thread} gets nowhere: {self.stack(thread)}")
-                if stopped != cpu:
+                if self._next(thread, limit) != cpu:
                     continue  # Another CPU passes by.
                 registers = self.machine.gdb.registers(cpu)
                 if registers[PC] in traps:
@@ -137,10 +130,6 @@ class Stage:
                 if registers[PC] == self.machine.marks.end:
                     self._ends(thread, registers)
                     return False
-        finally:
-            if not self.machine.gdb.running:
-                for address in ours:
-                    self._unbreak(address)
 
     def run_behind(
         self, thread: int, watch: Watch, times: int, *, traps: Mapping[int, Trap] | None = None, limit: float = LIMIT
@@ -155,27 +144,20 @@ class Stage:
         def value() -> int:
             return watch.value(gdb.read(watch.address, watch.size))
 
-        ours = set(traps) - self._breakpoints
-        for address in ours:
-            self._break(address)
-        gdb.add_watchpoint(watch.address, watch.size)
-        try:
+        with self._breaking(traps), self._watching(watch):
             last, seen = value(), 0
             while True:
-                free = [one for one in gdb.cpus if one not in self._held]
-                stopped = self._run([cpu, *free], limit)
-                if stopped is None:
-                    raise Stuck(f"thread {thread} gets nowhere: {self.stack(thread)}")
-                pc = gdb.pc(cpu)
-                if stopped == cpu and pc in traps:
-                    traps[pc](cpu, gdb.registers(cpu))
-                elif stopped == cpu and pc == self.machine.marks.end:
-                    self._ends(thread, gdb.registers(cpu))
+                stopped = self._next(thread, limit)
+                looks, registers = gdb.watched, gdb.registers(stopped)
+                if stopped == cpu and registers[PC] in traps:
+                    traps[registers[PC]](cpu, registers)
+                elif stopped == cpu and registers[PC] == self.machine.marks.end:
+                    self._ends(thread, registers)
                     return False
-                looks, now = gdb.watched, value()
+                now = value()
                 if looks:
                     # It stands before the instruction, where the watchpoint would stop it for ever.
-                    steps = _EXCLUSIVE if self.code.loads_exclusively(gdb.pc(stopped)) else 1
+                    steps = _EXCLUSIVE if self.code.loads_exclusively(registers[PC]) else 1
                     gdb.remove_watchpoint(watch.address, watch.size)
                     while steps and now == last:
                         gdb.step(stopped)
@@ -186,11 +168,6 @@ class Stage:
                     if (seen == times) if times else looks:
                         return True
                 last = now
-        finally:
-            if not gdb.running:
-                gdb.remove_watchpoint(watch.address, watch.size)
-                for address in ours:
-                    self._unbreak(address)
 
     def finish(self) -> dict[int, list[int | None]]:
         """Lets everything go; what each command of each thread came to, None for one that did not end."""
@@ -225,6 +202,38 @@ class Stage:
             frame = int.from_bytes(data[:8], "little")
             found.append(self.symbols.where(kernel_address(int.from_bytes(data[8:], "little"))))
         return " < ".join(found)
+
+    @contextmanager
+    def _breaking(self, addresses: Iterable[int]) -> Iterator[None]:
+        """Stops CPUs at these addresses as well. A machine that still runs in the end is lost, and left alone."""
+        ours = set(addresses) - self._breakpoints
+        for address in ours:
+            self._break(address)
+        try:
+            yield
+        finally:
+            if not self.machine.gdb.running:
+                for address in ours:
+                    self._unbreak(address)
+
+    @contextmanager
+    def _watching(self, watch: Watch) -> Iterator[None]:
+        """Stops CPUs before they look at a member, as :meth:`_breaking` does."""
+        gdb = self.machine.gdb
+        gdb.add_watchpoint(watch.address, watch.size)
+        try:
+            yield
+        finally:
+            if not gdb.running:
+                gdb.remove_watchpoint(watch.address, watch.size)
+
+    def _next(self, thread: int, limit: float) -> int:
+        """Lets a thread run, and the CPUs that hold none, until one of them stops: which one. Raises :class:`Stuck`."""
+        free = [one for one in self.machine.gdb.cpus if one not in self._held]
+        stopped = self._run([self._cpu[thread], *free], limit)
+        if stopped is None:
+            raise Stuck(f"thread {thread} gets nowhere: {self.stack(thread)}")
+        return stopped
 
     def _ends(self, thread: int, registers: Sequence[int]) -> None:
         """A command of a thread has ended. If it is the last one, so has the thread, and its CPU is free."""
