@@ -8,7 +8,7 @@ taking another before it has ended the first.
 from errno import EBUSY
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from quirks import SOUND, quirks
 
@@ -174,7 +174,7 @@ def replayed(recording: Recording, design: str, list_registers: int) -> vgic.Che
     return check(recording, raw["acknowledges"], raw["left"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.integers(1, 4), st.integers(1, 6), STEPS)
 def test_every_interleaving_replays_as_recorded_with_every_sound_design(vcpus, events, steps):
     model = played(vcpus, events, steps)
@@ -189,7 +189,7 @@ def test_every_interleaving_replays_as_recorded_with_every_sound_design(vcpus, e
             assert answer.left == left, design
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.integers(1, 3), st.integers(3, 6), STEPS)
 def test_with_too_few_list_registers_only_the_order_differs_and_only_by_ties(vcpus, events, steps):
     model = played(vcpus, events, steps)
@@ -199,7 +199,7 @@ def test_with_too_few_list_registers_only_the_order_differs_and_only_by_ties(vcp
         assert answer.same_multiset
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(st.integers(1, 4), st.integers(1, 6), STEPS, st.randoms(use_true_random=False))
 def test_an_acknowledge_before_its_msi_is_the_order_of_the_log(vcpus, events, steps, random):
     """Each MSI and the acknowledge right behind it change places."""

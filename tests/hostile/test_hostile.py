@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from guest import BASER1, CTLR, CWRITER, OPCODES, VALID, Machine, play
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import left_since, objects
 from quirks import SOUND, quirks
@@ -34,7 +34,7 @@ def test_seeded_runs(design):
     assert left == {}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(design=st.sampled_from(SOUND), data=st.binary(max_size=600))
 def test_any_bytes(design, data):
     play(design, data)
@@ -193,7 +193,7 @@ def test_no_command_keeps_a_vm_from_being_saved(design, indirect):
     assert refused["E_ITS_MAPD_DEVICE_OOR"] > 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(design=st.sampled_from(SOUND), indirect=st.booleans(), data=st.binary(max_size=600))
 def test_no_bytes_keep_a_vm_from_being_saved(design, indirect, data):
     Machine(design, indirect=indirect, holes=False).keep_saving(data)

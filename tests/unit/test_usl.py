@@ -2,7 +2,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vgic.predict import Usl, fit_usl
@@ -14,7 +14,6 @@ def law(size, rate, sigma, kappa):
     return rate * size / (1 + sigma * (size - 1) + kappa * size * (size - 1))
 
 
-@settings(deadline=None)
 @given(
     rate=st.floats(1e-3, 1e9),
     sigma=st.one_of(st.just(0.0), st.floats(1e-5, 3)),
@@ -34,7 +33,6 @@ def test_parameters_are_recovered(rate, sigma, kappa):
     assert fit.r2 == pytest.approx(1, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32), sigma=st.floats(0.01, 0.5), kappa=st.floats(1e-4, 0.01))
 def test_noise_of_a_per_cent_is_borne(seed, sigma, kappa):
     noise = random.Random(seed)
@@ -48,7 +46,6 @@ def test_noise_of_a_per_cent_is_borne(seed, sigma, kappa):
         assert fit.at(size) == pytest.approx(rate, rel=0.1, abs=0.02 * max(rates))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(-1, 1e12)), max_size=12))
 def test_whatever_comes_there_is_an_answer_within_the_bounds(pairs):
     fit = fit_usl([size for size, _ in pairs], [rate for _, rate in pairs])

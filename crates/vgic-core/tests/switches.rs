@@ -5,7 +5,7 @@ mod common;
 use common::{Run, events, every_design, take_all, with_priorities};
 use vgic_core::designs::series::NAMES;
 use vgic_core::designs::{
-    Composed, DistributorOn, EmptyList, ExitMode, Halt, InRegister, LoadPending, LpisOff, Replay,
+    Composed, DistributorOn, EmptyList, ExitMode, Halt, InRegister, LoadPending, LpisOff, Replay, Spec,
 };
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::run::Tie;
@@ -16,6 +16,11 @@ use vgic_count::{Count, CountCtx, Tables};
 /// All of the same priority.
 fn of_equals(lpis: u32, test: impl Fn(&str, &Guest<'_>)) {
     every_design(&vec![0xa0; lpis as usize], test);
+}
+
+/// Whether who switches LPIs off waits until no vCPU is in the guest. Here it would do so for ever: there is no other thread.
+fn waits_for_the_guest(spec: &Spec) -> bool {
+    spec.halt == Halt::Everybody
 }
 
 /// Up to 6.18 nobody folds the list registers of a vCPU whose queue is empty: LPIs were switched off while one was in a
@@ -65,8 +70,7 @@ fn a_list_register_that_nobody_folds_is_shown_again() {
     for (what, then) in thens {
         of_equals(2, |name, guest| {
             let spec = guest.vm.spec();
-            if spec.halt == Halt::Everybody {
-                // It would wait for the vCPU, and there is no other thread.
+            if waits_for_the_guest(spec) {
                 return;
             }
             guest.send_all(0, 0..1);
@@ -98,8 +102,7 @@ fn what_is_unmapped_in_a_list_register_is_dropped_or_delivered() {
     for off in [false, true] {
         of_equals(2, |name, guest| {
             let spec = guest.vm.spec();
-            if off && spec.halt == Halt::Everybody {
-                // It would wait for the vCPU, and there is no other thread.
+            if off && waits_for_the_guest(spec) {
                 return;
             }
             guest.send_all(0, 0..2);
@@ -230,8 +233,7 @@ fn what_was_pruned_while_it_was_in_a_list_register_is_queued_again() {
 fn a_replay_behind_what_is_in_no_queue_is_told() {
     of_equals(4, |name, guest| {
         let spec = guest.vm.spec();
-        if spec.halt == Halt::Everybody {
-            // It would wait for the vCPU, and there is no other thread.
+        if waits_for_the_guest(spec) {
             return;
         }
         guest.send_all(0, 0..4);

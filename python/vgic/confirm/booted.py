@@ -14,7 +14,7 @@ class Booted:
 
     def __init__(self, kernel: Kernel, cpu: str) -> None:
         """``cpu`` is a model of QEMU's."""
-        self._kernel = kernel
+        self.kernel = kernel
         self._cpu = cpu
         self._stack = ExitStack()
         self._stage: Stage | None = None
@@ -33,7 +33,7 @@ class Booted:
     def stage(self) -> Stage:
         """The machine's stage. Raises what :class:`~vgic.confirm.machine.Machine` raises."""
         if self._stage is None:
-            self._stage = Stage(self._stack.enter_context(Machine(self._kernel, cpu=self._cpu)))
+            self._stage = Stage(self._stack.enter_context(Machine(self.kernel, cpu=self._cpu)))
         return self._stage
 
     def lose(self) -> None:

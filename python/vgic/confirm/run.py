@@ -92,28 +92,32 @@ def confirm(
             if not case.defect:
                 yield _without_claim(case)
                 continue
-            claim = claims()[case.defect]
             tried: list[Confirmation] = []
             tell(f"looking for the story of {case.defect}")
             for story in [case.story] if case.story else stories_of(defect(case.defect), design):
-                for tries in range(1, _TRIES + 1):
-                    if not booted.is_up:
-                        tell(f"booting {kernel.release or kernel.name}")
-                    stage = booted.stage()
-                    tell(f"playing {case.defect}")
-                    outcome = replace(_played(stage, story, claim, _another(story, design)), tries=tries)
-                    marks, symbols = stage.machine.marks, stage.symbols
-                    if outcome.lost:
-                        booted.lose()
-                    if outcome.is_settled:
-                        break
-                tried.append(
-                    Confirmation(case.defect, story.scenario, story.design, claim.ask, outcome, story, marks, symbols)
-                )
-                if not outcome.differs:
+                one = _settled(booted, case.defect, story, _another(story, design), tell)
+                tried.append(one)
+                if not one.outcome.differs:
                     break
                 # The kernel is not of that design: the story of another one may be its own.
             yield next((one for one in tried if one.outcome.verdict == "confirmed"), tried[0])
+
+
+def _settled(booted: Booted, name: str, story: Story, uncompared: str, tell: Callable[[str], None]) -> Confirmation:
+    """What comes of a story, which is played again while another try may end otherwise."""
+    claim = claims()[name]
+    for tries in range(1, _TRIES + 1):
+        if not booted.is_up:
+            tell(f"booting {booted.kernel.release or booted.kernel.name}")
+        stage = booted.stage()
+        tell(f"playing {name}")
+        outcome = replace(_played(stage, story, claim, uncompared), tries=tries)
+        if outcome.lost:
+            booted.lose()
+        if outcome.is_settled:
+            break
+    marks, symbols = stage.machine.marks, stage.symbols
+    return Confirmation(name, story.scenario, story.design, claim.ask, outcome, story, marks, symbols)
 
 
 def _played(stage: Stage, story: Story, claim: Claim, uncompared: str) -> Outcome:
