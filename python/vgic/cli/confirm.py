@@ -64,7 +64,9 @@ def confirm(
     without overlap, or without one step, is the control.
 
     Confirmed: the story ends as the defect does, the control as it should.
-    Refuted: both end as they should. Anything else is not possible here.
+    Refuted: both end as they should, or the kernel's state becomes another
+    one than the story's. Anything else is not possible here. What ends
+    otherwise is played up to three times, as an interrupt can have done it.
 
     With --random guests are drawn, each with a preemption or two, and the
     state of LPIs and list registers is compared with the engine's at each
