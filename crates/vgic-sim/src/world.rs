@@ -316,7 +316,8 @@ impl World {
         core.on.set(on);
         // SAFETY: X-01: the coroutine set it when it began, and runs: it is this one that calls.
         unsafe { (*core.yielder.get()).suspend(()) }
-        core.clock.get() - before.max(self.measured_from.get())
+        // Whoever began to measure may have been ahead of this core.
+        core.clock.get().saturating_sub(before.max(self.measured_from.get()))
     }
 
     /// Lets the others run until this core's next event; the time until then goes to `on`.
