@@ -39,6 +39,7 @@ impl CoreSet {
         self.has(core) && self.words().iter().map(|word| word.count_ones()).sum::<u32>() == 1
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.words().iter().all(|word| *word == 0)
     }

@@ -113,7 +113,6 @@ impl Lock {
             state.tickets.0 - 1
         });
         self.spin(ctx, core, |state| state.tickets.1 == ticket);
-        self.with(ctx, |state| state.locked = true);
     }
 
     fn queue_for(&self, ctx: &SimCtx, core: &Core) {
@@ -134,10 +133,7 @@ impl Lock {
             // It tells the one before it where it waits, and waits for a word of its own.
             let distance = self.with(ctx, |state| state.queue[state.queue.len() - 2]);
             core.spend(Spending::Transfers, self.hand_over(ctx, distance, core.number));
-            let first = self.with(ctx, |state| state.queue.front() == Some(&core.number));
-            if !first {
-                ctx.world.block(core, self.text(ctx), Spending::Queueing);
-            }
+            ctx.world.block(core, self.text(ctx), Spending::Queueing);
         }
         self.spin(ctx, core, |state| !state.locked);
         ctx.modify(&self.field);

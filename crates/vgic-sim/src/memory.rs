@@ -192,7 +192,6 @@ impl Line {
     fn serve(&mut self, machine: &Machine, line: LineId, request: Request, now: Ps, effects: &mut VecDeque<Effect>) {
         let Request { core, want, since, detached } = request;
         let begin = now.max(self.kept_until);
-        let nobody = self.owner == NOBODY && self.sharers.is_empty();
         let from_home = if self.cached { machine.clean(self.home, core) } else { machine.memory };
         self.cached = true;
         let grant = |cost: Ps| Effect::Grant { at: begin + cost, core, line, queued: begin - since, detached };
@@ -203,8 +202,6 @@ impl Line {
         }
         let cost = if want == Want::Far {
             machine.far_atomic
-        } else if nobody {
-            from_home
         } else if self.owner != NOBODY {
             machine.transfer(self.owner, core)
         } else {

@@ -34,7 +34,7 @@ impl Mutex {
     /// Whether the holder sleeps, or is about to run with the mutex in its hand.
     fn holder_sleeps(&self, ctx: &SimCtx) -> bool {
         ctx.in_order();
-        let holder = self.0.with(ctx, |state| if state.locked { state.holder } else { NOBODY });
+        let holder = self.0.with(ctx, |state| state.holder);
         holder != NOBODY && ctx.world.core(holder).asleep.get()
     }
 
@@ -86,18 +86,12 @@ impl Mutex {
             if self.try_take(ctx, core) {
                 break;
             }
-            lock.with(ctx, |state| {
-                // Woken in vain: the next one who lets go hands it over.
-                if state.sleepers.front() == Some(&core.number) {
-                    state.hand_off = Some(core.number);
-                }
-            });
+            // Only the first is woken. In vain: the next one who lets go hands it over.
+            lock.with(ctx, |state| state.hand_off = Some(core.number));
         }
         lock.with(ctx, |state| {
             state.sleepers.retain(|sleeper| *sleeper != core.number);
-            if state.hand_off == Some(core.number) {
-                state.hand_off = None;
-            }
+            state.hand_off = None;
         });
     }
 }

@@ -19,7 +19,7 @@ use vgic_sim::{Mutex, Parker, RwLock, Sim, SimCtx, SpinLock, World};
 const CORES: u32 = 8;
 /// The first of them run vCPUs.
 const VCPUS: u32 = 2;
-const TURNS: u32 = 400;
+const TURNS: u32 = 600;
 
 type Words = [vgic_sim::AtomicU64; 3];
 
@@ -81,6 +81,7 @@ fn turn(ctx: &SimCtx, it: &Things) {
         2 | 3 => {
             it.spin.lock(ctx, true);
             it.words[0].store(ctx, 1, Order::Relaxed);
+            ctx.work(4 * short);
             if ctx.random(2) == 0 {
                 it.nested.lock_nested(ctx);
                 it.words[1].fetch_add(ctx, 1, Order::Relaxed);
@@ -139,7 +140,7 @@ fn turn(ctx: &SimCtx, it: &Things) {
 
 /// What takes long.
 fn rare(ctx: &SimCtx, it: &Things) {
-    match ctx.random(12) {
+    match ctx.random(9) {
         0 => Sim::synchronize_rcu(ctx),
         1 => Sim::synchronize_srcu(ctx),
         2 => Sim::rcu_barrier(ctx),

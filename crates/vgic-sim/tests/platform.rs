@@ -202,7 +202,7 @@ fn a_sleeper_is_woken_and_a_wake_up_before_is_kept() {
     let woken = Rc::new(RefCell::new(Vec::new()));
     let (sleeper, log) = (Rc::clone(&parker), Rc::clone(&woken));
     world.spawn("vcpu0", move |ctx| {
-        for _ in 0..2 {
+        for _ in 0..3 {
             sleeper.park(ctx);
             log.borrow_mut().push(ctx.now());
             ctx.sleep_until(100_000 * NS, vgic_sim::report::Spending::Idle);
@@ -213,11 +213,14 @@ fn a_sleeper_is_woken_and_a_wake_up_before_is_kept() {
         parker.unpark(ctx);
         ctx.work(10_000 * NS);
         parker.unpark(ctx);
+        ctx.work(280_000 * NS);
+        parker.unpark(ctx);
     });
     world.run(|| ()).expect("an end");
     let woken = woken.borrow();
     assert!(woken[0] >= 12_000 * NS, "woken, and then it takes until it runs: {woken:?}");
     assert!(woken[1] < 101_000 * NS, "the token was there: {woken:?}");
+    assert!(woken[2] >= 302_000 * NS, "each token is good for once: {woken:?}");
 }
 
 #[test]

@@ -209,3 +209,39 @@ fn a_set_has_who_was_put_in() {
     set.insert(64);
     assert_eq!(set.iter().collect::<Vec<_>>(), [64]);
 }
+
+/// Who watches a line is told of a write that hits, one that had to wait, and one at the line's home, and of one only.
+#[test]
+fn who_watches_is_told_of_the_next_write_of_any_kind() {
+    let told = |rig: &mut Rig, core, want| {
+        let outcome = rig.memory.access(&rig.machine, 0, core, want, false, rig.now);
+        let mut told = 0;
+        let mut effects = |memory: &mut Memory| {
+            let mut grant = None;
+            while let Some(effect) = memory.effects.pop_front() {
+                match effect {
+                    Effect::Written { core: 4, line: 0 } => told += 1,
+                    Effect::Grant { at, .. } => grant = Some(at),
+                    Effect::Written { .. } => panic!("nobody else watches: {effect:?}"),
+                }
+            }
+            grant
+        };
+        if let Some(at) = effects(&mut rig.memory) {
+            rig.now = at;
+            rig.memory.grant(&rig.machine, 0, core, at);
+            effects(&mut rig.memory);
+        }
+        (outcome == Outcome::Hit, told)
+    };
+    let mut rig = Rig::new();
+    for (core, want, hit) in
+        [(1, Want::Write, false), (1, Want::Write, true), (2, Want::Write, false), (2, Want::Far, false)]
+    {
+        rig.memory.watch(0, 4);
+        assert_eq!(told(&mut rig, core, want), (hit, 1), "{core} {want:?}");
+        assert_eq!(told(&mut rig, core, want).1, 0, "it watches no more");
+    }
+    rig.memory.watch(0, 4);
+    assert_eq!(told(&mut rig, 3, Want::Read).1, 0, "a read is no write");
+}
