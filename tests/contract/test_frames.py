@@ -77,7 +77,11 @@ def test_saved_state_goes_on_in_another_design(design):
     source.run(encode("MOVI", device_id=1, event_id=3, collection_id=0))
     state = vgic.SavedState.from_json(source.vm.save().to_json())
     target = Machine(other, boot=False, ram=bytearray(source.ram))
+    told = set()
+    for vcpu in target.vm.vcpu:
+        vcpu.on_pending = told.add
     target.vm.restore(state)
+    assert told == set(target.vm.vcpu), "each has something now"
     assert target.vm.its[0].tables() == source.vm.its[0].tables()
 
     def seen(lpi):

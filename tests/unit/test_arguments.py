@@ -270,6 +270,8 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
             "highest_pending": {"vcpu": 0},
             "eoi": {"vcpu": 0, "intid": 8192},
             "has_pending": {"vcpu": 0},
+            "told": {"vcpu": 0},
+            "eventfd": {"vcpu": 0},
             "lpi": {"intid": 8192},
             "tables": {"its": 0},
             "pendbaser": {"vcpu": 0},

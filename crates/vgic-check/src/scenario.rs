@@ -91,6 +91,7 @@ scenarios! {
     save_pending_vs_last_put::SavePendingVsLastPut,
     kick_vs_block::KickVsBlock,
     kick_vs_entry::KickVsEntry,
+    told_vs_movi::ToldVsMovi,
     concurrent_invalidation::ConcurrentInvalidation,
     prune_vs_lpi_disable::PruneVsLpiDisable,
     migrate_vs_lpi_disable::MigrateVsLpiDisable,

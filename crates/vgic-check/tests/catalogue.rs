@@ -202,7 +202,8 @@ fn none_comes_back_from_zero() {
 
 #[test]
 fn what_holds_in_every_design() {
-    for scenario in ["two_senders_one_insertion", "get_vs_final_put", "kick_vs_block", "kick_vs_entry"] {
+    for scenario in ["two_senders_one_insertion", "get_vs_final_put", "kick_vs_block", "kick_vs_entry", "told_vs_movi"]
+    {
         passes(scenario, &["v6.8-rc1", "v2", "v6.10", "v7.1.8"]);
     }
 }

@@ -1,8 +1,8 @@
 //! Designs that are composed: what is one, and what is refused in which words.
 
+use vgic_core::Design as _;
 use vgic_core::designs::composed::ComposeError;
 use vgic_core::designs::{AXES, Composed, ROWS};
-use vgic_core::Design as _;
 
 fn refused(text: &str) -> String {
     match Composed::new(text) {

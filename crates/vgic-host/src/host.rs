@@ -10,9 +10,10 @@
 //! 2026). In those designs such calls wait for each other here, unless the owner insists on the real thing.
 
 use crate::guest_tables::{GuestLpiTables, VALID};
+use crate::notices::{Counts, Told};
 use crate::refused::{Refused, in_range};
 use crate::tables::{FlatTables, LpiTables};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use vgic_core::audit::Audit;
 use vgic_core::audit::look::LpiState;
 use vgic_core::designs::{BaserChange, Composed, Spec};
@@ -21,6 +22,7 @@ use vgic_core::its::Its;
 use vgic_core::its::commands::{DEVICE_BITS, MAX_EVENT_BITS};
 use vgic_core::its::restore::RestoreError;
 use vgic_core::its::snapshot::{CollectionState, DeviceState};
+use vgic_core::platform::Parker as _;
 use vgic_core::tables::Fault;
 use vgic_core::vcpu::run::{Running, Tie};
 use vgic_core::{Command, CommandError, Msi, Obj, SendError, Vm};
@@ -100,6 +102,8 @@ pub struct Host {
     pub(crate) control: Option<RwLock<()>>,
     /// The process that it was made in.
     pub(crate) process: u32,
+    /// What each vCPU was told, if their threads sleep elsewhere.
+    pub(crate) told: OnceLock<Arc<[Counts]>>,
 }
 
 impl Host {
@@ -276,18 +280,61 @@ impl Host {
         self.alone(|| self.vm.save_pending_tables(ctx))
     }
 
+    /// The threads of all vCPUs sleep elsewhere from now on, and `tell` is called with the number of one that may have
+    /// something: on the thread that made it so, which may hold mutexes of the engine, so it calls nothing of the VM. It is
+    /// told once for each look: [`Host::acknowledge`], [`Host::highest_pending`], [`Host::has_pending`]. Nothing happens if
+    /// they have slept elsewhere before.
+    pub fn tell(&self, ctx: &NativeCtx, tell: impl Fn(u32) + Send + Sync + 'static) {
+        let counts: Arc<[Counts]> = self.vm.vcpus.iter().map(|_| Counts::default()).collect();
+        if self.told.set(Arc::clone(&counts)).is_err() {
+            return;
+        }
+        let tell: Arc<dyn Fn(u32) + Send + Sync> = Arc::new(move |vcpu| {
+            counts[vcpu as usize].told();
+            tell(vcpu);
+        });
+        for vcpu in &self.vm.vcpus {
+            let (id, wake) = (vcpu.id, Arc::clone(&tell));
+            vcpu.parker().sleep_elsewhere(move || wake(id));
+            vcpu.parker().lie_down();
+            if self.vm.block_elsewhere(ctx, vcpu) {
+                vcpu.parker().unpark(ctx);
+            }
+        }
+    }
+
+    /// What a vCPU was told so far.
+    pub fn told(&self, vcpu: u32) -> Told {
+        self.told.get().map_or(Told::default(), |counts| counts[vcpu as usize].read())
+    }
+
+    /// A look of a vCPU's thread: whoever comes behind it tells again.
+    fn look<T>(&self, vcpu: u32, look: impl FnOnce() -> Option<T>) -> Option<T> {
+        let Some(counts) = self.told.get() else { return look() };
+        let was_told = self.vm.vcpus[vcpu as usize].parker().lie_down();
+        let found = look();
+        if was_told && found.is_none() {
+            counts[vcpu as usize].in_vain();
+        }
+        found
+    }
+
     /// Enters the guest, reads `ICC_IAR1_EL1`, leaves.
     pub fn acknowledge(&self, ctx: &NativeCtx, vcpu: u32, tie: Tie) -> Option<u32> {
-        let mut running = self.vm.run_vcpu(ctx, vcpu);
-        running.enter_always();
-        running.acknowledge_with(tie)
+        self.look(vcpu, || {
+            let mut running = self.vm.run_vcpu(ctx, vcpu);
+            running.enter_always();
+            running.acknowledge_with(tie)
+        })
     }
 
     /// Enters the guest, looks which LPI an acknowledge would take, and at its priority, leaves.
     pub fn highest_pending(&self, ctx: &NativeCtx, vcpu: u32, tie: Tie) -> Option<(u32, u8)> {
-        let mut running = self.vm.run_vcpu(ctx, vcpu);
-        running.enter_always();
-        running.highest_pending(tie)
+        self.look(vcpu, || {
+            let mut running = self.vm.run_vcpu(ctx, vcpu);
+            running.enter_always();
+            running.highest_pending(tie)
+        })
     }
 
     /// Enters the guest, writes `ICC_EOIR1_EL1`, leaves.
@@ -297,9 +344,15 @@ impl Host {
         running.eoi(intid);
     }
 
-    /// Whether something is pending for a vCPU.
+    /// Whether something is pending for a vCPU. If its thread sleeps elsewhere it enters the guest and leaves before.
     pub fn has_pending(&self, ctx: &NativeCtx, vcpu: u32) -> bool {
-        self.vm.vcpu_pending_irq(ctx, &self.vm.vcpus[vcpu as usize])
+        let look = || {
+            if self.told.get().is_some() {
+                self.vm.run_vcpu(ctx, vcpu).enter_always();
+            }
+            self.vm.vcpu_pending_irq(ctx, &self.vm.vcpus[vcpu as usize]).then_some(())
+        };
+        self.look(vcpu, look).is_some()
     }
 
     /// Takes the right to run a vCPU, and gives it to `run`; waits while another thread has it.

@@ -5,7 +5,7 @@ use crate::host::{Host, Tables};
 use crate::memory::{ADDRESS_LIMIT, GuestMemory};
 use crate::refused::{Refused, check_design, in_range};
 use crate::tables::{FlatTables, Shared};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use vgic_core::bus::{DISTRIBUTOR_SIZE, Frames, ITS_SIZE, MAX_ITS, REDISTRIBUTOR_SIZE};
 use vgic_core::tables::GuestTables;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
@@ -67,7 +67,7 @@ impl Plan<'_> {
         let careful = design.spec().has_control_races() && !self.allow_unsound;
         let control = careful.then(|| RwLock::new(()));
         let vm = Vm::with_frames(design, ctx, self.vcpus, self.list_registers, self.frames, handle)?;
-        let mut host = Host { vm, its: Vec::new(), tables, control, process: fork::process() };
+        let mut host = Host { vm, its: Vec::new(), tables, control, process: fork::process(), told: OnceLock::new() };
         for base in self.its {
             host.its.push(host.vm.add_its(ctx, *base)?);
         }

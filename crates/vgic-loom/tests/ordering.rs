@@ -168,6 +168,11 @@ fn parked_and_woken_twice() {
 }
 
 #[test]
+fn told_elsewhere() {
+    holds("told_elsewhere", Some(BOUND));
+}
+
+#[test]
 fn two_at_a_latch() {
     holds("two_at_a_latch", Some(BOUND));
 }

@@ -179,9 +179,22 @@ impl<W: Word<u32>, B: Bed> Parking<W, B> {
         self.bed.sleep(lie_down, || self.take_token());
     }
 
+    /// For who sleeps elsewhere: takes the token, says whether there was one, and lets the next [`Parking::unpark`] rouse
+    /// the bed. It is said before each look whether to sleep, so whoever comes behind the look rouses.
+    pub fn lie_down(&self) -> bool {
+        // Acquire: pairs with the Release in `unpark`: of all who put the token there, what they did before is
+        // seen by the look that follows.
+        self.state.swap(PARKED, Ordering::Acquire) == TOKEN
+    }
+
+    /// The bed.
+    pub fn bed(&self) -> &B {
+        &self.bed
+    }
+
     /// Puts the token there, and wakes the sleeper.
     pub fn unpark(&self) {
-        // Release: pairs with the Acquire in `take_token`. A second unpark before the sleeper has run passes
+        // Release: pairs with the Acquire in `take_token` and `lie_down`. A second unpark before the sleeper has run passes
         // on its own writes as well, since an exchange reads and writes: Release orders the write, and the value is
         // the same token.
         if self.state.swap(TOKEN, Ordering::Release) == PARKED {

@@ -10,6 +10,7 @@ mod pool;
 mod predict;
 mod prove;
 mod runs;
+mod told;
 mod torture;
 mod translater;
 mod vm;

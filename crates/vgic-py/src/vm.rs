@@ -7,12 +7,15 @@ use crate::arguments::{
 use crate::errors;
 use crate::memory::GuestMemory;
 use crate::pool::{Forked, Pool};
+use crate::told::ToldVcpus;
 use crate::translater::Translater;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
+use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::Arc;
 use vgic_core::audit::look::LpiState;
 use vgic_core::bus::Frames;
 use vgic_core::designs::LostDevice;
@@ -22,6 +25,7 @@ use vgic_core::{Command, Event, Msi, SendError};
 use vgic_host::guest_tables::GuestLpiTables;
 use vgic_host::tables::LpiTables;
 use vgic_host::{Host, Plan, in_range};
+use vgic_native::NativeCtx;
 
 #[pyclass(frozen, module = "vgic._core")]
 pub struct Vm {
@@ -30,6 +34,8 @@ pub struct Vm {
     pool: Pool,
     design: String,
     doorbell: u64,
+    /// Who is told that a vCPU may have something.
+    told: Arc<ToldVcpus>,
     /// Held as an object, for Python to see that a callback may lead back here.
     memory: Option<Py<GuestMemory>>,
 }
@@ -58,14 +64,13 @@ impl Vm {
 
     fn command(&self, py: Python<'_>, its: Whole<Its>, command: Command) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.command(ctx, its, command)))?
-            .map_err(|error| errors::command(py, error))
+        self.engine(py, |ctx| self.host.command(ctx, its, command))?.map_err(|error| errors::command(py, error))
     }
 
     /// A command of the guest's queue.
     fn guest_command(&self, py: Python<'_>, its: Whole<Its>, command: Command) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.guest_command(ctx, its, command)))?
+        self.engine(py, |ctx| self.host.guest_command(ctx, its, command))?
             .map_err(|error| errors::command(py, error))?
             .map_err(errors::fault)
     }
@@ -79,14 +84,28 @@ impl Vm {
         self.host.registers().ok_or_else(|| PyValueError::new_err("the VM has no guest memory"))
     }
 
+    /// An operation of the engine, without the interpreter; then those are told who may have something by it.
+    fn engine<R: Send>(&self, py: Python<'_>, f: impl FnOnce(&NativeCtx) -> R + Send) -> PyResult<R> {
+        let result = py.detach(|| self.pool.with(f))?;
+        self.told.tell(py)?;
+        Ok(result)
+    }
+
+    /// The threads of its vCPUs sleep elsewhere: from now on they are told.
+    fn sleep_elsewhere(&self, py: Python<'_>) -> PyResult<()> {
+        let told = Arc::clone(&self.told);
+        self.engine(py, |ctx| self.host.tell(ctx, move |vcpu| told.note(vcpu)))
+    }
+
     /// A hit takes well under a microsecond, shorter than giving up the interpreter and getting it back, and it waits
     /// for spin locks only. A miss takes a mutex, which a thread may hold that waits for the interpreter.
     #[inline]
-    pub fn send(&self, py: Python<'_>, msi: &Msi) -> Result<Result<bool, SendError>, Forked> {
+    pub fn send(&self, py: Python<'_>, msi: &Msi) -> PyResult<Result<bool, SendError>> {
         if self.pool.with(|ctx| self.host.signal_cached(ctx, msi))? {
+            self.told.tell(py)?;
             return Ok(Ok(true));
         }
-        py.detach(|| self.pool.with(|ctx| self.host.signal_uncached(ctx, msi)))
+        self.engine(py, |ctx| self.host.signal_uncached(ctx, msi))
     }
 }
 
@@ -120,15 +139,33 @@ impl Vm {
         let pool = Pool::new();
         let host = py.detach(|| pool.with(|ctx| plan.host(ctx)))?.map_err(errors::refused)?;
         let doorbell = if its.is_empty() { 0 } else { host.doorbell(0) };
-        Ok(Vm { host, pool, design: design.to_owned(), doorbell, memory })
+        let told = Arc::new(ToldVcpus::new(host.vcpus()));
+        Ok(Vm { host, pool, design: design.to_owned(), doorbell, memory, told })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.told.function())?;
         visit.call(&self.memory)
     }
 
     fn check_process(&self) -> PyResult<()> {
         Ok(self.pool.check()?)
+    }
+
+    fn set_on_pending(&self, py: Python<'_>, function: Py<PyAny>) -> PyResult<()> {
+        self.told.set_function(function);
+        self.sleep_elsewhere(py)
+    }
+
+    fn eventfd(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<RawFd> {
+        let eventfd = self.told.eventfd(self.vcpu(vcpu)?)?;
+        self.sleep_elsewhere(py)?;
+        Ok(eventfd.into_raw_fd())
+    }
+
+    fn told(&self, vcpu: Whole<Vcpu>) -> PyResult<(u64, u64)> {
+        let told = self.host.told(self.vcpu(vcpu)?);
+        Ok((told.times, told.in_vain))
     }
 
     #[getter]
@@ -185,7 +222,7 @@ impl Vm {
 
     fn write_baser(&self, py: Python<'_>, its: Whole<Its>, index: Whole<Table>, value: Whole<Value>) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.write_baser(ctx, its, index.0, value.0)))?;
+        self.engine(py, |ctx| self.host.write_baser(ctx, its, index.0, value.0))?;
         Ok(())
     }
 
@@ -227,7 +264,7 @@ impl Vm {
             event_id: event_id.0,
             device_id_valid: valid_device_id,
         };
-        py.detach(|| self.pool.with(|ctx| self.host.signal(ctx, &msi)))?.map(u32::from).map_err(errors::send)
+        self.engine(py, |ctx| self.host.signal(ctx, &msi))?.map(u32::from).map_err(errors::send)
     }
 
     #[pyo3(signature = (device_ids, event_ids, its = Whole(0)))]
@@ -251,11 +288,11 @@ impl Vm {
             return Err(PyValueError::new_err(text));
         }
         let doorbell = self.host.doorbell(its);
-        // Ctrl-C is answered between parts.
-        const PART: usize = 1 << 16;
+        // Ctrl-C is answered between parts, and vCPUs are told.
+        const PART: usize = 1 << 12;
         let mut taken = 0;
         for (devices, events) in devices.chunks(PART).zip(events.chunks(PART)) {
-            taken += py.detach(|| self.pool.with(|ctx| self.host.signal_many(ctx, doorbell, devices, events)))?;
+            taken += self.engine(py, |ctx| self.host.signal_many(ctx, doorbell, devices, events))?;
             py.check_signals()?;
         }
         Ok(taken)
@@ -430,31 +467,31 @@ impl Vm {
         };
         let collections: Vec<_> = collections.into_iter().map(collection).collect();
         let devices: Vec<_> = devices.into_iter().map(device).collect();
-        py.detach(|| self.pool.with(|ctx| self.host.restore(ctx, its, &devices, &collections)))?
+        self.engine(py, |ctx| self.host.restore(ctx, its, &devices, &collections))?
             .map(|lost| lost.map(|lost| (lost.device_id, lost.event_id, errors::errno(lost.error))))
             .map_err(errors::refused)
     }
 
     fn free_tables(&self, py: Python<'_>, its: Whole<Its>, devices: bool, collections: bool) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.free_tables(ctx, its, devices, collections)))?;
+        self.engine(py, |ctx| self.host.free_tables(ctx, its, devices, collections))?;
         Ok(())
     }
 
     fn reload_lpi_config(&self, py: Python<'_>, intid: Whole<MappedLpi>) -> PyResult<()> {
-        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_config(ctx, intid.0)))?;
+        self.engine(py, |ctx| self.host.reload_lpi_config(ctx, intid.0))?;
         Ok(())
     }
 
     fn reload_lpi_configs(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        py.detach(|| self.pool.with(|ctx| self.host.reload_lpi_configs(ctx, vcpu)))?;
+        self.engine(py, |ctx| self.host.reload_lpi_configs(ctx, vcpu))?;
         Ok(())
     }
 
     fn set_its_enabled(&self, py: Python<'_>, its: Whole<Its>, enabled: bool) -> PyResult<()> {
         let its = self.its(its)?;
-        py.detach(|| self.pool.with(|ctx| self.host.set_its_enabled(ctx, its, enabled)))?;
+        self.engine(py, |ctx| self.host.set_its_enabled(ctx, its, enabled))?;
         Ok(())
     }
 
@@ -466,8 +503,7 @@ impl Vm {
     #[pyo3(signature = (vcpu, enabled, load_pending = true))]
     fn set_lpis_enabled(&self, py: Python<'_>, vcpu: Whole<Vcpu>, enabled: bool, load_pending: bool) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        py.detach(|| self.pool.with(|ctx| self.host.set_lpis_enabled(ctx, vcpu, enabled, load_pending)))?
-            .map_err(errors::fault)
+        self.engine(py, |ctx| self.host.set_lpis_enabled(ctx, vcpu, enabled, load_pending))?.map_err(errors::fault)
     }
 
     fn lpis_enabled(&self, vcpu: Whole<Vcpu>) -> PyResult<bool> {
@@ -481,7 +517,7 @@ impl Vm {
     }
 
     fn set_distributor_enabled(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.set_distributor_enabled(ctx, enabled)))?)
+        Ok(self.engine(py, |ctx| self.host.set_distributor_enabled(ctx, enabled))?)
     }
 
     fn distributor_enabled(&self) -> PyResult<bool> {
@@ -507,41 +543,41 @@ impl Vm {
     }
 
     fn save_pending_tables(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.pool.with(|ctx| self.host.save_pending_tables(ctx)))?.map_err(errors::fault)
+        self.engine(py, |ctx| self.host.save_pending_tables(ctx))?.map_err(errors::fault)
     }
 
     #[pyo3(signature = (vcpu, lowest_intid = false))]
     fn acknowledge(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<u32>> {
         let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.acknowledge(ctx, vcpu, tie)))?)
+        Ok(self.engine(py, |ctx| self.host.acknowledge(ctx, vcpu, tie))?)
     }
 
     #[pyo3(signature = (vcpu, lowest_intid = false))]
     fn highest_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<(u32, u8)>> {
         let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.highest_pending(ctx, vcpu, tie)))?)
+        Ok(self.engine(py, |ctx| self.host.highest_pending(ctx, vcpu, tie))?)
     }
 
     fn eoi(&self, py: Python<'_>, vcpu: Whole<Vcpu>, intid: Whole<Intid>) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        py.detach(|| self.pool.with(|ctx| self.host.eoi(ctx, vcpu, intid.0)))?;
+        self.engine(py, |ctx| self.host.eoi(ctx, vcpu, intid.0))?;
         Ok(())
     }
 
     fn has_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<bool> {
         let vcpu = self.vcpu(vcpu)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.has_pending(ctx, vcpu)))?)
+        Ok(self.engine(py, |ctx| self.host.has_pending(ctx, vcpu))?)
     }
 
     fn lpi<'py>(&self, py: Python<'py>, intid: Whole<MappedLpi>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let state = py.detach(|| self.pool.with(|ctx| self.host.lpi(ctx, intid.0)))?;
+        let state = self.engine(py, |ctx| self.host.lpi(ctx, intid.0))?;
         state.map(|state| lpi_dict(py, &state)).transpose()
     }
 
     fn lpis<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let states = py.detach(|| self.pool.with(|ctx| self.host.lpis(ctx)))?;
+        let states = self.engine(py, |ctx| self.host.lpis(ctx))?;
         let list = PyList::empty(py);
         for state in states {
             list.append(lpi_dict(py, &state)?)?;
@@ -551,7 +587,7 @@ impl Vm {
 
     fn tables<'py>(&self, py: Python<'py>, its: Whole<Its>) -> PyResult<Bound<'py, PyDict>> {
         let its = self.its(its)?;
-        let (devices, collections) = py.detach(|| self.pool.with(|ctx| self.host.snapshot(ctx, its)))?;
+        let (devices, collections) = self.engine(py, |ctx| self.host.snapshot(ctx, its))?;
         let dict = PyDict::new(py);
         let list = PyList::empty(py);
         for device in devices {
@@ -570,11 +606,11 @@ impl Vm {
     }
 
     fn cached_translations(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.cached_translations(ctx)))?)
+        Ok(self.engine(py, |ctx| self.host.cached_translations(ctx))?)
     }
 
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let pending = py.detach(|| self.pool.with(|ctx| self.host.pending_count(ctx)))?;
+        let pending = self.engine(py, |ctx| self.host.pending_count(ctx))?;
         counts_dict(py, &self.pool.counts()?, pending)
     }
 }

@@ -4,7 +4,8 @@ What one frame does is in :mod:`vgic.its` and :mod:`vgic.redist`, which know no 
 """
 
 from vgic.vm.memory import GuestMemory
+from vgic.vm.pending import Told
 from vgic.vm.state import SavedState
 from vgic.vm.vm import Its, Vcpu, Vm
 
-__all__ = ["GuestMemory", "Its", "SavedState", "Vcpu", "Vm"]
+__all__ = ["GuestMemory", "Its", "SavedState", "Told", "Vcpu", "Vm"]

@@ -4,8 +4,9 @@ The engine is the Rust core's; these classes give it the shape of the hardware. 
 thread: the engine is concurrent, that is its point. Numbers out of range raise ``ValueError``.
 """
 
+import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -17,6 +18,7 @@ from vgic.its.frame import ItsFrame
 from vgic.redist.frame import RedistributorFrame
 from vgic.vm.frames import Frames
 from vgic.vm.memory import GuestMemory
+from vgic.vm.pending import OnPending, Told
 from vgic.vm.state import SavedState, restore_frames, save_frames
 
 if TYPE_CHECKING:
@@ -202,10 +204,11 @@ class Its:
 class Vcpu:
     """One virtual CPU of a :class:`Vm`: its redistributor's LPI enable bit and its CPU interface."""
 
-    __slots__ = ("_frames", "_vm", "index")
+    __slots__ = ("_frames", "_owner", "_vm", "index")
 
     def __init__(self, vm: "Vm", index: int) -> None:
         """Made by :class:`Vm`; take them from ``vm.vcpu``."""
+        self._owner = vm
         self._vm = vm._core
         self._frames = vm._frames
         #: Number of this vCPU, from 0; also its RDbase (GITS_TYPER.PTA = 0).
@@ -254,6 +257,34 @@ class Vcpu:
         return self._vm.has_pending(self.index)
 
     @property
+    def on_pending(self) -> "Callable[[Vcpu], object] | None":
+        """What is called when an LPI may have become deliverable here: its own function, or the VM's.
+
+        Set it to have another one for this vCPU, or None for the VM's again. See :class:`Vm`.
+        """
+        return self._owner._on_pending.of(self.index)
+
+    @on_pending.setter
+    def on_pending(self, function: "Callable[[Vcpu], object] | None") -> None:
+        self._owner._on_pending.set(function, self.index)
+
+    def eventfd(self) -> int:
+        """A file descriptor that becomes readable when an LPI may have become deliverable here, without the GIL.
+
+        Read its 8 bytes before you look. Each call gives a duplicate of the same eventfd (non-blocking, close-on-exec),
+        which is yours to close. It is readable at once if something is deliverable now.
+        """
+        fd = self._vm.eventfd(self.index)
+        if self._vm.has_pending(self.index):
+            os.eventfd_write(fd, 1)
+        return fd
+
+    @property
+    def told(self) -> Told:
+        """How often this vCPU was told that it may have something, and how often in vain."""
+        return Told(*self._vm.told(self.index))
+
+    @property
     def lpis_enabled(self) -> bool:
         """GICR_CTLR.EnableLPIs. Enabling reads the pending table; disabling drops what is queued here."""
         return self._vm.lpis_enabled(self.index)
@@ -274,6 +305,9 @@ class Vm:
     ``memory`` more of them need a place of their own.
     ``list_registers``: 1 to 16 (Arm GICv3: at most 16; commonly 4). ``allow_unsound``: run a design that is known to
     break memory safety, which may crash the process.
+    ``on_pending``: called with a :class:`Vcpu` that had nothing deliverable and may have something now, on the thread
+    that made it so, when its operation is done: it may use the VM. It is called once for each look of the vCPU. What it
+    raises goes to ``sys.unraisablehook``.
 
     A new VM is switched off as hardware is: enable the LPIs of its vCPUs and its ITSes, then map.
 
@@ -292,6 +326,7 @@ class Vm:
     __slots__ = {  # noqa: RUF023
         "_core": "",
         "_frames": "",
+        "_on_pending": "",
         "its": "The ITSes, by number.",
         "memory": "The guest memory that the LPI tables are in, or None.",
         "vcpu": "The vCPUs, by number.",
@@ -303,6 +338,7 @@ class Vm:
     }
 
     _frames: Frames | None
+    _on_pending: OnPending
     its: "tuple[Its, ...]"
     memory: GuestMemory | None
     vcpu: tuple[Vcpu, ...]
@@ -318,6 +354,7 @@ class Vm:
         distributor: int = 0x0800_0000,
         redistributors: int | None = None,
         list_registers: int = 4,
+        on_pending: "Callable[[Vcpu], object] | None" = None,
         allow_unsound: bool = False,
     ) -> None:
         """Build the VM; see the class for the parameters."""
@@ -341,6 +378,9 @@ class Vm:
         self.its = tuple(Its(self, n) for n in range(len(bases)))
         self.vcpu = tuple(Vcpu(self, n) for n in range(vcpus))
         self.signal_msi = self._core.signal_msi
+        self._on_pending = OnPending(self)
+        if on_pending is not None:
+            self._on_pending.set(on_pending)
 
     def __repr__(self) -> str:
         return f"<Vm {self.design}: {len(self.vcpu)} vCPUs, {len(self.its)} ITSes>"

@@ -43,6 +43,7 @@ pub mod send_vs_mapc;
 pub mod send_vs_mapd_off;
 pub mod send_vs_movi;
 pub mod stale_list_register;
+pub mod told_vs_movi;
 pub mod two_halts;
 pub mod two_its_one_lpi;
 pub mod two_senders_one_insertion;

@@ -7,6 +7,9 @@
 //!   and does not go in (O-04).
 //! - A sender queues, then looks whether the vCPU blocks. A vCPU that blocks says so, then looks whether something is
 //!   pending. So either the sender wakes it, or it does not sleep (O-08).
+//!
+//! A thread that sleeps elsewhere, in an emulator's loop, has said once and for all that it blocks: whoever queues wakes
+//! it, and what becomes of that is its parker's business.
 
 use super::Vcpu;
 use crate::designs::Design;
@@ -70,6 +73,19 @@ impl<P: Platform, Q> Vcpu<P, Q> {
         self.wait.unpark(ctx);
     }
 
+    /// Says that the vCPU's thread sleeps or is about to; what follows comes after it.
+    fn say_blocked(&self, ctx: &P::Ctx) {
+        // Relaxed: the fence below orders it (O-08).
+        self.blocked.store(ctx, 1, Order::Relaxed);
+        // Full: between saying so and looking whether to sleep (O-08).
+        P::fence(ctx, Pair::KickBlock);
+    }
+
+    /// Where its thread sleeps.
+    pub fn parker(&self) -> &P::Parker {
+        &self.wait
+    }
+
     /// Makes the vCPU leave the guest or wake up, so that its thread can look around (a signal).
     pub fn interrupt(&self, ctx: &P::Ctx) {
         self.kick(ctx);
@@ -78,14 +94,21 @@ impl<P: Platform, Q> Vcpu<P, Q> {
 }
 
 impl<P: Platform, D: Design> Vm<P, D> {
+    /// From now on the vCPU counts as blocked, whatever its thread does, which never calls [`Vm::block`]: whoever has
+    /// something for it unparks [`Vcpu::parker`], and sends no IPI. Whether something is pending by now.
+    ///
+    /// A look of its thread that finds nothing must be an entry and exit, so that what is queued here for another vCPU is
+    /// handed over.
+    pub fn block_elsewhere(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>) -> bool {
+        vcpu.say_blocked(ctx);
+        D::Queue::has_pending(self, ctx, vcpu)
+    }
+
     /// Sleeps until something is pending for the vCPU or `stop` is true (`kvm_vcpu_block`, WFI). The caller runs the
     /// vCPU and is outside the guest. Call [`Vcpu::interrupt`] after making `stop` true.
     pub fn block(&self, ctx: &P::Ctx, vcpu: &Vcpu<P, D::Queue<P>>, stop: impl Fn() -> bool) {
         loop {
-            // Relaxed: the fence below orders it (O-08).
-            vcpu.blocked.store(ctx, 1, Order::Relaxed);
-            // Full: between saying so and looking (O-08).
-            P::fence(ctx, Pair::KickBlock);
+            vcpu.say_blocked(ctx);
             if stop() || D::Queue::has_pending(self, ctx, vcpu) {
                 break;
             }

@@ -96,6 +96,7 @@ models! {
     protocol::two_grace_periods_at_once, "R-01: the same with another grace period meanwhile";
     protocol::parked_and_woken_once, "R-08: a thread that parks, against one that wakes it";
     protocol::parked_and_woken_twice, "R-08: the same with two that wake it";
+    protocol::told_elsewhere, "R-08: a thread that sleeps elsewhere, against two that wake it";
     latch::two_at_a_latch, "R-10: a mutex, and two that want it";
     latch::three_at_a_latch, "R-10: the same with three, so that two sleep";
     latch::a_reader_and_a_writer_at_a_gate, "R-11: a reader-writer lock, a reader and a writer";

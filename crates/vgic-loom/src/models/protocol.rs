@@ -261,3 +261,43 @@ pub(super) fn parked_and_woken_twice(ctx: &Ctx) {
         Loom::join(ctx, waker);
     });
 }
+
+/// Counts how often it is roused; nobody sleeps in it.
+struct Elsewhere(loom::sync::atomic::AtomicU32);
+
+impl Bed for Elsewhere {
+    fn sleep(&self, _: impl FnOnce() -> bool, _: impl Fn() -> bool) {
+        unreachable!("who sleeps elsewhere does not sleep here");
+    }
+
+    fn rouse(&self) {
+        // Relaxed: it is looked at when the wakers are joined.
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Who lies down and looks sees what was said, or is told: of what its last look has missed nothing is left untold.
+pub(super) fn told_elsewhere(ctx: &Ctx) {
+    let said = Loom::embed("said", |l| [l.u32("said[0]", 0), l.u32("said[1]", 0)]);
+    let parking: Parking<Word<R08, loom::sync::atomic::AtomicU32>, _> =
+        Parking::new(Elsewhere(loom::sync::atomic::AtomicU32::new(0)));
+    let shared = Arc::new((parking, said));
+    let told = || shared.0.bed().0.load(std::sync::atomic::Ordering::Relaxed);
+    shared.0.lie_down();
+    let wakers = [0, 1].map(|waker| {
+        let shared = Arc::clone(&shared);
+        Loom::spawn(ctx, "waker", move |ctx| {
+            shared.1[waker].store(ctx, 1, Order::Relaxed);
+            shared.0.unpark();
+        })
+    });
+    // It looks once for some other reason, and sleeps again.
+    let was_told = shared.0.lie_down();
+    let seen: u32 = shared.1.iter().map(|said| said.load(ctx, Order::Relaxed)).sum();
+    wakers.into_iter().for_each(|waker| {
+        Loom::join(ctx, waker);
+    });
+    ctx.expect(!was_told || seen > 0, "told, and nothing is there");
+    // Two that come behind one look are told as one.
+    ctx.expect(told() >= u32::from(was_told) + u32::from(seen < 2), "asleep, and nobody has told");
+}
