@@ -6,7 +6,7 @@ device's doorbell, sleeps, and takes the device's MSIs as interrupts. Run it wit
 
 What an emulator has to do: share the guest's RAM with vgic (``Machine.__init__``), pass accesses to the frames of the
 ITS and the redistributor on (``mmio_read``, ``mmio_write``), be the CPU interface (``mrs``, ``msr``,
-``take_interrupt``), and send the MSIs of its devices, from any thread (``Device``).
+``take_interrupt``), send the MSIs of its devices, from any thread (``Device``), and be woken by ``on_pending``.
 """
 
 import argparse
@@ -64,10 +64,10 @@ SLICE = 1000  # instructions
 class Device(threading.Thread):
     """A device with a thread of its own, as an emulator's disk or network card has: each request ends with an MSI."""
 
-    def __init__(self, its: vgic.ItsFrame, kick: threading.Event) -> None:
-        """``its``: where the device's MSIs go; ``kick``: wakes the CPU."""
+    def __init__(self, its: vgic.ItsFrame) -> None:
+        """``its``: where the device's MSIs go."""
         super().__init__(daemon=True)
-        self.translater, self.kick = its.translater, kick
+        self.translater = its.translater
         self.requests: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def run(self) -> None:
@@ -77,7 +77,6 @@ class Device(threading.Thread):
             time.sleep(0.002)
             # The MSI is a write to GITS_TRANSLATER, at 0x40 in its page. It needs no lock, whatever the CPU does now.
             self.translater.write(0x40, event_id, DEVICE_ID)
-            self.kick.set()
 
 
 class Machine:
@@ -104,8 +103,9 @@ class Machine:
         self.vcpu = self.vm.vcpu[0]
         its = self.vm.its[0].frame
         its.on_error = lambda fault: print(f"its: {fault}")  # a guest is not told which of its commands were wrong
-        self.kick = threading.Event()
-        self.device = Device(its, self.kick)
+        self.wake = threading.Event()
+        self.vcpu.on_pending = lambda _: self.wake.set()
+        self.device = Device(its)
 
         for base, size in FRAMES.items():
             uc.mmio_map(base, size, self.mmio_read, base, self.mmio_write, base)
@@ -214,9 +214,9 @@ class Machine:
             # A wfi ends a slice. Unicorn does not say so; the instruction before does, well enough for this guest.
             if self.ram[pc - RAM - 4 : pc - RAM] == WFI:
                 while not self.vcpu.has_pending:
-                    if not self.kick.wait(timeout=10):
+                    if not self.wake.wait(timeout=10):
                         raise TimeoutError("the guest waits for an interrupt that does not come")
-                    self.kick.clear()
+                    self.wake.clear()
             pc = self.take_interrupt(pc)
 
 
