@@ -1,5 +1,7 @@
 //! A small guest in every design.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use vgic_core::designs::Composed;
 use vgic_core::designs::series::NAMES;
 use vgic_core::irq::FIRST_LPI;
