@@ -20,7 +20,7 @@ tool="$work/venv-python/bin"
 tests_of() {
   case "$1" in
     python/vgic/its/*.py | python/vgic/redist/*.py) echo its_frame its_tables redist_frame frame_locks ;;
-    python/vgic/trace/*.py) echo trace_check trace_qemu trace_registers trace_spelling trace_topology ;;
+    python/vgic/trace/*.py) echo trace_check trace_pieces trace_qemu trace_registers trace_spelling trace_topology ;;
     python/vgic/calibrate/*.py) echo calibrate calibrate_misfit ;;
     *)
       echo "mutate-python.sh: $1: no unit tests are named for it; see tests_of in this script" >&2
