@@ -71,8 +71,16 @@ impl ToldVcpus {
 
     /// At the end of an operation: calls the function for each vCPU that was noted. What it raises goes to
     /// `sys.unraisablehook`, since the operation is done, but for Ctrl-C and the like, which the caller gets.
+    #[inline]
     pub fn tell(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(function) = self.function.get() else { return Ok(()) };
+        match self.function.get() {
+            None => Ok(()),
+            Some(function) => self.call(py, function),
+        }
+    }
+
+    #[cold]
+    fn call(&self, py: Python<'_>, function: &Py<PyAny>) -> PyResult<()> {
         let mut result = Ok(());
         for (number, word) in self.waiting.iter().enumerate() {
             // Relaxed: a bit that is set meanwhile is for whoever set it to see.

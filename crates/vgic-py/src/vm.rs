@@ -101,11 +101,17 @@ impl Vm {
     /// for spin locks only. A miss takes a mutex, which a thread may hold that waits for the interpreter.
     #[inline]
     pub fn send(&self, py: Python<'_>, msi: &Msi) -> PyResult<Result<bool, SendError>> {
+        let sent = self.send_untold(py, msi)?;
+        self.told.tell(py)?;
+        Ok(sent)
+    }
+
+    #[inline]
+    fn send_untold(&self, py: Python<'_>, msi: &Msi) -> Result<Result<bool, SendError>, Forked> {
         if self.pool.with(|ctx| self.host.signal_cached(ctx, msi))? {
-            self.told.tell(py)?;
             return Ok(Ok(true));
         }
-        self.engine(py, |ctx| self.host.signal_uncached(ctx, msi))
+        py.detach(|| self.pool.with(|ctx| self.host.signal_uncached(ctx, msi)))
     }
 }
 
