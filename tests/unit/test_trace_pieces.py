@@ -335,3 +335,45 @@ def test_a_line_that_ends_in_the_middle_is_called_so(tmp_path):
         read(tmp_path, log(told.events) + line)
     with pytest.raises(vgic.RecordingError, match=r"guest.log: line \d+: gicv3_its_cmd_discard"):
         read(tmp_path, log(told.events) + line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("line", 0, 2**64 - 1), ("time_us", -(2**63), 2**63 - 1), ("vcpu", 0, MAX_VCPUS - 1), ("intid", 0, 2**32 - 1)],
+)
+def test_each_number_of_an_event_has_its_range(name, least, most):
+    event = {"line": 1, "time_us": 0, "vcpu": 0, "intid": 8192}
+
+    def append(value):
+        recording = Recording("guest")
+        at = event | {name: value}
+        recording.append(at["line"], at["time_us"], "acknowledge", at["vcpu"], at["intid"])
+        return recording
+
+    assert all(len(append(value)) == 1 for value in (least, most))
+    assert append(most).vcpus == (MAX_VCPUS if name == "vcpu" else 1)
+    for value in (least - 1, most + 1):
+        with pytest.raises(vgic.RecordingError, match=name):
+            append(value)
+    for wrong in ("3", 1.5, None):
+        with pytest.raises(TypeError, match=f"{name} must be a whole number"):
+            append(wrong)
+
+
+def test_an_event_goes_before_the_place_that_is_named():
+    recording = Recording("guest", source="guest.log")
+    recording.append(2, 10, "msi", 8, 0)
+    recording.insert(0, 1, 5, "mapd", 8, 3, 1)
+    recording.insert(1, 9, 7, "sync")
+    assert [(event.line, event.kind, event.operands) for event in recording] == [
+        (1, "mapd", (8, 3, 1)),
+        (9, "sync", ()),
+        (2, "msi", (8, 0)),
+    ]
+    assert (dict(recording.counts), dict(recording.devices)) == ({"msi": 1, "mapd": 1, "sync": 1}, {8: 1})
+    assert [recording.time_at(place) for place in range(4)] == [5, 7, 10, None]
+    with pytest.raises(vgic.RecordingError, match="guest.log: line 4: movall: to 0x200 is out of range"):
+        recording.append(4, 0, "movall", 0, 512)
+    with pytest.raises(ValueError, match="shorter|longer"):
+        recording.append(4, 0, "sync", 1)
+    assert len(recording) == 3, "nothing of it is there"
