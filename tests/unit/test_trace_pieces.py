@@ -372,7 +372,7 @@ def test_an_event_goes_before_the_place_that_is_named():
     ]
     assert (dict(recording.counts), dict(recording.devices)) == ({"msi": 1, "mapd": 1, "sync": 1}, {8: 1})
     assert [recording.time_at(place) for place in range(4)] == [5, 7, 10, None]
-    with pytest.raises(vgic.RecordingError, match="guest.log: line 4: movall: to 0x200 is out of range"):
+    with pytest.raises(vgic.RecordingError, match=r"guest\.log: line 4: movall: to 0x200 is out of range"):
         recording.append(4, 0, "movall", 0, 512)
     with pytest.raises(ValueError, match="shorter|longer"):
         recording.append(4, 0, "sync", 1)
