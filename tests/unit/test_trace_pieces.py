@@ -374,6 +374,6 @@ def test_an_event_goes_before_the_place_that_is_named():
     assert [recording.time_at(place) for place in range(4)] == [5, 7, 10, None]
     with pytest.raises(vgic.RecordingError, match=r"guest\.log: line 4: movall: to 0x200 is out of range"):
         recording.append(4, 0, "movall", 0, 512)
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         recording.append(4, 0, "sync", 1)
     assert len(recording) == 3, "nothing of it is there"
