@@ -64,7 +64,8 @@ def test_only_what_is_looked_at_must_be_in_memory():
     assert last == [(0, end, ENTRY_VALID)]
     entries = saving._scan(memory, end, 9, ENTRY_VALID, lambda _: 1, saving._Steps(), "that table")
     assert next(entries)[0] == 0
-    with pytest.raises(vgic.TableError, match=rf"that table, entry 1: {RAM + PAGE:#x} is not in guest memory") as caught:
+    message = f"that table, entry 1: {RAM + PAGE:#x} is not in guest memory"
+    with pytest.raises(vgic.TableError, match=message) as caught:
         next(entries)
     assert caught.value.errno == errno.EFAULT
 
@@ -88,7 +89,7 @@ def test_a_restore_looks_at_so_many_wrong_entries_and_no_more(monkeypatch):
         return vm
 
     assert restored(1).its[0].tables()["devices"][0]["events"] == [(1, 8192, 0)]
-    with pytest.raises(vgic.TableError, match="more than 3 entries that are neither valid nor zero"):
+    with pytest.raises(vgic.TableError, match=r"more than 3 entries that are neither valid nor zero"):
         restored(2)
 
 
@@ -104,16 +105,16 @@ def test_an_indirect_device_table_says_which_page_is_wrong():
     found = [number for number, _, _ in saving._device_entries(memory, baser, saving._Steps())]
     assert found == [5, 8, per_page + 2]
     memory.write_u64(DEVICES + 8, ENTRY_VALID | 0x9000_0000)
-    with pytest.raises(vgic.TableError, match="device table page 1, entry 0: 0x90000000 is not in guest memory"):
+    with pytest.raises(vgic.TableError, match=r"device table page 1, entry 0: 0x90000000 is not in guest memory"):
         list(saving._device_entries(memory, baser, saving._Steps()))
     junk = vgic.GuestMemory({RAM: bytearray(2 << 20)})
     junk.write_u64(DEVICES, 1)
     steps = saving._Steps()
     assert list(saving._device_entries(junk, baser, steps)) == []
     assert steps.steps == 1
-    with pytest.raises(vgic.TableError, match="level 1 device table, entry 0: 0x90000000 is not in guest memory"):
+    with pytest.raises(vgic.TableError, match=r"level 1 device table, entry 0: 0x90000000 is not in guest memory"):
         list(saving._device_entries(junk, VALID | INDIRECT | 0x9000_0000, saving._Steps()))
-    with pytest.raises(vgic.TableError, match="^.*device table, entry 0: 0x90000000 is not in guest memory"):
+    with pytest.raises(vgic.TableError, match=r"^.*device table, entry 0: 0x90000000 is not in guest memory"):
         list(saving._device_entries(junk, VALID | 0x9000_0000, saving._Steps()))
 
 
@@ -122,8 +123,8 @@ class Core:
 
     vcpus = 2
 
-    def __init__(self, number: int | None = None, *, devices: list[int] | None = None, collections: object = ()) -> None:
-        self.number, self.there = number, {"devices": devices or [], "collections": collections}
+    def __init__(self, number: int | None = None, *, devices: object = (), collections: object = ()) -> None:
+        self.number, self.there = number, {"devices": devices, "collections": collections}
 
     def tables(self, its: int) -> dict[str, object]:
         return self.there
