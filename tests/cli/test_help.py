@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import vgic
-from vgic.cli import app
+from vgic.cli.sub_commands import SUB_COMMANDS
 
 COMMANDS = [
     *(
@@ -24,8 +24,7 @@ COMMANDS = [
 
 
 def test_every_command_is_here():
-    names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert names == {command[0] for command in COMMANDS}
+    assert set(SUB_COMMANDS) == {command[0] for command in COMMANDS}
 
 
 @pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
@@ -38,6 +37,19 @@ def test_help_names_no_type(vgic_command, command):
         assert max(map(len, done.stdout.splitlines())) <= columns
 
 
+def test_a_group_alone_is_its_help(vgic_command):
+    done = vgic_command("its")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "decode" in done.stdout
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("predct", "predict"), ("machine", "machines")])
+def test_a_command_that_was_meant_is_told(vgic_command, typed, meant):
+    done = vgic_command(typed)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"vgic: error: No such command '{typed}'. Did you mean '{meant}'?\n"
+
+
 def test_version(vgic_command):
     assert vgic_command("-V").stdout == vgic_command("--version").stdout == f"vgic {vgic.__version__}\n"
 
@@ -45,6 +57,8 @@ def test_version(vgic_command):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        ("vgic pr", ["predict", "prove"]),
+        ("vgic its dec", ["decode"]),
         ("vgic prove --design v6.10,v7", ["v6.10,v7.1.8", "v6.10,v7.3"]),
         ("vgic compare --design patch-1", [row.name for row in vgic.designs() if row.name.startswith("patch-1")]),
         ("vgic prove --scenario send_vs_dis", ["send_vs_discard"]),

@@ -66,7 +66,7 @@ def parse(arguments: list[str]) -> dict[str, object]:
     group = typer.main.get_command(app)
     if not arguments or arguments[0].startswith("-") or {"-h", "--help"} & set(arguments):
         return {}
-    return group.commands[arguments[0]].make_context(arguments[0], arguments[1:]).params
+    return group.get_command(None, arguments[0]).make_context(arguments[0], arguments[1:]).params
 
 
 def links(page: str) -> list[str]:

@@ -18,7 +18,7 @@ MODULES = {name_of(path): path for path in ROOT.rglob("*.py")}
 
 
 def imported(module: str) -> Iterator[str]:
-    """What has to be there before a module, rooms around it left out: ``vgic`` itself imports everything."""
+    """What has to be there before a module, rooms around it left out."""
     for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.split(".")[0] == "vgic":
             parts = node.module.split(".")

@@ -1,4 +1,4 @@
-"""The command ``vgic``: one sub-command a file.
+"""The command ``vgic``: one sub-command a file, listed in :mod:`~vgic.cli.sub_commands`.
 
 Bad input ends with one line on standard error, ``vgic: error: ...``, and exit status 2; a run that does not add up or
 cannot be carried out with status 1; Ctrl-C with 130.
@@ -13,29 +13,14 @@ import typer
 from typer.exceptions import TyperException
 
 from vgic import __version__
-from vgic.cli import (
-    calibrate,
-    compare,
-    confirm,
-    designs,
-    its,
-    kernels,
-    machines,
-    predict,
-    prove,
-    replay,
-    scale,
-    stress,
-    torture,
-)
-from vgic.cli.helping import Command, Group
+from vgic.cli.sub_commands import LazyGroup
 from vgic.errors import MeasurementError
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="vgic",
-    cls=Group,
+    cls=LazyGroup,
     help="Run KVM/arm64's LPI routing and injection through the locking designs that the kernel has had: on real "
     "threads, under a model checker, and on simulated machines of many cores. See what each patch is worth.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -55,24 +40,10 @@ def _root(
         typer.echo(context.get_help())
 
 
-app.command("compare", cls=Command)(compare.compare)
-app.command("stress", cls=Command)(stress.stress)
-app.command("predict", cls=Command)(predict.predict_designs)
-app.command("scale", cls=Command)(scale.scale)
-app.command("calibrate", cls=Command)(calibrate.calibrate)
-app.command("prove", cls=Command)(prove.prove_designs)
-app.command("confirm", cls=Command)(confirm.confirm)
-app.command("torture", cls=Command)(torture.torture)
-app.command("replay", cls=Command)(replay.replay)
-app.command("designs", cls=Command)(designs.designs)
-app.command("kernels", cls=Command)(kernels.kernels)
-app.command("machines", cls=Command)(machines.machines)
-app.add_typer(its.app, name="its")
-
-
 def _fail(message: str, status: int) -> int:
-    line = " ".join(message.split())
-    print(f"vgic: error: {line}", file=sys.stderr)
+    # Without a message: a group without a sub-command, whose help was printed.
+    if line := " ".join(message.split()):
+        print(f"vgic: error: {line}", file=sys.stderr)
     return status
 
 

@@ -38,7 +38,13 @@ _MOST_REMARKS = 10
 #: Seconds until a progress bar appears.
 _PATIENCE = 2.0
 
-app = typer.Typer(cls=Group, help="Read an ITS's commands and tables in a dump of guest memory.", no_args_is_help=True)
+app = typer.Typer(
+    name="its",
+    cls=Group,
+    help="Read an ITS's commands and tables in a dump of guest memory.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 class Kind(StrEnum):
