@@ -20,12 +20,17 @@ export RUSTFLAGS := $(strip $(RUSTFLAGS) $(LSE))
 endif
 endif
 
-# Of a wheel: profile of cargo, target, folder, and what maturin is told besides.
+# Of a wheel: profile of cargo, target (empty: what `make build` has compiled is used), folder, and what maturin is told
+# besides.
 WHEEL_PROFILE ?= dist
 WHEEL_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 WHEELS ?= dist
 WHEEL_FLAGS ?=
-BUILD_WHEEL = $(BIN)/maturin build --profile $(WHEEL_PROFILE) --target $(WHEEL_TARGET) $(WHEEL_FLAGS)
+BUILD_WHEEL = $(BIN)/maturin build --profile $(WHEEL_PROFILE) $(if $(WHEEL_TARGET),--target $(WHEEL_TARGET)) $(WHEEL_FLAGS)
+
+# What `make wheels` builds for, and the free-threaded Pythons that get a wheel of their own: the stable ABI is not theirs.
+RELEASED := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
+FREE_THREADED ?= $(firstword $(foreach name,python3.14t python3.13t,$(shell command -v $(name))))
 
 # Runs a command without its output, unless it fails.
 quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
@@ -33,7 +38,7 @@ quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: help run build guest wheel test test-rust test-python lint prove oracle fuzz bench clean
+.PHONY: help run build guest wheel wheels site test test-rust test-python lint prove oracle fuzz bench clean
 
 help: ## Show this list.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -85,7 +90,7 @@ guest: ## Compile the program that vgic confirm boots (needs gcc-aarch64-linux-g
 	$(MAKE) --no-print-directory -C python/vgic/confirm/guest
 
 wheel: $(VENV)/.tools ## Build a wheel into dist/; one for arm64 has the core twice, with LSE and for all CPUs.
-	echo "  wheel  $(WHEEL_TARGET)"
+	echo "  wheel  $(or $(WHEEL_TARGET),as built)"
 	rm -rf python/vgic/lse target/lse
 	trap 'rm -rf python/vgic/lse' EXIT; \
 	case "$(WHEEL_TARGET)" in aarch64-*) \
@@ -94,8 +99,24 @@ wheel: $(VENV)/.tools ## Build a wheel into dist/; one for arm64 has the core tw
 	  $(BIN)/python -m zipfile -e target/lse/vgic-*.whl target/lse && mv target/lse/vgic/_core.abi3.so python/vgic/lse/ ;; esac || exit; \
 	RUSTFLAGS=; export RUSTFLAGS; $(call quietly,$(BUILD_WHEEL) --out $(WHEELS))
 
+wheels: $(VENV)/.tools $(VENV)/.release ## Build what is published into dist/: wheels for x86-64 and arm64, the sdist (needs rustup).
+	rm -rf $(WHEELS)
+	echo "  sdist  $(WHEELS)"
+	$(call quietly,$(BIN)/maturin sdist --out $(WHEELS))
+	for target in $(RELEASED); do \
+	  $(call quietly,rustup target add $$target); \
+	  $(MAKE) --no-print-directory wheel WHEEL_TARGET=$$target WHEEL_FLAGS=--zig || exit; done
+	$(if $(FREE_THREADED),$(MAKE) --no-print-directory wheel WHEEL_FLAGS="--zig --interpreter $(FREE_THREADED)", \
+	  echo "  wheel  none for a free-threaded Python: there is none here (FREE_THREADED=python3.14t names one)")
+	FREE_THREADED="$(FREE_THREADED)" ci/wheels.sh $(WHEELS)/*
+
+site: $(VENV)/.site ## Build the documentation as a site into target/site.
+	echo "  site   target/site"
+	$(call quietly,NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file site/mkdocs.yml)
+	echo "  'python3 -m http.server --directory target/site' shows it, with its search"
+
 clean: ## Remove what was built.
-	rm -rf $(VENV) target python/vgic/*.so report.html result.json
+	rm -rf $(VENV) target dist python/vgic/*.so report.html result.json
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -119,12 +140,12 @@ $(VENV)/.built: $(VENV)/.tools pyproject.toml $(RUST_SOURCES)
 	$(call quietly,$(BIN)/maturin develop --release)
 	touch $@
 
-# What the tests need, for pip.
-$(VENV)/dev.txt: pyproject.toml $(VENV)/.made
+# What an extra of pyproject.toml needs, for pip: `dev` is what the tests need.
+$(VENV)/%.txt: pyproject.toml $(VENV)/.made
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	  print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $@
+	  print(*p["dependencies"], *p["optional-dependencies"]["$*"], sep="\n")' > $@
 
-$(VENV)/.dev: $(VENV)/dev.txt
-	echo "  pip    what the tests need"
-	$(call quietly,$(BIN)/python -m pip install --quiet -r $(VENV)/dev.txt)
+$(VENV)/.dev $(VENV)/.release $(VENV)/.site: $(VENV)/.%: $(VENV)/%.txt
+	echo "  pip    what '$*' needs"
+	$(call quietly,$(BIN)/python -m pip install --quiet -r $<)
 	touch $@

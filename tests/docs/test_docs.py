@@ -21,7 +21,7 @@ def test_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, c
         if block.text.startswith(">>>"):
             import vgic
 
-            names |= vars(vgic)
+            names |= {name: getattr(vgic, name) for name in vgic.__all__}
             test = doctest.DocTestParser().get_doctest(block.text, names, where, page, block.line)
             assert doctest.DocTestRunner().run(test).failed == 0, capsys.readouterr().out
         else:
