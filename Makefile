@@ -28,9 +28,9 @@ WHEELS ?= dist
 WHEEL_FLAGS ?=
 BUILD_WHEEL = $(BIN)/maturin build --profile $(WHEEL_PROFILE) $(if $(WHEEL_TARGET),--target $(WHEEL_TARGET)) $(WHEEL_FLAGS)
 
-# What `make wheels` builds for, and the free-threaded Pythons that get a wheel of their own: the stable ABI is not theirs.
+# What `make wheels` builds for, and the free-threaded Python that gets a wheel of its own: the stable ABI is not for it.
 RELEASED := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
-FREE_THREADED ?= $(firstword $(foreach name,python3.14t python3.13t,$(shell command -v $(name))))
+FREE_THREADED ?= $(shell command -v python3.14t)
 
 # Runs a command without its output, unless it fails.
 quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
@@ -38,7 +38,7 @@ quietly = log=$$($(1) 2>&1) || { status=$$?; echo "$$log" >&2; exit $$status; }
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: help run build guest wheel wheels site test test-rust test-python lint prove oracle fuzz bench clean
+.PHONY: help run build guest wheel sdist wheels site test test-rust test-python lint prove oracle fuzz bench clean
 
 help: ## Show this list.
 	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -99,14 +99,18 @@ wheel: $(VENV)/.tools ## Build a wheel into dist/; one for arm64 has the core tw
 	  $(BIN)/python -m zipfile -e target/lse/vgic-*.whl target/lse && mv target/lse/vgic/_core.abi3.so python/vgic/lse/ ;; esac || exit; \
 	RUSTFLAGS=; export RUSTFLAGS; $(call quietly,$(BUILD_WHEEL) --out $(WHEELS))
 
-wheels: $(VENV)/.tools $(VENV)/.release ## Build what is published into dist/: wheels for x86-64 and arm64, the sdist (needs rustup).
-	rm -rf $(WHEELS)
+sdist: $(VENV)/.tools
 	echo "  sdist  $(WHEELS)"
 	$(call quietly,$(BIN)/maturin sdist --out $(WHEELS))
+
+wheels: $(VENV)/.tools $(VENV)/.release ## Build what is published into dist/: wheels for x86-64 and arm64, the sdist (needs rustup).
+	rm -rf $(WHEELS)
+	$(MAKE) --no-print-directory sdist
 	for target in $(RELEASED); do \
 	  $(call quietly,rustup target add $$target); \
-	  $(MAKE) --no-print-directory wheel WHEEL_TARGET=$$target WHEEL_FLAGS=--zig || exit; done
-	$(if $(FREE_THREADED),$(MAKE) --no-print-directory wheel WHEEL_FLAGS="--zig --interpreter $(FREE_THREADED)", \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory wheel WHEEL_TARGET=$$target WHEEL_FLAGS=--zig || exit; done
+	$(if $(FREE_THREADED),PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --no-print-directory wheel \
+	    WHEEL_FLAGS="--zig --interpreter $(FREE_THREADED)", \
 	  echo "  wheel  none for a free-threaded Python: there is none here (FREE_THREADED=python3.14t names one)")
 	FREE_THREADED="$(FREE_THREADED)" ci/wheels.sh $(WHEELS)/*
 
