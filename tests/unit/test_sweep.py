@@ -71,13 +71,16 @@ def test_progress_rises_to_one(monkeypatch):
 
 def test_an_error_names_its_point_and_cancels_the_others():
     with ThreadPoolExecutor(1) as pool:
-        held = threading.Event()
+        held, raised = threading.Event(), threading.Event()
         pool.submit(held.wait, 20)
         submitted = []
         submit = pool.submit
 
         def note(*arguments):
             submitted.append(submit(*arguments))
+            if len(submitted) == 1:
+                # The others do not run before they are cancelled.
+                submit(raised.wait, 20)
             if len(submitted) == len(POINTS) + 1:
                 submitted[0].cancel()
                 held.set()
@@ -86,7 +89,8 @@ def test_an_error_names_its_point_and_cancels_the_others():
         pool.submit = note
         with pytest.raises(MeasurementError, match=r"was cancelled"):
             predict_many([*POINTS, BAD], pool)
-        assert any(future.cancelled() for future in submitted[1:])
+        assert all(future.cancelled() for future in submitted)
+        raised.set()
     with pytest.raises(WorkloadError, match=r"^v6.10, -v 64 -d 64 -e 16, seed 3: vcpus \+ devices: 128 threads"):
         predict_many([BAD])
     with pytest.raises(UnknownDesign, match=r"^v6.11, .*: unknown design 'v6.11'"):
