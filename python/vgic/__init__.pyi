@@ -95,8 +95,12 @@ from .trace import read_recording as read_recording
 from .trace import recordings as recordings
 from .vm import GuestMemory as GuestMemory
 from .vm import Its as Its
+from .vm import Layout as Layout
+from .vm import Region as Region
 from .vm import SavedState as SavedState
+from .vm import Topology as Topology
 from .vm import Vcpu as Vcpu
 from .vm import Vm as Vm
+from .vm import layouts as layouts
 
 __version__: str

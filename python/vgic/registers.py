@@ -38,6 +38,7 @@ class GICR(IntEnum):
     CTLR = 0x0000
     IIDR = 0x0004
     TYPER = 0x0008
+    STATUSR = 0x0010
     WAKER = 0x0014
     PROPBASER = 0x0070
     PENDBASER = 0x0078

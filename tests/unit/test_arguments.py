@@ -30,6 +30,8 @@ RECORDS = {
     "Its", "Vcpu", "ItsFrame", "RedistributorFrame",
     # Entries of tables: `encode` and `decode` check.
     "CollectionEntry", "DeviceEntry", "IttEntry", "Level1Entry",
+    # Made by a VM, or read from a file.
+    "Topology", "Layout", "Region",
     # Fit and law over lists of numbers.
     "fit_usl", "Usl.at", "ScaleResult.of", "ScaleResult.point", "Prediction.sample", "ScaleResult.peak",
     "Free.amount", "RateTable.workload", "Machine.number", "Machine.matrix", "Machine.with_values",
@@ -55,7 +57,7 @@ def begun(*_: object) -> bool:
 
 def machine() -> vgic.Vm:
     """A VM with guest memory, in which device 1 is mapped."""
-    vm = vgic.Vm(1, memory=vgic.GuestMemory({RAM: bytearray(1 << 20)}))
+    vm = vgic.Vm(1, max_vcpus=2, memory=vgic.GuestMemory({RAM: bytearray(1 << 20)}))
     frame = vm.its[0].frame
     vm.vcpu[0].frame.set(vgic.GICR.PROPBASER, RAM | 15)
     vm.vcpu[0].frame.set(vgic.GICR.PENDBASER, RAM + 0x1_0000)
@@ -140,6 +142,12 @@ CALLS: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "Vm.mmio_read": on("mmio_read", address=0x0808_0000, size=4),
     "Vm.mmio_write": on("mmio_write", address=0x0808_0000, size=4, value=1),
     "Vm.lpi": on("lpi", intid=8192),
+    "Vm.plug": on("plug", number=1),
+    "Vm.vcpu_of": on("vcpu_of", mpidr=0),
+    "Topology.affinity": on("topology.affinity", number=0),
+    "Topology.number": on("topology.number", affinity=0),
+    "Topology.base": on("topology.base", number=0),
+    "Topology.is_last": on("topology.is_last", number=0),
     "ItsFrame.read": on("its.0.frame.read", offset=0, size=4),
     "ItsFrame.write": on("its.0.frame.write", offset=0x1_0040, size=4, value=0, device_id=1),
     "ItsFrame.get": on("its.0.frame.get", offset=0),
@@ -272,6 +280,10 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
             "has_pending": {"vcpu": 0},
             "told": {"vcpu": 0},
             "eventfd": {"vcpu": 0},
+            "active_priorities": {"vcpu": 0},
+            "set_active_priorities": {"vcpu": 0, "levels": 0},
+            "set_present": {"vcpu": 0, "present": True},
+            "is_present": {"vcpu": 0},
             "lpi": {"intid": 8192},
             "tables": {"its": 0},
             "pendbaser": {"vcpu": 0},

@@ -365,10 +365,16 @@ def test_frames_are_where_a_vmm_puts_them():
 
 
 def test_frames_keep_clear_of_memory_and_of_other_devices(memory):
-    """At the usual place there is room for 123 redistributors and further ITSes, where a guest reaches them."""
-    for arguments in ({"vcpus": 124}, {"vcpus": 123, "its": 2}, {"vcpus": 61, "its": 64}, {"vcpus": 512}):
-        with pytest.raises(ValueError, match=r"^vcpus: the frames of .* give redistributors= a place with room"):
-            vgic.Vm(memory=memory, **arguments)
+    """At the usual place there is room for 123 redistributors and further ITSes; what is more goes to 256 GiB."""
+    for arguments, at in (
+        ({"vcpus": 124}, 0x40_0000_0000),
+        ({"vcpus": 123, "its": 2}, 0x40_0000_0000),
+        ({"vcpus": 61, "its": 64}, 0x40_0000_0000),
+        ({"vcpus": 512, "its": 64}, 0x40_0000_0000 + (512 - 123 + 62) * 0x2_0000),
+    ):
+        vm = vgic.Vm(memory=memory, **arguments)
+        assert max(vm.vcpu[-1].frame.base, vm.its[-1].frame.base) == at
+        assert vm.mmio_read(0x0900_0008, 4) == 0
     for arguments in ({"vcpus": 123}, {"vcpus": 122, "its": 2}, {"vcpus": 60, "its": 64}, {"vcpus": 123, "its": 0}):
         vm = vgic.Vm(memory=memory, **arguments)
         last = max(vm.vcpu[-1].frame.base, *(its.frame.base for its in vm.its), 0)
@@ -395,7 +401,7 @@ def test_frames_keep_clear_of_memory_and_of_other_devices(memory):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"its": [0x1000]}, "its: 0x1000 is not a multiple of 64 KiB"),
+        ({"its": [0x1800]}, "its: 0x1800 is not a multiple of 4 KiB"),
         ({"its": [0x0800_0000]}, "distributor at 0x8000000 and its at 0x8000000 overlap"),
         ({"its": [0x080B_0000]}, "redistributors at 0x80a0000 and its at 0x80b0000 overlap"),
         ({"its": [2**52 - 0x1_0000]}, "its: no room at 0xfffffffff0000"),

@@ -9,23 +9,47 @@ use crate::obj::Obj;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Layout, Platform, Work};
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// Where a VM's frames are besides its ITSes'. The caller has checked that nothing overlaps or wraps around.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frames {
     /// Guest physical base of the distributor.
     pub distributor: u64,
-    /// Guest physical base of the first redistributor; the others follow.
-    pub redistributors: u64,
+    /// Where the redistributors are, region by region (`vgic_dist.rd_regions`): room for every vCPU.
+    pub redistributors: Vec<Region>,
+}
+
+/// Redistributors one behind the other (`struct vgic_redist_region`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Guest physical base of the first one.
+    pub base: u64,
+    /// How many there is room for.
+    pub count: u32,
 }
 
 impl Default for Frames {
-    /// As in QEMU's `virt` machine.
+    /// As in QEMU's `virt` machine, without an end.
     fn default() -> Self {
-        Frames { distributor: 0x0800_0000, redistributors: 0x080a_0000 }
+        Frames { distributor: 0x0800_0000, redistributors: vec![Region { base: REDISTRIBUTORS, count: u32::MAX }] }
     }
 }
+
+impl Frames {
+    /// Guest physical base of each redistributor, in the order in which the regions are filled.
+    pub fn redistributor_bases(&self) -> impl Iterator<Item = u64> + '_ {
+        let bases = |region: &Region| {
+            let base = region.base;
+            (0..u64::from(region.count)).map(move |n| base + n * REDISTRIBUTOR_SIZE)
+        };
+        self.redistributors.iter().flat_map(bases)
+    }
+}
+
+/// The usual base of the first redistributor.
+pub const REDISTRIBUTORS: u64 = 0x080a_0000;
 
 /// Size of the distributor: one frame of 64 KiB.
 pub const DISTRIBUTOR_SIZE: u64 = 0x1_0000;
@@ -86,10 +110,8 @@ impl<P: Platform> Bus<P> {
     pub fn publish(&self, ctx: &P::Ctx, vcpus: u32, its: &[Obj<Its<P>>]) -> Result<(), crate::NoMemory> {
         let mut ranges = Vec::new();
         ranges.push(Range { start: self.frames.distributor, size: DISTRIBUTOR_SIZE, its: None });
-        for vcpu in 0..u64::from(vcpus) {
-            let start = self.frames.redistributors + vcpu * REDISTRIBUTOR_SIZE;
-            ranges.push(Range { start, size: REDISTRIBUTOR_SIZE, its: None });
-        }
+        let redistributor = |start| Range { start, size: REDISTRIBUTOR_SIZE, its: None };
+        ranges.extend(self.frames.redistributor_bases().take(vcpus as usize).map(redistributor));
         ranges.extend(its.iter().map(|its| Range { start: its.base, size: ITS_SIZE, its: Some(*its) }));
         ranges.sort_by_key(|range| range.start);
         let new = P::alloc(ctx, "kvm_io_bus", |_| Ranges(ranges.into()))?;

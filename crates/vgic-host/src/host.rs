@@ -13,6 +13,7 @@ use crate::guest_tables::{GuestLpiTables, VALID};
 use crate::notices::{Counts, Told};
 use crate::refused::{Refused, in_range};
 use crate::tables::{FlatTables, LpiTables};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use vgic_core::audit::Audit;
 use vgic_core::audit::look::LpiState;
@@ -100,6 +101,8 @@ pub struct Host {
     pub(crate) tables: Tables,
     /// Commands share it, control changes take it alone; `None` if the design needs no such care.
     pub(crate) control: Option<RwLock<()>>,
+    /// Whether each vCPU is there; who makes one tells its guest of it afterwards.
+    pub(crate) present: Box<[AtomicBool]>,
     /// The process that it was made in.
     pub(crate) process: u32,
     /// What each vCPU was told, if their threads sleep elsewhere.
@@ -156,8 +159,16 @@ impl Host {
         taken
     }
 
-    /// Executes an ITS command.
+    /// Executes an ITS command. A vCPU that is not there is to it one of a number that no vCPU has.
     pub fn command(&self, ctx: &NativeCtx, its: usize, command: Command) -> Result<(), CommandError> {
+        let target = |vcpu: u32| if self.is_absent(vcpu) { u32::MAX } else { vcpu };
+        let command = match command {
+            Command::Mapc { collection_id, vcpu, valid } => Command::Mapc { collection_id, vcpu: target(vcpu), valid },
+            Command::Movall { from_vcpu, to_vcpu } => {
+                Command::Movall { from_vcpu: target(from_vcpu), to_vcpu: target(to_vcpu) }
+            }
+            other => other,
+        };
         self.sharing(|| self.vm.command(ctx, &self.its[its], command))
     }
 
@@ -223,6 +234,16 @@ impl Host {
     /// EventID bits and ITT address of a mapped device.
     pub fn device(&self, ctx: &NativeCtx, its: usize, device_id: u32) -> Option<(u32, u64)> {
         self.its[its].device(ctx, device_id)
+    }
+
+    /// Says whether a vCPU is there. At first all are.
+    pub fn set_present(&self, vcpu: u32, present: bool) {
+        self.present[vcpu as usize].store(present, Ordering::Relaxed);
+    }
+
+    /// Whether a vCPU that the VM has room for is not there.
+    pub fn is_absent(&self, vcpu: u32) -> bool {
+        self.present.get(vcpu as usize).is_some_and(|present| !present.load(Ordering::Relaxed))
     }
 
     /// Writes `GICR_INVLPIR`: reads an LPI's configuration again, and keeps the old one if it cannot be read.
@@ -342,6 +363,16 @@ impl Host {
         let mut running = self.vm.run_vcpu(ctx, vcpu);
         running.enter_always();
         running.eoi(intid);
+    }
+
+    /// Reads `ICC_AP1R0_EL1`: the priorities of what was acknowledged and not ended, one bit for each of the 32 levels.
+    pub fn active_priorities(&self, ctx: &NativeCtx, vcpu: u32) -> u32 {
+        self.vm.run_vcpu(ctx, vcpu).active_priorities()
+    }
+
+    /// Writes it.
+    pub fn set_active_priorities(&self, ctx: &NativeCtx, vcpu: u32, levels: u32) {
+        self.vm.run_vcpu(ctx, vcpu).set_active_priorities(levels);
     }
 
     /// Whether something is pending for a vCPU. If its thread sleeps elsewhere it enters the guest and leaves before.

@@ -5,8 +5,9 @@ use crate::host::{Host, Tables};
 use crate::memory::{ADDRESS_LIMIT, GuestMemory};
 use crate::refused::{Refused, check_design, in_range};
 use crate::tables::{FlatTables, Shared};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, RwLock};
-use vgic_core::bus::{DISTRIBUTOR_SIZE, Frames, ITS_SIZE, MAX_ITS, REDISTRIBUTOR_SIZE};
+use vgic_core::bus::{DISTRIBUTOR_SIZE, Frames, ITS_SIZE, MAX_ITS, REDISTRIBUTOR_SIZE, REDISTRIBUTORS};
 use vgic_core::tables::GuestTables;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
@@ -16,14 +17,16 @@ use vgic_native::{NativeCtx, fork};
 /// Guest physical base of the first ITS, as in QEMU's `virt` machine.
 pub const ITS_BASE: u64 = 0x0808_0000;
 
-/// Frames are aligned to this.
+/// Distributor and redistributors are aligned to this.
 const FRAME_ALIGNMENT: u64 = 64 << 10;
+/// An ITS may be at any page: QEMU's `sbsa-ref` has its own at 0x44081000.
+const ITS_ALIGNMENT: u64 = 4 << 10;
 
 /// The usual base of ITS `index` in a VM of `vcpus` vCPUs; further ones lie behind the redistributors.
 pub fn its_base(index: usize, vcpus: u32) -> u64 {
     match index as u64 {
         0 => ITS_BASE,
-        n => Frames::default().redistributors + u64::from(vcpus) * REDISTRIBUTOR_SIZE + (n - 1) * ITS_SIZE,
+        n => REDISTRIBUTORS + u64::from(vcpus) * REDISTRIBUTOR_SIZE + (n - 1) * ITS_SIZE,
     }
 }
 
@@ -66,8 +69,10 @@ impl Plan<'_> {
         };
         let careful = design.spec().has_control_races() && !self.allow_unsound;
         let control = careful.then(|| RwLock::new(()));
-        let vm = Vm::with_frames(design, ctx, self.vcpus, self.list_registers, self.frames, handle)?;
-        let mut host = Host { vm, its: Vec::new(), tables, control, process: fork::process(), told: OnceLock::new() };
+        let vm = Vm::with_frames(design, ctx, self.vcpus, self.list_registers, self.frames.clone(), handle)?;
+        let present = (0..self.vcpus).map(|_| AtomicBool::new(true)).collect();
+        let mut host =
+            Host { vm, its: Vec::new(), tables, control, present, process: fork::process(), told: OnceLock::new() };
         for base in self.its {
             host.its.push(host.vm.add_its(ctx, *base)?);
         }
@@ -92,15 +97,23 @@ pub fn new_host(
 /// Checks that frames are aligned, below the highest address, and apart, from each other and from guest memory. (Memory
 /// that is mapped later is its owner's business.)
 fn check_frames(plan: &Plan<'_>) -> Result<(), Refused> {
-    let redistributors = u64::from(plan.vcpus) * REDISTRIBUTOR_SIZE;
-    let mut frames = vec![
-        ("distributor", plan.frames.distributor, DISTRIBUTOR_SIZE),
-        ("redistributors", plan.frames.redistributors, redistributors),
-    ];
+    let mut frames = vec![("distributor", plan.frames.distributor, DISTRIBUTOR_SIZE)];
+    let mut left = plan.vcpus;
+    for region in &plan.frames.redistributors {
+        let taken = region.count.min(left);
+        left -= taken;
+        if taken > 0 {
+            frames.push(("redistributors", region.base, u64::from(taken) * REDISTRIBUTOR_SIZE));
+        }
+    }
+    if left > 0 {
+        return Err(Refused::NoRoom(plan.vcpus - left, plan.vcpus));
+    }
     frames.extend(plan.its.iter().map(|base| ("its", *base, ITS_SIZE)));
     for &(what, base, size) in &frames {
-        if base % FRAME_ALIGNMENT != 0 {
-            return Err(Refused::Unaligned(what, base));
+        let alignment = if what == "its" { ITS_ALIGNMENT } else { FRAME_ALIGNMENT };
+        if base % alignment != 0 {
+            return Err(Refused::Unaligned(what, base, alignment));
         }
         if base.checked_add(size).is_none_or(|end| end > ADDRESS_LIMIT) {
             return Err(Refused::TooHigh(what, base));

@@ -22,8 +22,10 @@ pub enum Refused {
     Unsound(&'static str, &'static str),
     /// A number is out of range: what, the value, the least, the most.
     OutOfRange(&'static str, u64, u64, u64),
-    /// A frame is not aligned: what, and where.
-    Unaligned(&'static str, u64),
+    /// A frame is not aligned: what, where, and to which size it has to be.
+    Unaligned(&'static str, u64, u64),
+    /// The regions have too few redistributors: how many, and for how many vCPUs.
+    NoRoom(u32, u32),
     /// A frame ends beyond guest physical memory: what, and where.
     TooHigh(&'static str, u64),
     /// Two frames overlap: what and where, each.
@@ -54,7 +56,12 @@ impl std::fmt::Display for Refused {
                 write!(f, "design {name} is unsound ({defect}); allow_unsound runs it all the same")
             }
             Refused::OutOfRange(what, value, least, most) => write!(f, "{what} must be {least} to {most}, not {value}"),
-            Refused::Unaligned(what, base) => write!(f, "{what}: {base:#x} is not a multiple of 64 KiB"),
+            Refused::Unaligned(what, base, alignment) => {
+                write!(f, "{what}: {base:#x} is not a multiple of {} KiB", alignment >> 10)
+            }
+            Refused::NoRoom(room, vcpus) => {
+                write!(f, "redistributors: the regions have room for {room}, the VM for {vcpus} vCPUs")
+            }
             Refused::TooHigh(what, base) => write!(f, "{what}: no room at {base:#x} below {ADDRESS_LIMIT:#x}"),
             Refused::Overlap(what, base, other, other_base) => {
                 write!(f, "{what} at {base:#x} and {other} at {other_base:#x} overlap; one of them has to go elsewhere")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use vgic_core::bus::Frames;
+use vgic_core::bus::{self, Frames};
 use vgic_core::designs::series::DESIGNS;
 use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
 use vgic_core::tables::{Fault, GuestTables};
@@ -482,26 +482,36 @@ fn commands_check_ids_in_guest_memory() {
 #[test]
 fn frames_are_where_they_are_put() {
     let ctx = NativeCtx::new("test");
-    let frames = Frames { distributor: 0x10_0000, redistributors: 0x20_0000 };
+    let at = |base, count| bus::Region { base, count };
+    let frames = Frames { distributor: 0x10_0000, redistributors: vec![at(0x20_0000, 2)] };
     let memory = Arc::new(GuestMemory::default());
     map(&memory, 0x8000_0000, 0x10_0000).unwrap();
-    let host = |frames: Frames, its: &[u64]| {
-        let memory = Some(Arc::clone(&memory));
+    let host = |frames: &Frames, its: &[u64]| {
+        let (frames, memory) = (frames.clone(), Some(Arc::clone(&memory)));
         let plan = Plan { design: "v7.1.8", vcpus: 2, list_registers: 4, frames, its, memory, allow_unsound: false };
         plan.host(&ctx).map(|host| (0..its.len()).map(|n| host.its_base(n)).collect::<Vec<_>>())
     };
-    assert_eq!(host(frames, &[0x24_0000, 0x11_0000, 0]), Ok(vec![0x24_0000, 0x11_0000, 0]));
-    assert_eq!(host(frames, &[]), Ok(vec![]));
+    assert_eq!(host(&frames, &[0x24_0000, 0x11_0000, 0]), Ok(vec![0x24_0000, 0x11_0000, 0]));
+    assert_eq!(host(&frames, &[]), Ok(vec![]));
     let overlap = |what, base, other, other_base| Err(Refused::Overlap(what, base, other, other_base));
-    assert_eq!(host(frames, &[0x23_0000]), overlap("redistributors", 0x20_0000, "its", 0x23_0000));
-    assert_eq!(host(frames, &[0xf_0000]), overlap("its", 0xf_0000, "distributor", 0x10_0000));
-    assert_eq!(host(frames, &[0x30_0000, 0x31_0000]), overlap("its", 0x30_0000, "its", 0x31_0000));
-    assert_eq!(host(frames, &[0x30_1000]), Err(Refused::Unaligned("its", 0x30_1000)));
-    assert_eq!(host(frames, &[ADDRESS_LIMIT - 0x1_0000]), Err(Refused::TooHigh("its", ADDRESS_LIMIT - 0x1_0000)));
+    assert_eq!(host(&frames, &[0x23_0000]), overlap("redistributors", 0x20_0000, "its", 0x23_0000));
+    assert_eq!(host(&frames, &[0xf_0000]), overlap("its", 0xf_0000, "distributor", 0x10_0000));
+    assert_eq!(host(&frames, &[0x30_0000, 0x31_0000]), overlap("its", 0x30_0000, "its", 0x31_0000));
+    assert_eq!(host(&frames, &[0x30_1000]), Ok(vec![0x30_1000]));
+    assert_eq!(host(&frames, &[0x30_1800]), Err(Refused::Unaligned("its", 0x30_1800, 0x1000)));
+    assert_eq!(host(&frames, &[ADDRESS_LIMIT - 0x1_0000]), Err(Refused::TooHigh("its", ADDRESS_LIMIT - 0x1_0000)));
     // Right behind and right before guest memory, and in the midst of it.
-    assert_eq!(host(frames, &[0x8010_0000, 0x7ffe_0000]), Ok(vec![0x8010_0000, 0x7ffe_0000]));
-    assert_eq!(host(frames, &[0x8008_0000]), overlap("guest memory", 0x8000_0000, "its", 0x8008_0000));
-    assert_eq!(host(frames, &[0x7fff_0000]), overlap("its", 0x7fff_0000, "guest memory", 0x8000_0000));
-    let high = Frames { distributor: !0xffff, ..frames };
-    assert_eq!(host(high, &[]), Err(Refused::TooHigh("distributor", !0xffff)));
+    assert_eq!(host(&frames, &[0x8010_0000, 0x7ffe_0000]), Ok(vec![0x8010_0000, 0x7ffe_0000]));
+    assert_eq!(host(&frames, &[0x8008_0000]), overlap("guest memory", 0x8000_0000, "its", 0x8008_0000));
+    assert_eq!(host(&frames, &[0x7fff_0000]), overlap("its", 0x7fff_0000, "guest memory", 0x8000_0000));
+    let high = Frames { distributor: !0xffff, ..frames.clone() };
+    assert_eq!(host(&high, &[]), Err(Refused::TooHigh("distributor", !0xffff)));
+    // Two regions, of which the first is filled first; what of a region is not taken is nobody's.
+    let regions = |redistributors| Frames { distributor: 0x10_0000, redistributors };
+    let two = regions(vec![at(0x20_0000, 1), at(0x40_0000, 9)]);
+    assert_eq!(host(&two, &[0x22_0000, 0x42_0000]), Ok(vec![0x22_0000, 0x42_0000]));
+    assert_eq!(host(&two, &[0x40_0000]), overlap("redistributors", 0x40_0000, "its", 0x40_0000));
+    assert_eq!(host(&regions(vec![at(0x20_0000, 1)]), &[]), Err(Refused::NoRoom(1, 2)));
+    let unaligned = regions(vec![at(0x20_1000, 2)]);
+    assert_eq!(host(&unaligned, &[]), Err(Refused::Unaligned("redistributors", 0x20_1000, 0x1_0000)));
 }

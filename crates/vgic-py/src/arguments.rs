@@ -111,6 +111,8 @@ arguments! {
     ListRegisters: "list_registers", usize, 1..=vgic_core::vcpu::MAX_LIST_REGISTERS;
     Distributor: "distributor", u64, 0..=ADDRESSES - 1;
     Redistributors: "redistributors", u64, 0..=ADDRESSES - 1;
+    Count: "count", u32, 1..=u32::MAX;
+    Levels: "levels", u32, 0..=u32::MAX;
     ItsBase: "its", u64, 0..=ADDRESSES - 1;
     Its: "its", usize, 0..=vgic_core::bus::MAX_ITS - 1;
     Vcpu: "vcpu", u32, 0..=vgic_core::vm::MAX_VCPUS - 1;

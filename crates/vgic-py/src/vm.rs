@@ -1,8 +1,9 @@
 //! `Vm`.
 
 use crate::arguments::{
-    Byte, CollectionId, DeviceId, Distributor, Doorbell, EntryId, EventBits, EventId, FromVcpu, Intid, Its, ItsBase,
-    IttAddress, ListRegisters, Lpi, MappedLpi, RdBase, Redistributors, Table, ToVcpu, Value, Vcpu, Vcpus, Whole,
+    Byte, CollectionId, Count, DeviceId, Distributor, Doorbell, EntryId, EventBits, EventId, FromVcpu, Intid, Its,
+    ItsBase, IttAddress, Levels, ListRegisters, Lpi, MappedLpi, RdBase, Redistributors, Table, ToVcpu, Value, Vcpu,
+    Vcpus, Whole,
 };
 use crate::errors;
 use crate::memory::GuestMemory;
@@ -17,7 +18,7 @@ use pyo3::types::{PyDict, PyList};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::Arc;
 use vgic_core::audit::look::LpiState;
-use vgic_core::bus::Frames;
+use vgic_core::bus::{Frames, Region};
 use vgic_core::designs::LostDevice;
 use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
 use vgic_core::vcpu::run::Tie;
@@ -46,6 +47,8 @@ const ITT_ALIGNMENT: u64 = 256;
 /// A device as Python gives it: id, EventID bits, ITT, and events of (EventID, INTID, collection).
 type DeviceRow = (Whole<DeviceId>, Whole<EventBits>, Whole<IttAddress>, Vec<EventRow>);
 type EventRow = (Whole<EventId>, Whole<Intid>, Whole<CollectionId>);
+/// A region of redistributors: where, and how many.
+type RegionRow = (Whole<Redistributors>, Whole<Count>);
 
 impl Vm {
     /// An ITS that the VM has.
@@ -119,7 +122,7 @@ impl Vm {
 impl Vm {
     #[new]
     #[pyo3(signature = (vcpus, design, *, list_registers = Whole(4), its = Vec::new(), distributor = Whole(0x0800_0000),
-        redistributors = Whole(0x080a_0000), memory = None, allow_unsound = false))]
+        redistributors = None, memory = None, allow_unsound = false))]
     #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
     fn new(
         py: Python<'_>,
@@ -128,16 +131,21 @@ impl Vm {
         list_registers: Whole<ListRegisters>,
         its: Vec<Whole<ItsBase>>,
         distributor: Whole<Distributor>,
-        redistributors: Whole<Redistributors>,
+        redistributors: Option<Vec<RegionRow>>,
         memory: Option<Py<GuestMemory>>,
         allow_unsound: bool,
     ) -> PyResult<Self> {
         let its: Vec<_> = its.into_iter().map(|base| base.0).collect();
+        let region = |(base, count): RegionRow| Region { base: base.0, count: count.0 };
+        let redistributors = match redistributors {
+            Some(regions) => regions.into_iter().map(region).collect(),
+            None => Frames::default().redistributors,
+        };
         let plan = Plan {
             design,
             vcpus: vcpus.0,
             list_registers: list_registers.0,
-            frames: Frames { distributor: distributor.0, redistributors: redistributors.0 },
+            frames: Frames { distributor: distributor.0, redistributors },
             its: &its,
             memory: memory.as_ref().map(|memory| memory.get().share()),
             allow_unsound,
@@ -187,6 +195,17 @@ impl Vm {
     #[getter]
     fn vcpus(&self) -> u32 {
         self.host.vcpus()
+    }
+
+    fn set_present(&self, vcpu: Whole<Vcpu>, present: bool) -> PyResult<()> {
+        let vcpu = self.vcpu(vcpu)?;
+        self.host.set_present(vcpu, present);
+        Ok(())
+    }
+
+    fn is_present(&self, vcpu: Whole<Vcpu>) -> PyResult<bool> {
+        let vcpu = self.vcpu(vcpu)?;
+        Ok(!self.host.is_absent(vcpu))
     }
 
     #[getter]
@@ -570,6 +589,16 @@ impl Vm {
         let vcpu = self.vcpu(vcpu)?;
         self.engine(py, |ctx| self.host.eoi(ctx, vcpu, intid.0))?;
         Ok(())
+    }
+
+    fn active_priorities(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<u32> {
+        let vcpu = self.vcpu(vcpu)?;
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.active_priorities(ctx, vcpu)))?)
+    }
+
+    fn set_active_priorities(&self, py: Python<'_>, vcpu: Whole<Vcpu>, levels: Whole<Levels>) -> PyResult<()> {
+        let vcpu = self.vcpu(vcpu)?;
+        Ok(py.detach(|| self.pool.with(|ctx| self.host.set_active_priorities(ctx, vcpu, levels.0)))?)
     }
 
     fn has_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<bool> {

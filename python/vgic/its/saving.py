@@ -236,8 +236,8 @@ def _collections(vm: "_core.Vm", its: int, memory: "GuestMemory", baser: int) ->
         if not entry.valid:
             break
         what += f" ({entry})"
-        if entry.vcpu is not None and entry.vcpu >= vm.vcpus:
-            raise TableError(errno.EINVAL, f"{what}: the VM has {vm.vcpus} vCPUs")
+        if entry.vcpu is not None and not (entry.vcpu < vm.vcpus and vm.is_present(entry.vcpu)):
+            raise TableError(errno.EINVAL, f"{what}: the VM has no such vCPU")
         if entry.collection_id in collections:
             raise TableError(errno.EEXIST, f"{what}: the collection is there already")
         if vm.table_entry(its, _COLLECTIONS, entry.collection_id) is None:

@@ -38,20 +38,24 @@ class RedistributorFrame:
     #: Bytes of the frame: RD_base and SGI_base.
     SIZE = 0x2_0000
 
-    def __init__(self, vm: "_core.Vm", vcpu: int, lock: FrameLock, base: int) -> None:
+    def __init__(
+        self, vm: "_core.Vm", vcpu: int, lock: FrameLock, base: int, affinity: int, is_last: Callable[[], bool]
+    ) -> None:
         """Made by :class:`vgic.Vm`; all redistributors of a VM share a lock, and GICR_PROPBASER."""
         self._vm = vm
         self._vcpu = vcpu
         self._lock = lock
-        vm.set_propbaser(_ATTRIBUTES_RESET)
-        vm.set_pendbaser(vcpu, _ATTRIBUTES_RESET)
+        self._affinity = affinity
+        self._is_last = is_last
         self._busy = 0
+        vm.set_pendbaser(vcpu, _ATTRIBUTES_RESET)
         #: Guest physical address of the frame.
         self.base = base
         self._registers = (
             Register(GICR.CTLR, 4, (4,), self._read_ctlr, self._write_ctlr),
             Register(GICR.IIDR, 4, (4,), lambda offset, size: _IIDR, read_only),
-            Register(GICR.TYPER, 8, (4, 8), lambda offset, size: part(self._typer, offset, size), read_only),
+            Register(GICR.TYPER, 8, (4, 8), self._read_typer, read_only),
+            Register(GICR.STATUSR, 4, (4,), lambda offset, size: 0, read_only),  # GICR_STATUSR: optional, no error
             Register(GICR.WAKER, 4, (4,), lambda offset, size: 0, read_only),  # GICR_WAKER: always awake
             Register(GICR.PROPBASER, 8, (4, 8), self._read_propbaser, self._write_propbaser),
             Register(GICR.PENDBASER, 8, (4, 8), self._read_pendbaser, self._write_pendbaser),
@@ -60,9 +64,6 @@ class RedistributorFrame:
             Register(GICR.SYNCR, 4, (4,), lambda offset, size: int(self._busy > 0), read_only),  # GICR_SYNCR
             Register(0xFFD0, 48, (4,), lambda offset, size: 0x3B if 0xFFD0 + offset == GICR.PIDR2 else 0, read_only),
         )
-        last, mpidr = vm.vcpus - 1, vcpu & 0xF | (vcpu >> 4 & 0xFF) << 8 | (vcpu >> 12) << 16
-        #: Affinity 63:32, processor number 23:8, Last 4, PLPIS 0.
-        self._typer = mpidr << 32 | vcpu << 8 | (vcpu == last) << 4 | (vm.its_count > 0)
 
     def __repr__(self) -> str:
         state = "enabled" if self._vm.lpis_enabled(self._vcpu) else "disabled"
@@ -100,6 +101,17 @@ class RedistributorFrame:
         value = integer("value", value, 0, (1 << 64) - 1)
         register.write(0, register.sizes[-1], part(value, 0, register.sizes[-1]))
 
+    def reset(self) -> None:
+        """Forget everything: LPIs are disabled, what is queued is dropped, registers are as in a new VM.
+
+        That of GICR_PROPBASER is that of all vCPUs: reset them all. Raises nothing.
+        """
+        self._vm.set_lpis_enabled(self._vcpu, False)
+        self._vm.set_active_priorities(self._vcpu, 0)
+        with self._lock:
+            self._vm.set_pendbaser(self._vcpu, _ATTRIBUTES_RESET)
+            self._vm.set_propbaser(_ATTRIBUTES_RESET)
+
     def _vmm_register(self, offset: int) -> Register:
         register = find(self._registers, integer("offset", offset))
         if register is None:
@@ -107,6 +119,11 @@ class RedistributorFrame:
         if offset != register.offset:
             raise OSError(errno.EINVAL, f"offset {offset:#x} is not the first byte of a register")
         return register
+
+    def _read_typer(self, offset: int, size: int) -> int:
+        # Affinity 63:32, processor number 23:8, Last 4, PLPIS 0.
+        typer = self._affinity << 32 | self._vcpu << 8 | self._is_last() << 4 | (self._vm.its_count > 0)
+        return part(typer, offset, size)
 
     def _read_ctlr(self, offset: int, size: int) -> int:
         return self._vm.redistributor_ctlr(self._vcpu) | _CTLR_CAPABILITIES

@@ -6,6 +6,7 @@ What one frame does is in :mod:`vgic.its` and :mod:`vgic.redist`, which know no 
 from vgic.vm.memory import GuestMemory
 from vgic.vm.pending import Told
 from vgic.vm.state import SavedState
+from vgic.vm.topology import Layout, Region, Topology, layouts
 from vgic.vm.vm import Its, Vcpu, Vm
 
-__all__ = ["GuestMemory", "Its", "SavedState", "Told", "Vcpu", "Vm"]
+__all__ = ["GuestMemory", "Its", "Layout", "Region", "SavedState", "Told", "Topology", "Vcpu", "Vm", "layouts"]

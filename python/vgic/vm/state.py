@@ -5,7 +5,7 @@ The registers are here; devices, events, collections and pending LPIs are in the
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,13 @@ _ITS = {
     f"GITS_{register.name}": register
     for register in (GITS.IIDR, GITS.CBASER, GITS.CREADR, GITS.CWRITER, GITS.BASER0, GITS.BASER1, GITS.CTLR)
 }
-_REDISTRIBUTOR = {f"GICR_{register.name}": register for register in (GICR.PROPBASER, GICR.PENDBASER, GICR.CTLR)}
+_REDISTRIBUTOR = {
+    f"GICR_{register.name}": register for register in (GICR.TYPER, GICR.PROPBASER, GICR.PENDBASER, GICR.CTLR)
+}
+#: Of the CPU interface: the priorities of what was acknowledged and not ended.
+_ACTIVE = "ICC_AP1R0_EL1"
+#: Of GICR_TYPER, what says which vCPU it is: Affinity_Value, Processor_Number, Last.
+_WHO = mask(63, 32) | mask(23, 8) | mask(4, 4)
 _ENABLED = 1
 #: Bytes of a pending table: a bit for each INTID of 16 bits.
 _PENDING_TABLE = 1 << 13
@@ -37,7 +43,7 @@ class SavedState:
 
     #: GICD_CTLR.EnableGrp1.
     distributor_enabled: bool
-    #: One for each vCPU: register -> value.
+    #: One for each vCPU, in the order of their redistributors: register -> value, that of the CPU interface among them.
     redistributors: tuple[dict[str, int], ...]
     #: One for each ITS: register -> value.
     its: tuple[dict[str, int], ...]
@@ -60,7 +66,7 @@ class SavedState:
                 raise ValueError(f"schema {data['schema']!r}, expected {_SCHEMA}")
             return cls(
                 bool(data["distributor_enabled"]),
-                tuple(_registers(frame, _REDISTRIBUTOR) for frame in data["redistributors"]),
+                tuple(_registers(frame, (*_REDISTRIBUTOR, _ACTIVE)) for frame in data["redistributors"]),
                 tuple(_registers(frame, _ITS) for frame in data["its"]),
             )
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -70,7 +76,7 @@ class SavedState:
             raise ValueError(f"not a saved state of vgic: {why}") from None
 
 
-def _registers(frame: Mapping[str, Any], names: Mapping[str, int]) -> dict[str, int]:
+def _registers(frame: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
     values = {name: int(frame[name], 16) for name in names}
     for name, value in values.items():
         if not 0 <= value < 1 << 64:
@@ -82,7 +88,11 @@ def save_frames(distributor_enabled: bool, frames: "Frames") -> SavedState:
     """Read the registers; the tables have been saved."""
     return SavedState(
         distributor_enabled,
-        tuple({name: frame.get(offset) for name, offset in _REDISTRIBUTOR.items()} for frame in frames.redistributors),
+        tuple(
+            {name: frame.get(offset) for name, offset in _REDISTRIBUTOR.items()}
+            | {_ACTIVE: frames.vm.active_priorities(number)}
+            for number, frame in frames.redistributors.items()
+        ),
         tuple({name: frame.get(offset) for name, offset in _ITS.items()} for frame in frames.its),
     )
 
@@ -103,7 +113,7 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
     On an error every ITS is as after reset, the redistributors are as before, and so are the pending tables, of which
     those who were restored before the error have taken their bits.
     """
-    its, redistributors = frames.its, frames.redistributors
+    its, redistributors, numbers = frames.its, list(frames.redistributors.values()), list(frames.redistributors)
     if len(state.redistributors) != len(redistributors) or len(state.its) != len(its):
         raise ValueError(
             f"the state is of {len(state.redistributors)} vCPUs and {len(state.its)} ITSes, "
@@ -112,11 +122,17 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
     for frame in its:
         if frame.get(_ITS["GITS_CTLR"]) & _ENABLED:
             raise TableError(errno.EBUSY, f"the ITS at {frame.base:#x} is enabled: restore into a VM that has not run")
-    for n, redistributor in enumerate(redistributors):
+    for n, redistributor, registers in zip(numbers, redistributors, state.redistributors, strict=True):
+        here, there = redistributor.get(GICR.TYPER), registers["GICR_TYPER"]
+        if (here ^ there) & _WHO:
+            raise ValueError(f"the state is of another topology: vCPU {n} has GICR_TYPER {here:#x}, there {there:#x}")
+        if registers[_ACTIVE] >= 1 << 32:
+            raise ValueError(f"{_ACTIVE} {registers[_ACTIVE]:#x} of vCPU {n} is out of range")
         if redistributor.get(_REDISTRIBUTOR["GICR_CTLR"]) & _ENABLED:
             raise TableError(errno.EBUSY, f"vCPU {n} has its LPIs enabled: restore into a VM that has not run")
     tables = ("GICR_PROPBASER", "GICR_PENDBASER")
     before = [{name: frame.get(_REDISTRIBUTOR[name]) for name in tables} for frame in redistributors]
+    active = [frames.vm.active_priorities(n) for n in numbers]
     pending = _pending_tables(state, frames)
     try:
         for redistributor, registers in zip(redistributors, state.redistributors, strict=True):
@@ -124,6 +140,8 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
                 redistributor.set(_REDISTRIBUTOR[name], registers[name])
         for redistributor, registers in zip(redistributors, state.redistributors, strict=True):
             redistributor.set(_REDISTRIBUTOR["GICR_CTLR"], registers["GICR_CTLR"])
+        for n, registers in zip(numbers, state.redistributors, strict=True):
+            frames.vm.set_active_priorities(n, registers[_ACTIVE])
         for frame, registers in zip(its, state.its, strict=True):
             for name, offset in _ITS.items():
                 if name != "GITS_CTLR":
@@ -140,6 +158,8 @@ def restore_frames(state: SavedState, frames: "Frames") -> None:
         for redistributor, registers in zip(redistributors, before, strict=True):
             for name in tables:
                 redistributor.set(_REDISTRIBUTOR[name], registers[name])
+        for n, levels in zip(numbers, active, strict=True):
+            frames.vm.set_active_priorities(n, levels)
         for address, table in pending:
             frames.memory.write(address, table)
         raise

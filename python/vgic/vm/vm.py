@@ -6,7 +6,7 @@ thread: the engine is concurrent, that is its point. Numbers out of range raise 
 
 import os
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -20,6 +20,7 @@ from vgic.vm.frames import Frames
 from vgic.vm.memory import GuestMemory
 from vgic.vm.pending import OnPending, Told
 from vgic.vm.state import SavedState, restore_frames, save_frames
+from vgic.vm.topology import DEFAULT_LAYOUT, Topology, affinity_of
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -29,44 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Its", "Vcpu", "Vm"]
 
 _ITEM = array("I").itemsize
-#: Sizes of the frames of a redistributor and of an ITS.
-_REDISTRIBUTOR = _ITS = 0x2_0000
-#: The usual places, those of QEMU's ``virt`` machine, which has other devices from the last one on.
-_FIRST_ITS, _REDISTRIBUTORS, _OTHERS = 0x0808_0000, 0x080A_0000, 0x0900_0000
-#: Where there is room for more, in that machine.
-_ROOM = 0x40_0000_0000
-_MAX_ITS = 64
-_MAX_VCPUS = 512
-_ADDRESSES = 1 << 52
 #: What a 64-bit register holds.
 _REGISTER = (1 << 64) - 1
-
-
-def _layout(vcpus: int, its: int | list[int], redistributors: int | None, *, frames: bool) -> tuple[int, list[int]]:
-    """Where the redistributors begin, and where each ITS is: unless given, all but the first behind the redistributors.
-
-    With ``frames`` a guest reaches them: at their usual place they must not run into other devices.
-    """
-    begin = _REDISTRIBUTORS if redistributors is None else redistributors
-    behind = begin + vcpus * _REDISTRIBUTOR
-    further = 0 if isinstance(its, list) else max(its - 1, 0)
-    end = behind + further * _ITS
-    if frames and redistributors is None and end > _OTHERS:
-        others = f" and {further} further ITSes" if further else ""
-        raise ValueError(
-            f"vcpus: the frames of {vcpus} redistributors{others} would reach from {begin:#x} to {end:#x}, but other "
-            f"devices are from {_OTHERS:#x} on: give redistributors= a place with room, such as {_ROOM:#x}"
-        )
-    if isinstance(its, list):
-        return begin, its
-    return begin, [_FIRST_ITS, *(behind + n * _ITS for n in range(further))][:its]
-
-
-def _its(given: "int | Iterable[int]") -> int | list[int]:
-    """A number of ITSes, or where each is."""
-    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
-        return [integer("its", base, 0, _ADDRESSES - 1) for base in given]
-    return integer("its", given, 0, _MAX_ITS)
 
 
 def _needed(frames: Frames | None) -> Frames:
@@ -215,7 +180,19 @@ class Vcpu:
         self.index = index
 
     def __repr__(self) -> str:
-        return f"<Vcpu {self.index}: LPIs {'enabled' if self.lpis_enabled else 'disabled'}>"
+        state = "enabled" if self.lpis_enabled else "disabled"
+        return f"<Vcpu {self.index}: LPIs {state}>" if self.present else f"<Vcpu {self.index}: not there>"
+
+    @property
+    def present(self) -> bool:
+        """Whether it is there: from the start, or since :meth:`Vm.plug`."""
+        return self._vm.is_present(self.index)
+
+    @property
+    def mpidr(self) -> int:
+        """The affinity fields of its MPIDR_EL1: Aff3 in bits 39:32, Aff2 to Aff0 in bits 23:0."""
+        affinity = self._owner.topology.affinity(self.index)
+        return affinity >> 24 << 32 | affinity & 0xFF_FFFF
 
     def acknowledge(self, *, lowest_intid: bool = False) -> int | None:
         """Enter the guest, read ICC_IAR1_EL1, leave: the INTID taken, or None if nothing is pending (1023).
@@ -228,8 +205,14 @@ class Vcpu:
 
     @property
     def frame(self) -> RedistributorFrame:
-        """The registers of its redistributor, for a VM with guest memory (``Vm(memory=...)``)."""
-        return _needed(self._frames).redistributors[self.index]
+        """The registers of its redistributor, for a VM with guest memory (``Vm(memory=...)``).
+
+        Raises ``ValueError`` while the vCPU is not there.
+        """
+        frame = _needed(self._frames).redistributors.get(self.index)
+        if frame is None:
+            raise ValueError(f"vCPU {self.index} is not there, so it has no register frame: plug({self.index})")
+        return frame
 
     def highest_pending(self, *, lowest_intid: bool = False) -> tuple[int, int] | None:
         """INTID and priority of the LPI that :meth:`acknowledge` would take now, or None: the CPU's IRQ line.
@@ -297,12 +280,16 @@ class Vcpu:
 class Vm:
     """A virtual machine's interrupt routing, in one design.
 
-    ``vcpus``: 1 to 512. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes (0 to 64), or the guest
-    physical base address of each. ``memory``: the guest's; without it, LPI tables are the VM's own. ``distributor``,
-    ``redistributors``: where these frames begin, below 2**52. Frames are 64 KiB aligned, apart from each other and from
-    the regions that ``memory`` has now. The defaults are those of QEMU's ``virt`` machine; further ITSes lie behind the
-    redistributors. There is room for 123 redistributors and further ITSes, up to the UART at 0x09000000: with
-    ``memory`` more of them need a place of their own.
+    ``vcpus``: how many, 1 to 512; or the MPIDR_EL1 of each; or, by number (0 to 511, GICR_TYPER.Processor_Number), the
+    MPIDR_EL1 of each (None: that of its number), so that numbers may have gaps. ``max_vcpus``: numbers 0 to one less than this may come later, by
+    :meth:`plug`. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes (0 to 64), or the guest physical
+    base address of each. ``memory``: the guest's; without it, LPI tables are the VM's own.
+
+    ``layout``: the machine whose places the frames have, a name of :func:`vgic.layouts`. ``distributor``,
+    ``redistributors``: other places for these, below 2**52; of redistributors where the first one is, or regions, each
+    an address and a count (KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION). Further ITSes lie behind the redistributors, or below
+    them in a layout whose redistributors end at the distributor. Frames are 64 KiB aligned, an ITS 4 KiB; they are
+    apart from each other and from the regions that ``memory`` has now.
     ``list_registers``: 1 to 16 (Arm GICv3: at most 16; commonly 4). ``allow_unsound``: run a design that is known to
     break memory safety, which may crash the process.
     ``on_pending``: called with a :class:`Vcpu` that had nothing deliverable and may have something now, on the thread
@@ -329,7 +316,8 @@ class Vm:
         "_on_pending": "",
         "its": "The ITSes, by number.",
         "memory": "The guest memory that the LPI tables are in, or None.",
-        "vcpu": "The vCPUs, by number.",
+        "topology": "Which vCPUs there are, and where the frames are.",
+        "vcpu": "The vCPUs, by number, with those that are not there (:attr:`Vcpu.present`).",
         "signal_msi": (
             "signal_msi(device_id, event_id): a device writes to the first ITS's doorbell. Returns 1 if the LPI was "
             "taken, 0 if nothing is mapped there (as KVM_SIGNAL_MSI does). Raises OSError: EBUSY (ITS or the target's "
@@ -341,49 +329,54 @@ class Vm:
     _on_pending: OnPending
     its: "tuple[Its, ...]"
     memory: GuestMemory | None
+    topology: Topology
     vcpu: tuple[Vcpu, ...]
     signal_msi: _SignalMsi
 
     def __init__(
         self,
-        vcpus: int = 4,
+        vcpus: int | Sequence[int] | Mapping[int, int | None] = 4,
         design: str = DEFAULT_DESIGN,
         *,
+        max_vcpus: int | None = None,
         its: "int | Sequence[int]" = 1,
         memory: GuestMemory | None = None,
-        distributor: int = 0x0800_0000,
-        redistributors: int | None = None,
+        layout: str = DEFAULT_LAYOUT,
+        distributor: int | None = None,
+        redistributors: int | Sequence[tuple[int, int]] | None = None,
         list_registers: int = 4,
         on_pending: "Callable[[Vcpu], object] | None" = None,
         allow_unsound: bool = False,
     ) -> None:
         """Build the VM; see the class for the parameters."""
         check_names([design], allow_unsound=allow_unsound)
-        vcpus = integer("vcpus", vcpus, 1, _MAX_VCPUS)
-        if redistributors is not None:
-            redistributors = integer("redistributors", redistributors, 0, _ADDRESSES - 1)
-        redistributors, bases = _layout(vcpus, _its(its), redistributors, frames=memory is not None)
+        topology = Topology(
+            vcpus, max_vcpus=max_vcpus, its=its, layout=layout, distributor=distributor, redistributors=redistributors
+        )
+        self.topology = topology
         self._core = _core.Vm(
-            vcpus,
+            topology.room,
             design,
             list_registers=list_registers,
-            its=bases,
-            distributor=distributor,
-            redistributors=redistributors,
+            its=topology.its,
+            distributor=topology.distributor,
+            redistributors=[(region.base, region.count) for region in topology.regions],
             memory=memory,
             allow_unsound=allow_unsound,
         )
+        for number in set(range(topology.room)).difference(topology.order):
+            self._core.set_present(number, False)
         self.memory = memory
-        self._frames = None if memory is None else Frames(self._core, memory, redistributors)
-        self.its = tuple(Its(self, n) for n in range(len(bases)))
-        self.vcpu = tuple(Vcpu(self, n) for n in range(vcpus))
+        self._frames = None if memory is None else Frames(self._core, memory, topology)
+        self.its = tuple(Its(self, n) for n in range(len(topology.its)))
+        self.vcpu = tuple(Vcpu(self, n) for n in range(topology.room))
         self.signal_msi = self._core.signal_msi
         self._on_pending = OnPending(self)
         if on_pending is not None:
             self._on_pending.set(on_pending)
 
     def __repr__(self) -> str:
-        return f"<Vm {self.design}: {len(self.vcpu)} vCPUs, {len(self.its)} ITSes>"
+        return f"<Vm {self.design}: {len(self.topology.order)} vCPUs, {len(self.its)} ITSes>"
 
     def __enter__(self) -> Self:
         """Return the VM itself."""
@@ -403,10 +396,49 @@ class Vm:
     def enable(self) -> None:
         """Switch on what a guest's boot switches on: the distributor, the LPIs of every vCPU, every ITS."""
         self._core.set_distributor_enabled(True)
-        for vcpu in self.vcpu:
-            vcpu.lpis_enabled = True
+        for number in self.topology.order:
+            self.vcpu[number].lpis_enabled = True
         for its in self.its:
             its.enabled = True
+
+    def plug(self, number: int, mpidr: int | None = None) -> Vcpu:
+        """Add a vCPU whose number there is room for (``max_vcpus``, or a gap), switched off as after reset.
+
+        ``mpidr``: its MPIDR_EL1, by default that of its number. Its redistributor takes the next place in the regions,
+        where the guest finds it from now on. It does not go again: KVM has no unplugging either. Raises ``ValueError``
+        if the vCPU is there, or another one with the same affinity.
+        """
+        self._core.check_process()
+        self.topology._plug(number, mpidr)
+        if self._frames is not None:
+            self._frames.plug(number)
+        self._core.set_present(number, True)
+        return self.vcpu[number]
+
+    def vcpu_of(self, mpidr: int) -> Vcpu:
+        """Return the vCPU of an MPIDR_EL1, of which the affinity fields count. Raises ``ValueError`` if there is none."""
+        number = self.topology.number(affinity_of("mpidr", mpidr))
+        if number is None:
+            raise ValueError(f"mpidr: no vCPU has {mpidr:#x}")
+        return self.vcpu[number]
+
+    def reset(self) -> None:
+        """Reset the interrupt controller as a whole: what a VMM does when its guest resets the machine.
+
+        ITSes and LPIs are switched off; devices, events, collections and what was pending or active are gone; the
+        registers are those of a new VM, with the distributor on. Places and vCPUs stay, and so does memory with its
+        tables. vCPUs and senders must be stopped.
+        """
+        if self._frames is None:
+            for its in self.its:
+                its.enabled = False
+                self._core.free_tables(its.index, True, True)
+            for number in self.topology.order:
+                self._core.set_lpis_enabled(number, False)
+                self._core.set_active_priorities(number, 0)
+        else:
+            self._frames.reset()
+        self._core.set_distributor_enabled(True)
 
     @property
     def distributor_enabled(self) -> bool:

@@ -184,6 +184,16 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         }
     }
 
+    /// Reads `ICC_AP1R0_EL1`: the levels of what is active, one bit for each of the 32.
+    pub fn active_priorities(&self) -> u32 {
+        self.vcpu.active_priorities.get(self.ctx)
+    }
+
+    /// Writes it, as a VMM that restores a vCPU does.
+    pub fn set_active_priorities(&mut self, levels: u32) {
+        self.vcpu.active_priorities.set(self.ctx, levels);
+    }
+
     /// Writes `ICC_EOIR1_EL1` with an interrupt below the LPIs that is in no list register: the hardware counts it.
     pub fn eoi_of_none(&mut self) {
         let (ctx, vcpu) = (self.ctx, self.vcpu);
