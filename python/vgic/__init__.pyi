@@ -95,6 +95,10 @@ from .trace import read_recording as read_recording
 from .trace import recordings as recordings
 from .vm import GuestMemory as GuestMemory
 from .vm import Its as Its
+from .vm import KvmAddress as KvmAddress
+from .vm import KvmControl as KvmControl
+from .vm import KvmDevice as KvmDevice
+from .vm import KvmGroup as KvmGroup
 from .vm import Layout as Layout
 from .vm import Region as Region
 from .vm import SavedState as SavedState

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import vgic
+from vgic import KvmControl, KvmGroup
 from vgic.its import CollectionEntry, DeviceEntry, IttEntry, encode
 
 RAM = 0x4000_0000
@@ -19,7 +20,6 @@ LEVEL2 = RAM + 0xC_0000
 PENDING_SIZE = 0x2000
 FIRST_LPI = 8192
 
-GICD_CTLR, GICD_GROUP_1 = 0, 2
 CTLR, IIDR, TYPER, CBASER, CWRITER, CREADR, BASER0, BASER1 = 0, 4, 8, 0x80, 0x88, 0x90, 0x100, 0x108
 GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER = 0, 0x70, 0x78
 
@@ -43,6 +43,8 @@ class KvmMachine:
         self.vm = vgic.Vm(vcpus, design, memory=self.memory)
         self.its = self.vm.its[0].frame
         self.redistributors = [vcpu.frame for vcpu in self.vm.vcpu]
+        #: What the probe sets and gets attributes of.
+        self.vgic_device, self.its_device = self.vm.kvm_device, self.vm.its[0].kvm_device
         #: Whether the probe looked at the state after each command.
         self.observing = True
 
@@ -165,23 +167,20 @@ class KvmMachine:
         self.ram[PENDING + vcpu * PAGE - RAM + lpi // 8] |= 1 << lpi % 8
 
     def do_its_w(self, offset: int, value: int) -> str:
-        return f"= set_attr {self.errno(lambda: self.its.set(offset, value))}"
+        return f"= set_attr {self.errno(lambda: self.its_device.set(KvmGroup.ITS_REGS, offset, value))}"
 
     def do_its_r(self, offset: int) -> str:
-        return f"= get_attr 0 {_hex(self.its.get(offset))}"
+        return f"= get_attr 0 {_hex(self.its_device.get(KvmGroup.ITS_REGS, offset))}"
 
     def do_rd_w(self, vcpu: int, offset: int, value: int) -> str:
-        # KVM's attribute has 32 bits.
-        self.redistributors[vcpu].write(offset, 4, value)
-        return "= set_attr 0"
+        attr = vcpu << 32 | offset
+        return f"= set_attr {self.errno(lambda: self.vgic_device.set(KvmGroup.REDIST_REGS, attr, value))}"
 
     def do_rd_r(self, vcpu: int, offset: int) -> str:
-        return f"= get_attr 0 {_hex(self.redistributors[vcpu].read(offset, 4))}"
+        return f"= get_attr 0 {_hex(self.vgic_device.get(KvmGroup.REDIST_REGS, vcpu << 32 | offset))}"
 
     def do_dist_w(self, offset: int, value: int) -> str:
-        assert offset == GICD_CTLR
-        self.vm.distributor_enabled = bool(value & GICD_GROUP_1)
-        return "= set_attr 0"
+        return f"= set_attr {self.errno(lambda: self.vgic_device.set(KvmGroup.DIST_REGS, offset, value))}"
 
     def do_mem_w(self, address: int, value: int) -> None:
         self.memory.write_u64(address, value)
@@ -190,16 +189,16 @@ class KvmMachine:
         return f"= {_hex(self.memory.read_u64(address))}"
 
     def do_save(self) -> str:
-        return f"= {self.errno(self.its.save_tables)}"
+        return f"= {self.errno(lambda: self.its_device.set(KvmGroup.CTRL, KvmControl.ITS_SAVE_TABLES))}"
 
     def do_savepend(self) -> str:
-        return f"= {self.errno(self.vm.save_pending_tables)}"
+        return f"= {self.errno(lambda: self.vgic_device.set(KvmGroup.CTRL, KvmControl.SAVE_PENDING_TABLES))}"
 
     def do_its_reset(self) -> str:
-        return f"= {self.errno(self.its.reset)}"
+        return f"= {self.errno(lambda: self.its_device.set(KvmGroup.CTRL, KvmControl.ITS_RESET))}"
 
     def do_restore(self) -> str:
-        return f"= {self.errno(self.its.restore_tables)}"
+        return f"= {self.errno(lambda: self.its_device.set(KvmGroup.CTRL, KvmControl.ITS_RESTORE_TABLES))}"
 
     def do_state(self) -> None:
         pass

@@ -96,6 +96,50 @@ def test_saved_state_goes_on_in_another_design(design):
     assert adds_up(target.vm)
 
 
+@pytest.mark.usefixtures("returns_memory")
+def test_what_was_acknowledged_and_not_ended_survives(design):
+    source = Machine(design)
+    source.vm.write_config(8194, 0x41)  # of a higher priority than the others
+    source.run(encode("INV", device_id=0, event_id=2))
+    for event in (0, 2, 4):
+        source.its.translater.write(0x40, event, 0)
+        if event == 0:
+            assert source.vm.vcpu[0].acknowledge() == 8192
+    assert source.vm.vcpu[0].acknowledge() == 8194  # It preempts the first one.
+    target = Machine(design, boot=False, ram=source.ram)
+    target.vm.restore(source.vm.save())
+    cpu = target.vm.vcpu[0]
+    assert (cpu.highest_pending(), cpu.has_pending) == (None, True)
+    cpu.eoi(8194)
+    assert cpu.highest_pending() is None  # 8192 is still active, of the same priority.
+    cpu.eoi(8192)
+    assert cpu.acknowledge() == 8196
+
+
+@pytest.mark.usefixtures("returns_memory")
+def test_a_reset_leaves_a_new_vm(design):
+    machine = Machine(design)
+    new = Machine(design, boot=False).vm
+    for event in (0, 1, 2):
+        machine.its.translater.write(0x40, event, 0)
+    assert machine.vm.vcpu[0].acknowledge() == 8192  # and it is not ended
+    machine.vm.distributor_enabled = False
+    machine.vm.reset()
+    assert machine.vm.lpis() == []
+    assert machine.vm.its[0].tables() == {"devices": [], "collections": []}
+    registers = [("its", offset) for offset in (0x0, 0x80, 0x88, 0x90)] + [("vcpu", n) for n in (0x0, 0x70, 0x78)]
+    for name, offset in registers:
+        for frame, other in zip(getattr(machine.vm, name), getattr(new, name), strict=True):
+            assert frame.frame.get(offset) == other.frame.get(offset)
+    assert not any(machine.its.get(offset) >> 63 for offset in (0x100, 0x108))
+    assert machine.vm.distributor_enabled
+    assert not any(vcpu.has_pending for vcpu in machine.vm.vcpu)
+    # The guest boots again, and what was active before holds nothing up.
+    machine.boot()
+    assert machine.its.translater.write(0x40, 4, 0) == 1
+    assert machine.take(0) == [8192 + 4]
+
+
 def test_restoring_another_shape_is_refused(design):
     state = Machine(design).vm.save()
     for vm in (vgic.Vm(1, design, memory=vgic.GuestMemory()), vgic.Vm(2, design, its=2, memory=vgic.GuestMemory())):

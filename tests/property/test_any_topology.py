@@ -1,4 +1,4 @@
-"""In any topology an access by address reaches the vCPU whose redistributor is there, and a guest that walks finds all."""
+"""In any topology an access by address reaches the vCPU whose redistributor is there, and a walking guest finds all."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -125,6 +125,22 @@ def test_a_restore_needs_the_vcpus_of_its_collections():
     assert refused.value.errno == errno.EINVAL
 
 
+def test_a_state_of_another_topology_is_refused():
+    """The same vCPUs in the same order: GICR_TYPER is compared."""
+
+    def vm(vcpus: list[int] | dict[int, int | None], **places: object) -> vgic.Vm:
+        return vgic.Vm(vcpus, memory=vgic.GuestMemory({RAM: bytearray(0x10_0000)}), **places)
+
+    state = vm([0, 1]).save()
+    vm([0, 1]).restore(state)
+    for other in (vm([1, 0]), vm([0, 0x100]), vm({0: 0, 2: 1}), vm([0, 1], redistributors=[(0, 1), (0x10_0000, 1)])):
+        with pytest.raises(ValueError, match=r"^the state is of another topology: vCPU . has GICR_TYPER 0x"):
+            other.restore(state)
+    text = state.to_json().replace('"ICC_AP1R0_EL1": "0x0"', '"ICC_AP1R0_EL1": "0x100000000"', 1)
+    with pytest.raises(ValueError, match="ICC_AP1R0_EL1 0x100000000 of vCPU 0 is out of range"):
+        vm([0, 1]).restore(vgic.SavedState.from_json(text))
+
+
 def test_regions_of_redistributors():
     """As KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION: filled one after the other, Last at the end of each."""
     regions = [(0x1000_0000, 2), (0x2000_0000, 1), (0x3000_0000, 4)]

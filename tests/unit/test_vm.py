@@ -52,3 +52,23 @@ def test_its_and_vcpus_say_what_they_are():
         assert repr(vm.vcpu[1]) == "<Vcpu 1: LPIs enabled>"
         vm.its[1].enabled = False
         assert "disabled" in repr(vm.its[1])
+
+
+def test_a_reset_without_frames():
+    vm = vgic.Vm(2, max_vcpus=3)
+    vm.plug(2)
+    for _ in range(2):
+        vm.enable()
+        its = vm.its[0]
+        its.mapc(0, vcpu=2)
+        its.mapd(1)
+        its.mapti(1, 0, 8192, 0)
+        assert vm.signal_msi(1, 0) == 1
+        assert vm.vcpu[2].acknowledge() == 8192  # also the second time
+        vm.reset()
+        assert vm.lpis() == []
+        assert not its.enabled
+        assert [vcpu.lpis_enabled for vcpu in vm.vcpu] == [False] * 3
+        assert [vcpu.present for vcpu in vm.vcpu] == [True] * 3
+        with pytest.raises(OSError, match="ITS"):
+            vm.signal_msi(1, 0)

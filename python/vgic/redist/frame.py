@@ -101,6 +101,25 @@ class RedistributorFrame:
         value = integer("value", value, 0, (1 << 64) - 1)
         register.write(0, register.sizes[-1], part(value, 0, register.sizes[-1]))
 
+    def get_word(self, offset: int) -> int:
+        """Read 32 bits for the VMM, as ``KVM_DEV_ARM_VGIC_GRP_REDIST_REGS`` does: a register of 64 bits in halves.
+
+        Raises ``OSError``: ENXIO (no register there, or misaligned).
+        """
+        register = self._word(offset)
+        return register.read(offset - register.offset, 4)
+
+    def set_word(self, offset: int, value: int) -> None:
+        """Write 32 bits for the VMM; raises as :meth:`get_word`. What a guest cannot write stays as it is."""
+        register = self._word(offset)
+        register.write(offset - register.offset, 4, integer("value", value, 0, (1 << 32) - 1))
+
+    def _word(self, offset: int) -> Register:
+        register = access(self._registers, integer("offset", offset), 4)
+        if register is None:
+            raise OSError(errno.ENXIO, f"a redistributor has no LPI register of 32 bits at {offset:#x}")
+        return register
+
     def reset(self) -> None:
         """Forget everything: LPIs are disabled, what is queued is dropped, registers are as in a new VM.
 

@@ -204,7 +204,8 @@ class Topology:
         self.regions = tuple(_taken(regions, self.room))
         bases = _its(its)
         if isinstance(bases, int):
-            free = (regions[0].base - n * _FRAME for n in count(1)) if below else islice(_slots(regions), self.room, None)
+            behind = islice(_slots(regions), self.room, None)
+            free = (regions[0].base - n * _FRAME for n in count(1)) if below else behind
             bases = list(islice(_beginning_with(found.its, free), bases))
         if below and min(regions[0].base, *bases) < 0:
             raise ValueError(f"distributor: no room below {self.distributor:#x} for the other frames of {layout}")

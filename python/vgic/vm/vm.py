@@ -17,6 +17,7 @@ from vgic.errors import TableError
 from vgic.its.frame import ItsFrame
 from vgic.redist.frame import RedistributorFrame
 from vgic.vm.frames import Frames
+from vgic.vm.kvm_device import ItsDevice, KvmDevice, VgicDevice
 from vgic.vm.memory import GuestMemory
 from vgic.vm.pending import OnPending, Told
 from vgic.vm.state import SavedState, restore_frames, save_frames
@@ -91,6 +92,11 @@ class Its:
     def frame(self) -> ItsFrame:
         """The registers as a guest drives them, for a VM with guest memory (``Vm(memory=...)``)."""
         return _needed(self._frames).its[self.index]
+
+    @property
+    def kvm_device(self) -> KvmDevice:
+        """The same by KVM's groups and attributes (``KVM_DEV_TYPE_ARM_VGIC_ITS``), for a VM with guest memory."""
+        return ItsDevice(_needed(self._frames), self.index)
 
     @property
     def enabled(self) -> bool:
@@ -281,9 +287,10 @@ class Vm:
     """A virtual machine's interrupt routing, in one design.
 
     ``vcpus``: how many, 1 to 512; or the MPIDR_EL1 of each; or, by number (0 to 511, GICR_TYPER.Processor_Number), the
-    MPIDR_EL1 of each (None: that of its number), so that numbers may have gaps. ``max_vcpus``: numbers 0 to one less than this may come later, by
-    :meth:`plug`. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes (0 to 64), or the guest physical
-    base address of each. ``memory``: the guest's; without it, LPI tables are the VM's own.
+    MPIDR_EL1 of each (None: that of its number), so that numbers may have gaps. ``max_vcpus``: numbers 0 to one less
+    than this may come later, by :meth:`plug`. ``design``: a name of :func:`vgic.designs`. ``its``: number of ITSes (0
+    to 64), or the guest physical base address of each. ``memory``: the guest's; without it, LPI tables are the VM's
+    own.
 
     ``layout``: the machine whose places the frames have, a name of :func:`vgic.layouts`. ``distributor``,
     ``redistributors``: other places for these, below 2**52; of redistributors where the first one is, or regions, each
@@ -416,7 +423,7 @@ class Vm:
         return self.vcpu[number]
 
     def vcpu_of(self, mpidr: int) -> Vcpu:
-        """Return the vCPU of an MPIDR_EL1, of which the affinity fields count. Raises ``ValueError`` if there is none."""
+        """Return the vCPU of an MPIDR_EL1, whose affinity fields count. Raises ``ValueError`` if there is none."""
         number = self.topology.number(affinity_of("mpidr", mpidr))
         if number is None:
             raise ValueError(f"mpidr: no vCPU has {mpidr:#x}")
@@ -503,6 +510,11 @@ class Vm:
         Needs guest memory. A device's MSI is no CPU's write: ``vm.its[n].frame.translater`` takes it.
         """
         _needed(self._frames).write(address, size, value)
+
+    @property
+    def kvm_device(self) -> KvmDevice:
+        """Its state by KVM's groups and attributes (``KVM_DEV_TYPE_ARM_VGIC_V3``), for a VM with guest memory."""
+        return VgicDevice(self, _needed(self._frames))
 
     def save(self) -> SavedState:
         """Save the interrupt controller for a migration: tables and pending LPIs to guest memory, registers returned.
