@@ -24,10 +24,12 @@ PACKAGE = ROOT / "python" / "vgic"
 #: Page -> the modules that are described on it.
 MODULES = {
     "vm": ["vm", "vm.vm"],
+    "topology": ["vm.topology"],
     "memory": ["vm.memory"],
     "its": ["its", "its.frame", "its.commands", "its.tables", "registers"],
     "redist": ["redist.frame"],
     "state": ["vm.state"],
+    "kvm-device": ["vm.kvm_device"],
     "designs": ["designs", "difference"],
     "kernels": ["kernels", "kernels.kernel", "kernels.release", "kernels.gain"],
     "workload": ["measure.workload"],
@@ -71,6 +73,7 @@ MODULES = {
 #: Public for other modules of the package only.
 INTERNAL = {
     *("save_frames", "restore_frames"),
+    *("affinity_of",),
     *("changed", "scaled_distance"),
     *("TIMES", "hint", "parse_value", "status_of", "text_of"),
     *("checks_text", "checks_toml", "parse_checks"),
