@@ -6,6 +6,7 @@ import re
 import pytest
 
 import vgic
+from workers import working
 
 RAM = 0x4000_0000
 TYPER, PROPBASER = vgic.GICR.TYPER, vgic.GICR.PROPBASER
@@ -56,6 +57,8 @@ def test_numbers_may_have_gaps():
     assert vm.mmio_read(0x0810_0000 + TYPER, 8) == 0
     with pytest.raises(ValueError, match=r"^vCPU 1 is not there, so it has no register frame: plug\(1\)$"):
         _ = vm.vcpu[1].frame
+    with pytest.raises(ValueError, match=r"^vCPU 1 is not there, so it has no LPIs to enable: plug\(1\)$"):
+        vm.vcpu[1].lpis_enabled = True
     assert repr(vm.vcpu[1]) == "<Vcpu 1: not there>"
     assert repr(vm) == "<Vm v7.3: 3 vCPUs, 1 ITSes>"
 
@@ -98,6 +101,25 @@ def test_vcpus_come_later():
         vm.plug(3)
     with pytest.raises(ValueError, match="number must be 0 to 3, not 4"):
         vm.plug(4)
+
+
+def test_vcpus_come_beside_accesses():
+    """Other vCPUs' threads look meanwhile: each address has no redistributor, or the one that will stay there."""
+    vm = vgic.Vm(1, max_vcpus=64, memory=memory())
+    found: dict[int, set[int]] = {place: set() for place in range(64)}
+
+    def look() -> None:
+        for place, numbers in found.items():
+            at = 0x080A_0000 + place * 0x2_0000
+            if vm.mmio_read(at + vgic.GICR.PIDR2, 4):
+                numbers.add(vm.mmio_read(at + TYPER, 4) >> 8 & 0xFFFF)
+
+    with working(look, look):
+        for number in reversed(range(1, 64)):
+            vm.plug(number)
+    look()
+    assert [*found.values()] == [{0}, *({number} for number in reversed(range(1, 64)))]
+    assert last(vm) == [1]
 
 
 def test_a_vcpu_that_comes_later_takes_lpis():

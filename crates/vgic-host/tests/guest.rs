@@ -515,3 +515,38 @@ fn frames_are_where_they_are_put() {
     let unaligned = regions(vec![at(0x20_1000, 2)]);
     assert_eq!(host(&unaligned, &[]), Err(Refused::Unaligned("redistributors", 0x20_1000, 0x1_0000)));
 }
+
+#[test]
+fn to_commands_a_vcpu_that_is_not_there_has_no_number() {
+    let _turn = turn();
+    let ctx = NativeCtx::new("test");
+    let (host, _memory) = machine(&ctx, "v7.1.8");
+    let mapc = |vcpu, valid| host.command(&ctx, 0, Command::Mapc { collection_id: 0, vcpu, valid });
+    let movall = |from_vcpu, to_vcpu| host.command(&ctx, 0, Command::Movall { from_vcpu, to_vcpu });
+    host.set_present(1, false);
+    assert_eq!([0, 1, VCPUS].map(|vcpu| host.is_absent(vcpu)), [false, true, false]);
+    assert_eq!(mapc(1, true), Err(ItsError::MapcProcnumOor.into()));
+    assert_eq!([movall(0, 1), movall(1, 0)], [Err(ItsError::MovallProcnumOor.into()); 2]);
+    assert_eq!([mapc(0, true), movall(0, 0)], [Ok(()); 2]);
+    host.set_present(1, true);
+    assert_eq!([mapc(1, true), movall(0, 1), movall(1, 0)], [Ok(()); 3]);
+}
+
+#[test]
+fn active_priorities_are_read_and_written() {
+    let _turn = turn();
+    let ctx = NativeCtx::new("test");
+    let (host, _memory) = machine(&ctx, "v7.1.8");
+    assert_eq!(host.restore(&ctx, 0, &[device(0)], &collections()), Ok(None));
+    assert_eq!(send(&ctx, &host, 0, 0), Ok(true));
+    let level = 1 << (0xa0 >> 3);
+    // As if something of that priority were active: it holds the LPI up until it is ended.
+    host.set_active_priorities(&ctx, 0, level);
+    assert_eq!(host.acknowledge(&ctx, 0, Tie::Register), None);
+    host.eoi(&ctx, 0, 8193);
+    assert_eq!([0, 1].map(|vcpu| host.active_priorities(&ctx, vcpu)), [0, 0]);
+    assert_eq!(host.acknowledge(&ctx, 0, Tie::Register), Some(8192));
+    assert_eq!([0, 1].map(|vcpu| host.active_priorities(&ctx, vcpu)), [level, 0]);
+    host.eoi(&ctx, 0, 8192);
+    assert_eq!(host.active_priorities(&ctx, 0), 0);
+}

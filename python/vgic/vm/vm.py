@@ -280,6 +280,8 @@ class Vcpu:
 
     @lpis_enabled.setter
     def lpis_enabled(self, on: bool) -> None:
+        if not self.present:
+            raise ValueError(f"vCPU {self.index} is not there, so it has no LPIs to enable: plug({self.index})")
         self._vm.set_lpis_enabled(self.index, on)
 
 
@@ -417,9 +419,10 @@ class Vm:
         """
         self._core.check_process()
         self.topology._plug(number, mpidr)
+        # First for the ITS, since a guest that finds the redistributor may send MAPC.
+        self._core.set_present(number, True)
         if self._frames is not None:
             self._frames.plug(number)
-        self._core.set_present(number, True)
         return self.vcpu[number]
 
     def vcpu_of(self, mpidr: int) -> Vcpu:
