@@ -593,12 +593,12 @@ impl Vm {
 
     fn active_priorities(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<u32> {
         let vcpu = self.vcpu(vcpu)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.active_priorities(ctx, vcpu)))?)
+        self.engine(py, |ctx| self.host.active_priorities(ctx, vcpu))
     }
 
     fn set_active_priorities(&self, py: Python<'_>, vcpu: Whole<Vcpu>, levels: Whole<Levels>) -> PyResult<()> {
         let vcpu = self.vcpu(vcpu)?;
-        Ok(py.detach(|| self.pool.with(|ctx| self.host.set_active_priorities(ctx, vcpu, levels.0)))?)
+        self.engine(py, |ctx| self.host.set_active_priorities(ctx, vcpu, levels.0))
     }
 
     fn has_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<bool> {
