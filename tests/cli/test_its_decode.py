@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import vgic
+from cores import core
 from vgic.its import encode
 
 RAM, SIZE = 0x4000_0000, 2 << 20
@@ -251,12 +252,15 @@ def test_random_bytes(kind, length, tmp_path, capfd):
         arguments = ["--as", kind]
         if kind == "registers":
             # Addresses in the dump or near it, of any kind.
-            values = (rng.getrandbits(64) & ~0x0000_FFFF_FFFF_0000 | rng.randrange(2) << 16 for _ in range(3))
-            names = ("cbaser", "baser0", "baser1")
+            names = ("cbaser", "baser0", "baser1", "propbaser", "pendbaser", "pendbaser")
+            values = [rng.getrandbits(64) & ~0x0000_FFFF_FFFF_0000 | rng.randrange(2) << 16 for _ in names]
             arguments = [f"--{name}={value:#x}" for name, value in zip(names, values, strict=True)]
+        arguments += ["--format", rng.choice(["kvm", "qemu"])]
+        if kind == "registers":
+            arguments += rng.choice([[], ["--tree"]])
         assert main(["its", "decode", str(path), *arguments]) == 0
         shown = capfd.readouterr()
-        assert shown.out.isascii()
+        assert shown.out.isascii() or "--tree" in arguments
         assert shown.err == "" or shown.err.startswith("note: ")
         assert main(["its", "decode", str(path), *arguments, "--json", "-"]) == 0
         json.loads(capfd.readouterr().out)
@@ -287,6 +291,11 @@ def test_many_notes_are_cut(vgic_command, tmp_path):
         (["some", "--as", "tables"], "'tables' is not one of"),
         (["some", "--as", "itt", "--baser0", "0"], "--as and register values exclude each other"),
         (["some", "--json", "."], ".: cannot be written: is a directory"),
+        (["some", "--tree"], "--tree: registers say where the tables are"),
+        (["some", "--tree", "--words", "--baser0", "0"], "--words and --tree exclude each other"),
+        (["some", "--format", "hardware"], "'hardware' is not one of"),
+        (["some", "--registers", "nothing-here"], "nothing-here: No such file or directory"),
+        (["some", "--registers", "some"], "some: no register is named"),
     ],
 )
 def test_bad_input_is_one_line(vgic_command, tmp_path, arguments, message):
@@ -300,12 +309,104 @@ def test_bad_input_is_one_line(vgic_command, tmp_path, arguments, message):
     assert sorted(os.listdir(tmp_path)) == ["empty", "some"]
 
 
+@pytest.fixture
+def elf(tmp_path):
+    """An ELF core of a VM that was saved with an LPI pending, and a text with its registers."""
+    ram, options = saved(indirect=True)
+    ram = bytearray(ram)
+    ram[CONFIG - RAM + 65535 - 8192] = 0xA1
+    for vcpu, intid in ((1, 65535), (1, 8200), (1, 8201)):
+        ram[PENDING - RAM + vcpu * 0x1_0000 + intid // 8] |= 1 << intid % 8
+    half = SIZE // 2
+    (tmp_path / "core").write_bytes(core((RAM + half, ram[half:]), (0, bytes(64)), (RAM, ram[:half])))
+    registers = [option.removeprefix("--").upper() for option in options[1:]]
+    registers.append(f"GICR_PROPBASER = {CONFIG | 15:#x}")
+    registers += [f"GICR{n}_PENDBASER = {PENDING + n * 0x1_0000:#x}" for n in range(2)]
+    (tmp_path / "registers.txt").write_text("\n".join(registers))
+    return ["its", "decode", "core", "--registers", "registers.txt"]
+
+
+TREE = """\
+Device 24 (0x18): ITT at 0x40100100, 5 EventID bits
+└── event 31: LPI 65535, collection 7 on vCPU 1, priority 0xa0, enabled, pending
+Device 24581 (0x6005): ITT at 0x40110000, 16 EventID bits
+└── event 4: LPI 9000, collection 8191 (not mapped), priority 0x00, disabled
+Collections
+├── 0: vCPU 0
+├── 7: vCPU 1
+└── 8191: not mapped
+Pending LPIs
+├── vCPU 0: none
+└── vCPU 1: 8200-8201, 65535
+"""
+
+
+def test_tree_of_an_elf_core(vgic_command, elf):
+    done = vgic_command(*elf, "--tree")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == TREE
+
+
+def test_tree_as_json(vgic_command, elf):
+    data = json.loads(vgic_command(*elf, "--tree", "--json", "-").stdout)
+    event = {"event_id": 31, "intid": 65535, "collection_id": 7, "vcpu": 1, "priority": 160, "enabled": True}
+    assert data["devices"][0] == {
+        "device_id": 24,
+        "itt_address": 0x4010_0100,
+        "event_bits": 5,
+        "events": [{**event, "pending": [1]}],
+    }
+    assert [device["device_id"] for device in data["devices"]] == [24, 24581]
+    assert data["collections"][1] == {"collection_id": 7, "vcpu": 1}
+    assert data["pending"] == [{"vcpu": 0, "intids": []}, {"vcpu": 1, "intids": [8200, 8201, 65535]}]
+    assert (data["schema"], data["remarks"]) == (1, [])
+
+
+def test_tables_of_an_elf_core(vgic_command, elf):
+    done = vgic_command(*elf)
+    assert (done.returncode, done.stderr) == (0, "")
+    sections = done.stdout.split("\n\n")
+    assert sections[:2] == FLAT.split("\n\n")[:2]
+    assert sections[-1] == (
+        "Pending tables\n"
+        "address                 word   vCPU    INTID\n"
+        "0x40050400  0000000000000300      1     8200\n"
+        "0x40050400  0000000000000300      1     8201\n"
+        "0x40051ff8  8000000000000000      1    65535\n"
+    )
+    pending = json.loads(vgic_command(*elf, "--json", "-").stdout)["entries"][-1]
+    assert (pending["kind"], pending["number"], pending["vcpu"]) == ("pending", 65535, 1)
+
+
+def test_an_option_is_over_the_text(vgic_command, elf):
+    done = vgic_command(*elf, "--tree", f"--pendbaser={PENDING + 0x1_0000:#x}")
+    assert "└── vCPU 0: 8200-8201, 65535\n" in done.stdout
+    # And not where its collection points; lines are as wide as COLUMNS says.
+    assert "enabled, pending on vCPU 0 Device" in " ".join(done.stdout.split())
+
+
+def test_an_elf_core_needs_registers_and_no_base(vgic_command, elf):
+    for arguments, message in (
+        ([], "core: registers say where the tables are (--registers, or --baser0 and the others)"),
+        (["--base=0", "--baser0=0"], "--base: an ELF core has the addresses of its memory itself"),
+    ):
+        done = vgic_command("its", "decode", "core", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"vgic: error: {message}\n"
+
+
+def test_a_format_that_is_not_theirs_is_doubted(vgic_command, elf):
+    done = vgic_command(*elf, "--format", "qemu")
+    assert done.returncode == 0
+    assert "not valid in the format of qemu, but would be in that of kvm: is it --format kvm?\n" in done.stderr
+
+
 def test_help(vgic_command):
     assert "decode" in vgic_command("its", "--help").stdout
     for flag in ("-h", "--help"):
         done = vgic_command("its", "decode", flag)
         assert (done.returncode, done.stderr) == (0, "")
-        for option in ("--as", "--base", "--cbaser", "--baser0", "--baser1", "--words", "--json"):
+        for option in ("--as", "--base", "--cbaser", "--baser0", "--baser1", "--registers", "--tree", "--format"):
             assert option in done.stdout
     assert "its" in vgic_command("--help").stdout
 

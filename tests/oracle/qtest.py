@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 BINARY = "qemu-system-aarch64"
@@ -159,10 +160,10 @@ class Qemu:
             raise QemuError(message["error"]["desc"])
         return message
 
-    def _ask(self, command: str, event: str | None = None) -> None:
+    def _ask(self, command: str, event: str | None = None, **arguments: object) -> None:
         """Run a command of the monitor; wait for its answer and, before or after it, an event."""
         try:
-            self._monitor.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            self._monitor.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         except OSError:
             raise self._died() from None
         awaited = {"return"} | ({event} if event else set())
@@ -182,6 +183,14 @@ class Qemu:
     def stop(self) -> None:
         """Halt the vCPUs."""
         self._ask("stop")
+
+    def dump(self, path: Path) -> None:
+        """Write all RAM into an ELF core."""
+        self._ask("dump-guest-memory", paging=False, protocol=f"file:{path}")
+
+    def save(self, path: Path, address: int, size: int) -> None:
+        """Write a piece of RAM into a raw file."""
+        self._ask("pmemsave", val=address, size=size, filename=str(path))
 
     def run(self, batch: Batch) -> list[Any]:
         """Run the requests; what the reads returned, in their order."""

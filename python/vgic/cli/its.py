@@ -1,40 +1,37 @@
-"""``vgic its``: what an ITS's memory says, in words.
+"""``vgic its``: what an ITS's memory says, in words; and whether an ITS does what the architecture says.
 
 A dump may be large and is not to be trusted: it is read piece by piece, where the tables are, and rows are printed as
 they are found.
 """
 
 import json as json_module
-import os
-import stat
-import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from vgic.cli.common import Update, check_json, progress, warn, write_json
+from vgic.cli.common import Update, check_json, progress, text_width, warn, write_json
 from vgic.cli.helping import Command, Group
 from vgic.cli.options import JsonOption
-from vgic.its.commands import COMMAND_SIZE, decode
-from vgic.its.saving import table_address, table_size
-from vgic.its.tables import ENTRY_SIZE, CollectionEntry, DeviceEntry, IttEntry, Level1Entry
-from vgic.registers import INDIRECT, VALID, mask
+from vgic.dump.formats import FORMATS
+from vgic.dump.memory import Dump, open_dump
+from vgic.dump.registers import Registers, registers_of
+from vgic.dump.tables import COMMAND_COLUMNS, Kind, Section, Tables, one
+from vgic.dump.tree import Contents
 
 __all__ = ["app"]
 
-#: Most bytes that are taken from a pipe, which has to be held: 1 GiB.
-MOST_HELD = 1 << 30
-_PER_PAGE = 8192
-_MOST_IDS = 1 << 16
-_MOST_EVENT_BITS = 16
-_CHUNK = 1 << 16
+#: Most bytes of a file of register values.
+_MOST_TEXT = 64 << 20
 _MOST_REMARKS = 10
+#: A width for those who are no terminal: a vCPU may have 57,344 LPIs pending.
+_UNWRAPPED = 1 << 20
 #: Seconds until a progress bar appears.
 _PATIENCE = 2.0
 
@@ -47,226 +44,25 @@ app = typer.Typer(
 )
 
 
-class Kind(StrEnum):
-    """What the dump holds."""
+class TableFormat(StrEnum):
+    """Whose tables they are."""
 
-    COMMANDS = "commands"
-    DEVICES = "devices"
-    COLLECTIONS = "collections"
-    ITT = "itt"
-
-
-class Row(NamedTuple):
-    """One decoded entry."""
-
-    address: int
-    kind: str
-    #: Its number in its queue or table.
-    number: int
-    #: As the entry's type prints itself.
-    text: str
-    #: Its 64-bit words, the lowest first.
-    words: tuple[int, ...]
-    #: What the columns show, after the address and the word.
-    cells: tuple[object, ...]
-    #: For an event: its device, if known.
-    device_id: int | None = None
-    #: Whether its words say more than its text.
-    unknown: bool = False
-
-
-class Section(NamedTuple):
-    """A queue or a table."""
-
-    title: str
-    #: Head of each column of cells, and its width.
-    columns: tuple[tuple[str, int], ...]
-    rows: Iterable[Row]
-
-
-_COMMAND = (("command", 0),)
-_DEVICE = (("DeviceID", 8), ("ITT address", 15), ("EventID bits", 12), ("next", 5))
-_EVENT = (("DeviceID", 8), ("EventID", 7), ("INTID", 10), ("collection", 10), ("next", 5))
-_COLLECTION = (("collection", 10), ("vCPU", 10))
-_LEVEL1 = (("page", 5), ("address", 15), ("DeviceIDs", 12))
-
-
-class Dump:
-    """Bytes of guest memory, from an address on."""
-
-    def __init__(self, read: Callable[[int, int], bytes], size: int, base: int) -> None:
-        """``read(offset, size)``: bytes of the dump, fewer where it ends."""
-        self._read = read
-        self.size = size
-        self.base = base
-        self.end = base + size
-        #: What the dump does not have, and the like, in the order in which it was found.
-        self.remarks: dict[str, None] = {}
-        #: Called with the offset of each piece that is read.
-        self.on_read: Callable[[int], object] = lambda offset: None
-
-    def remark(self, text: str) -> None:
-        """Keep a remark, for the end."""
-        self.remarks[text] = None
-
-    def share(self, address: int, size: int, what: str) -> int:
-        """How many of ``size`` bytes at ``address`` the dump has, counted from there; a remark if not all."""
-        if self.base <= address < self.end:
-            if address + size > self.end:
-                self.remark(f"{what} at {address:#x}: the dump ends at {self.end:#x}, within it")
-            return min(size, self.end - address)
-        self.remark(f"{what} at {address:#x}: not in the dump ({self.base:#x} to {self.end - 1:#x})")
-        return 0
-
-    def entries(self, address: int, size: int, entry_size: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """(index, words) of the whole entries in ``size`` bytes at ``address`` that are not zero."""
-        unpack = struct.Struct(f"<{entry_size // 8}Q")
-        for at in range(0, size - size % entry_size, _CHUNK):
-            offset = address - self.base + at
-            self.on_read(offset)
-            chunk = self._read(offset, min(_CHUNK, size - at))
-            if chunk.count(0) == len(chunk):
-                continue
-            usable = len(chunk) - len(chunk) % entry_size
-            for index, words in enumerate(unpack.iter_unpack(chunk[:usable]), at // entry_size):
-                if any(words):
-                    yield index, words
-
-
-def commands(dump: Dump, address: int, size: int) -> Iterator[Row]:
-    """Rows of the command queue; entries of zeroes are left out."""
-    for index, words in dump.entries(address, size, COMMAND_SIZE):
-        command = decode(struct.pack("<4Q", *words))
-        text = str(command)
-        name, _, operands = text.partition(" ")
-        cells = (f"{name:7} {operands}" if command.operands else text,)
-        at = address + index * COMMAND_SIZE
-        yield Row(at, "command", index, text, words, cells, unknown=not command.operands)
-
-
-def itt(dump: Dump, address: int, size: int, device_id: int | None = None) -> Iterator[Row]:
-    """Rows of one interrupt translation table."""
-    for index, words in dump.entries(address, size, ENTRY_SIZE):
-        entry = IttEntry.decode(words[0])
-        cells = (entry.intid, entry.collection_id, entry.next) if entry.intid else ("not mapped",)
-        device = "-" if device_id is None else device_id
-        at = address + index * ENTRY_SIZE
-        yield Row(at, "event", index, str(entry), words, (device, index, *cells), device_id)
-
-
-def devices(dump: Dump, address: int, size: int, first: int = 0) -> Iterator[Row]:
-    """Rows of a device table, or of a page of one that begins with DeviceID ``first``."""
-    for index, words in dump.entries(address, size, ENTRY_SIZE):
-        entry = DeviceEntry.decode(words[0])
-        cells = (f"{entry.itt_address:#x}", entry.event_bits, entry.next) if entry.valid else ("not valid",)
-        at = address + index * ENTRY_SIZE
-        yield Row(at, "device", first + index, str(entry), words, (first + index, *cells))
-
-
-def collections(dump: Dump, address: int, size: int) -> Iterator[Row]:
-    """Rows of a collection table; the first entry that is not valid ends it."""
-    for following, (index, words) in enumerate(dump.entries(address, size, ENTRY_SIZE)):
-        if index != following:
-            return
-        entry = CollectionEntry.decode(words[0])
-        vcpu = "not mapped" if entry.vcpu is None else entry.vcpu
-        cells = (entry.collection_id, vcpu) if entry.valid else ("not valid", "the end")
-        yield Row(address + index * ENTRY_SIZE, "collection", index, str(entry), words, cells)
-        if not entry.valid:
-            return
-
-
-def level1(dump: Dump, address: int, size: int) -> Iterator[Row]:
-    """Rows of the first level of an indirect device table."""
-    for page, words in dump.entries(address, size, ENTRY_SIZE):
-        entry = Level1Entry.decode(words[0])
-        ids = f"{page * _PER_PAGE}-{(page + 1) * _PER_PAGE - 1}"
-        cells = (page, f"{entry.address:#x}", ids) if entry.valid else (page, "not valid")
-        yield Row(address + page * ENTRY_SIZE, "level 1", page, str(entry), words, cells)
-
-
-def whole(dump: Dump, cbaser: int | None, baser0: int | None, baser1: int | None) -> Iterator[Section]:
-    """Everything that the registers name."""
-    for name, value in (("GITS_CBASER", cbaser), ("GITS_BASER0", baser0), ("GITS_BASER1", baser1)):
-        if value is not None and not value & VALID:
-            dump.remark(f"{name} {value:#x} is not valid: bit 63 is clear")
-    if cbaser is not None:
-        address = cbaser & mask(51, 12) & ~mask(15, 12)
-        size = dump.share(address, ((cbaser & 0xFF) + 1) << 12, "command queue")
-        yield Section(f"Command queue at {address:#x}", _COMMAND, commands(dump, address, size))
-    if baser1 is not None:
-        address = table_address(baser1)
-        size = dump.share(address, table_size(baser1), "collection table")
-        yield Section(f"Collection table at {address:#x}", _COLLECTION, collections(dump, address, size))
-    if baser0 is not None:
-        yield from _device_tables(dump, baser0)
-
-
-def _device_tables(dump: Dump, baser0: int) -> Iterator[Section]:
-    address = table_address(baser0)
-    parts = []
-    if baser0 & INDIRECT:
-        most = _MOST_IDS // _PER_PAGE * ENTRY_SIZE
-        size = dump.share(address, min(table_size(baser0), most), "device table, level 1")
-        title = f"Device table at {address:#x}: level 1, pages of {_PER_PAGE} devices"
-        yield Section(title, _LEVEL1, level1(dump, address, size))
-        for row in level1(dump, address, size):
-            page = Level1Entry.decode(row.words[0])
-            if page.valid:
-                what = f"device table, page {row.number}"
-                parts.append((page.address, dump.share(page.address, _PER_PAGE * ENTRY_SIZE, what), row.number))
-    else:
-        size = dump.share(address, min(table_size(baser0), _MOST_IDS * ENTRY_SIZE), "device table")
-        parts.append((address, size, 0))
-
-    def all_devices() -> Iterator[Row]:
-        for start, length, page in parts:
-            yield from devices(dump, start, length, page * _PER_PAGE)
-
-    def all_events() -> Iterator[Row]:
-        for row in all_devices():
-            entry = DeviceEntry.decode(row.words[0])
-            if entry.valid:
-                length = ENTRY_SIZE << min(entry.event_bits, _MOST_EVENT_BITS)
-                length = dump.share(entry.itt_address, length, f"ITT of device {row.number}")
-                yield from itt(dump, entry.itt_address, length, row.number)
-
-    yield Section("Devices" if baser0 & INDIRECT else f"Device table at {address:#x}", _DEVICE, all_devices())
-    yield Section("Events, from the devices' interrupt translation tables", _EVENT, all_events())
-
-
-def one(dump: Dump, kind: Kind) -> Iterator[Section]:
-    """The dump as one queue or one table."""
-    at, size = dump.base, dump.size
-    entry = COMMAND_SIZE if kind is Kind.COMMANDS else ENTRY_SIZE
-    if size % entry:
-        dump.remark(f"the dump ends with {size % entry} of the {entry} bytes of an entry")
-    if kind is Kind.COMMANDS:
-        yield Section(f"Command queue at {at:#x}", _COMMAND, commands(dump, at, size))
-    elif kind is Kind.DEVICES:
-        yield Section(f"Device table at {at:#x}", _DEVICE, devices(dump, at, size))
-    elif kind is Kind.COLLECTIONS:
-        yield Section(f"Collection table at {at:#x}", _COLLECTION, collections(dump, at, size))
-    else:
-        yield Section(f"Interrupt translation table at {at:#x}", _EVENT[1:], _without_device(itt(dump, at, size)))
-
-
-def _without_device(rows: Iterable[Row]) -> Iterator[Row]:
-    for row in rows:
-        yield row._replace(cells=row.cells[1:])
+    KVM = "kvm"
+    QEMU = "qemu"
 
 
 def lines(section: Section, width: int, *, words: bool) -> Iterator[str]:
     """A section's lines; ``width``: of addresses; ``words``: those of each command, too."""
-    queue = section.columns is _COMMAND
-    columns = section.columns if queue else (("word", 16), *section.columns)
+    queue = section.columns is COMMAND_COLUMNS
+    columns = section.columns
     shown = False
     for row in section.rows:
+        raw = " ".join(f"{word:016x}" for word in row.words)
         if not shown:
+            columns = columns if queue else (("word", len(raw)), *columns)
             yield section.title
             yield f"{'address':{width}}  " + "  ".join(f"{head:>{wide}}" for head, wide in columns)
             shown = True
-        raw = " ".join(f"{word:016x}" for word in row.words)
         cells = row.cells if queue else (raw, *row.cells)
         text = "  ".join(f"{cell!s:>{wide}}" for (_, wide), cell in zip(columns, cells, strict=False))
         yield f"{row.address:#0{width}x}  {text}"
@@ -285,6 +81,8 @@ def json_parts(sections: Iterable[Section], dump: Dump) -> Iterator[str]:
             entry: dict[str, object] = {"address": row.address, "kind": row.kind, "number": row.number}
             if row.device_id is not None:
                 entry["device_id"] = row.device_id
+            if row.vcpu is not None:
+                entry["vcpu"] = row.vcpu
             entry |= {"text": row.text, "words": [f"{word:#018x}" for word in row.words]}
             yield separator + json_module.dumps(entry)
             separator = ",\n  "
@@ -299,29 +97,6 @@ def _number(text: str | int) -> int:  # A default comes as it is.
     if not 0 <= value < 1 << 64:
         raise typer.BadParameter(f"{text!r} is not a number from 0 to 2**64 - 1 (0x... is hexadecimal)")
     return value
-
-
-def _open(file: str, base: int, stack: ExitStack) -> Dump:
-    """The dump: a file is read where it is needed, a pipe is held."""
-    name = "standard input" if file == "-" else file
-    stream = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))  # noqa: SIM115
-    status = os.fstat(stream.fileno())
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(21, "Is a directory", name)
-    if stat.S_ISREG(status.st_mode) and file != "-":
-        number, size = stream.fileno(), status.st_size
-        dump = Dump(lambda offset, count: os.pread(number, count, offset), size, base)
-    else:
-        data = stream.read(MOST_HELD + 1)
-        if len(data) > MOST_HELD:
-            raise ValueError(f"{name}: more than {MOST_HELD >> 20} MiB, which only a regular file may have")
-        size = len(data)
-        dump = Dump(lambda offset, count: data[offset : offset + count], size, base)
-    if not size:
-        raise ValueError(f"{name}: the dump is empty")
-    if dump.end > 1 << 64:
-        raise ValueError(f"--base {base:#x}: {size} bytes from there on do not fit into 64 bits of address")
-    return dump
 
 
 class _Bar:
@@ -343,6 +118,38 @@ class _Bar:
             self._update(offset / self._size)
 
 
+def _registers(
+    file: Path | None,
+    cbaser: int | None,
+    baser0: int | None,
+    baser1: int | None,
+    propbaser: int | None,
+    pendbaser: list[int] | None,
+) -> Registers:
+    """What a file names, and over it what the options do."""
+    found = Registers()
+    if file is not None:
+        with file.open("rb") as opened:
+            data = opened.read(_MOST_TEXT + 1)
+        if len(data) > _MOST_TEXT:
+            raise ValueError(f"{file}: more than {_MOST_TEXT >> 20} MiB of text")
+        try:
+            found = registers_of(data.decode(errors="replace"))
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    given = {"cbaser": cbaser, "baser0": baser0, "baser1": baser1, "propbaser": propbaser}
+    for name, value in given.items():
+        if value is not None:
+            setattr(found, name, value)
+    if pendbaser:
+        found.pendbaser = dict(enumerate(pendbaser))
+    return found
+
+
+def _value(help_text: str) -> object:
+    return typer.Option(parser=_number, metavar="VALUE", help=help_text)
+
+
 @app.callback()
 def _its() -> None:
     """Read an ITS's commands and tables in a dump of guest memory."""
@@ -350,49 +157,80 @@ def _its() -> None:
 
 @app.command("decode", cls=Command)
 def decode_dump(
-    file: Annotated[str, typer.Argument(metavar="FILE|-", help="Raw bytes of guest memory; - is standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="A dump of guest memory; - is standard input.")],
     kind: Annotated[
-        Kind | None, typer.Option("--as", help="What the dump holds from its first byte on. Default: commands.")
+        Kind | None, typer.Option("--as", help="What a raw dump holds from its first byte on. Default: commands.")
     ] = None,
     base: Annotated[
-        int, typer.Option(parser=_number, metavar="ADDRESS", help="Guest physical address of its first byte.")
-    ] = 0,
-    cbaser: Annotated[
-        int | None, typer.Option(parser=_number, metavar="VALUE", help="GITS_CBASER: print that command queue.")
-    ] = None,
-    baser0: Annotated[
         int | None,
-        typer.Option(parser=_number, metavar="VALUE", help="GITS_BASER0: print that device table, and each ITT."),
+        typer.Option(
+            parser=_number, metavar="ADDRESS", help="Guest physical address of a raw dump's first byte. Default: 0."
+        ),
     ] = None,
-    baser1: Annotated[
-        int | None, typer.Option(parser=_number, metavar="VALUE", help="GITS_BASER1: print that collection table.")
+    registers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A text with register values: name=value, gdb's output, a saved state, or Linux's boot messages.",
+        ),
     ] = None,
+    cbaser: Annotated[int | None, _value("GITS_CBASER: print that command queue.")] = None,
+    baser0: Annotated[int | None, _value("GITS_BASER0: print that device table, and each ITT.")] = None,
+    baser1: Annotated[int | None, _value("GITS_BASER1: print that collection table.")] = None,
+    propbaser: Annotated[int | None, _value("GICR_PROPBASER: number of INTIDs, priorities.")] = None,
+    pendbaser: Annotated[
+        list[int] | None, _value("GICR_PENDBASER: print that pending table. Once for each vCPU, from 0 on.")
+    ] = None,
+    layout: Annotated[
+        TableFormat, typer.Option("--format", help="Whose tables: KVM's, or those of the ITS that QEMU emulates.")
+    ] = TableFormat.KVM,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Print what goes where: devices, events, collections, pending LPIs.")
+    ] = False,
     words: Annotated[bool, typer.Option("--words", help="Print the four 64-bit words of each command, too.")] = False,
     json: JsonOption = None,
 ) -> None:
     """Print ITS commands and table entries readably.
 
-    Tables are in the format that KVM saves (revision 0). Without register
-    values the whole dump is one queue or one table (--as); with them, what
-    they name is printed, and --base says where the dump begins. Entries of
-    zeroes are left out.
+    FILE is an ELF core (virsh dump --memory-only, QEMU's dump-guest-memory)
+    or raw memory (QEMU's pmemsave), where --base says where it begins.
+    Registers are not in memory: options or --registers give their values,
+    and what they name is printed. Without them a raw dump is one queue or
+    one table (--as). Entries of zeroes are left out.
     """
     check_json(json)
-    registers = (cbaser, baser0, baser1)
-    named = any(value is not None for value in registers)
+    named = _registers(registers, cbaser, baser0, baser1, propbaser, pendbaser)
     if kind is not None and named:
         raise ValueError("--as and register values exclude each other: the registers say what is where")
+    if tree and words:
+        raise ValueError("--words and --tree exclude each other: a tree shows no commands")
+    if tree and not named:
+        raise ValueError("--tree: registers say where the tables are (--registers, or --baser0 and the others)")
     with ExitStack() as stack:
-        dump = _open(file, base, stack)
+        dump = open_dump(file, base, stack)
         dump.on_read = _Bar(dump.size, stack)
+        if len(dump.segments) > 1 and not named:
+            raise ValueError(f"{file}: registers say where the tables are (--registers, or --baser0 and the others)")
+        tables = Tables(dump, named, FORMATS[layout])
 
         def sections() -> Iterator[Section]:
-            return whole(dump, *registers) if named else one(dump, kind or Kind.COMMANDS)
+            return tables.sections() if named else one(dump, kind or Kind.COMMANDS, tables.layout)
 
         if json is not None:
-            write_json(json, json_parts(sections(), dump))
+            write_json(json, Contents(tables).json_parts() if tree else json_parts(sections(), dump))
         if json != "-":
-            _print(sections(), dump, words=words)
+            if tree:
+                _print_trees(Contents(tables))
+            else:
+                _print(sections(), dump, words=words)
+            _print_remarks(dump)
+
+
+def _print_trees(contents: Contents) -> None:
+    """A tree at a time: a device has 65,536 events at most."""
+    console = Console(highlight=False, emoji=False, markup=False)
+    for tree in contents.trees():
+        console.print(tree, width=text_width(console, _UNWRAPPED))
 
 
 def _print(sections: Iterable[Section], dump: Dump, *, words: bool) -> None:
@@ -405,6 +243,9 @@ def _print(sections: Iterable[Section], dump: Dump, *, words: bool) -> None:
         for line in lines(section, width, words=words):
             out.write(line + "\n")
     out.flush()
+
+
+def _print_remarks(dump: Dump) -> None:
     remarks = list(dump.remarks)
     for remark in remarks[:_MOST_REMARKS]:
         warn(f"note: {remark}")
