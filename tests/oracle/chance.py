@@ -21,7 +21,8 @@ from operations import (
     Write,
 )
 from oracle_guest import Guest
-from qtest import VCPUS
+
+from vgic.conformance.qtest import VCPUS
 
 #: Registers that a guest may write without effect, and some that the masks leave out.
 WRITABLE = [

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator
 
-import agent
 import pytest
 from hypothesis import HealthCheck, settings
 from machines import Machine, QemuMachine, VgicMachine
-from qtest import MISSING, Qemu
+
+from vgic.conformance.qemu import AgentTarget, start_with_agent
+from vgic.conformance.qtest import MISSING, Qemu
 
 _COMMON = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 
@@ -31,13 +32,13 @@ def machines(qemu: Qemu) -> list[Machine]:
 
 @pytest.fixture(scope="session")
 def running_qemu() -> Iterator[Qemu]:
-    with agent.start() as started:
+    with start_with_agent() as started:
         yield started
 
 
 @pytest.fixture
 def taking_machines(running_qemu: Qemu) -> Iterator[list[Machine]]:
-    yield [agent.AgentMachine(running_qemu), VgicMachine()]
+    yield [QemuMachine(running_qemu, AgentTarget), VgicMachine()]
     # Its vCPUs would go on polling.
     running_qemu.stop()
 

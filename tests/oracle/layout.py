@@ -2,16 +2,12 @@
 
 from typing import NamedTuple
 
-from qtest import EDU_IDS, VCPUS
+from vgic.conformance.qtest import EDU_IDS, VCPUS
+from vgic.conformance.target import VIRT
 
-GICD = 0x0800_0000
-GITS = 0x0808_0000
+GITS, GICR, GICR_STRIDE = VIRT.gits, VIRT.gicr, VIRT.gicr_stride
 TRANSLATER = GITS + 0x10040
-GICR, GICR_STRIDE = 0x080A_0000, 0x20000
-
-RAM, RAM_SIZE = 0x4000_0000, 4 << 20
-#: QEMU's virt puts its device tree at the start of RAM.
-TABLES = RAM + (2 << 20)
+TABLES, RAM_END = VIRT.ram, VIRT.ram + VIRT.ram_size
 
 #: What KVM asks for, of all tables of the ITS.
 PAGE = 64 << 10
@@ -28,7 +24,7 @@ ITT_ENTRY = 12
 SMALL_ITT, SMALL_BITS = 4 << 10, 8
 SMALL_ITTS = [QUEUES[-1] + PAGE + n * SMALL_ITT for n in range(24)]
 BIG_ITT, BIG_BITS = 256 << 10, 14
-BIG_ITTS = [RAM + RAM_SIZE - (4 - n) * BIG_ITT for n in range(4)]
+BIG_ITTS = [RAM_END - (4 - n) * BIG_ITT for n in range(4)]
 assert SMALL_ITTS[-1] + SMALL_ITT <= BIG_ITTS[0]
 
 #: A 64 KiB page of 8 byte entries.

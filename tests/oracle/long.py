@@ -13,17 +13,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import agent
 import masks
 from chance import Chance, setup, start
 from layout import Setup
 from machines import DESIGN, Machine, QemuMachine, VgicMachine
 from operations import Batch, Operation
 from oracle_guest import Difference, Guest
-from qtest import MISSING, Qemu, QemuError
 from taking import TakingChance, TakingGuest
 
 import vgic
+from vgic.conformance.qemu import AgentTarget, QemuTarget, start_with_agent
+from vgic.conformance.qtest import MISSING, Qemu, QemuError
 
 #: Operations from one power-on to the next.
 EPISODE = 200
@@ -149,8 +149,8 @@ def report(found: Found, machines: Sequence[Machine], log: str, kind: type[Guest
 def compare(seed: int, commands: int, design: str, take: bool, progress: Progress) -> Counter[str] | None:
     """Run, and report a difference (and return nothing) if there is one."""
     guest, chance = (TakingGuest, TakingChance) if take else (Guest, Chance)
-    with agent.start() if take else Qemu() as qemu:
-        machines = [agent.AgentMachine(qemu) if take else QemuMachine(qemu), VgicMachine(design)]
+    with start_with_agent() if take else Qemu() as qemu:
+        machines = [QemuMachine(qemu, AgentTarget if take else QemuTarget), VgicMachine(design)]
         try:
             return run(machines, seed, commands, progress, guest, chance)
         except Found as found:

@@ -2,7 +2,7 @@
 
 import struct
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from commands import SIZE
 from layout import (
@@ -19,16 +19,16 @@ from layout import (
     PAGE,
     PENDING,
     QUEUES,
-    RAM,
-    RAM_SIZE,
     REGISTERS,
-    TABLES,
     TRANSLATER,
     Setup,
 )
-from qtest import EDU_IDS, VCPUS, Batch, Qemu
 
 import vgic
+from vgic.conformance.ours import OurTarget
+from vgic.conformance.qemu import QemuTarget
+from vgic.conformance.qtest import VCPUS, Batch, Qemu
+from vgic.conformance.target import Target
 
 #: The design that follows the newest kernel.
 DESIGN = "v7.3"
@@ -75,6 +75,7 @@ class Machine(ABC):
     """A GIC with an ITS, four vCPUs that do not run, and RAM."""
 
     name: str
+    target: Target
     setup: Setup
     #: Whether it follows a kernel before 6.10.
     old_kernel = False
@@ -87,42 +88,39 @@ class Machine(ABC):
         """All registers as after power-on, RAM empty."""
         self.setup = setup
         self.on = [False] * VCPUS
-        self._reset()
+        self.target.reset()
 
-    @abstractmethod
-    def _reset(self) -> None: ...
-
-    @abstractmethod
     def write(self, address: int, size: int, value: int) -> None:
         """Write a register."""
+        self.target.write(address, size, value)
 
-    @abstractmethod
     def registers(self, names: list[str]) -> dict[str, int]:
         """Read registers."""
+        return {name: self.target.read(REGISTERS[name].address, REGISTERS[name].size) for name in names}
 
     def read(self, name: str) -> int:
         """Read one register."""
         return self.registers([name])[name]
 
-    @abstractmethod
     def store(self, address: int, data: bytes) -> None:
         """Write RAM."""
+        self.target.store(address, data)
 
-    @abstractmethod
     def load(self, address: int, size: int) -> bytes:
         """Read RAM."""
+        return self.target.load(address, size)
 
-    @abstractmethod
     def msi(self, device: int, event: int) -> None:
         """A device writes to GITS_TRANSLATER."""
+        self.target.msi(device, event)
 
     @abstractmethod
     def state(self) -> State:
         """Translations and pending LPIs."""
 
-    @abstractmethod
     def settle(self) -> None:
         """Every vCPU enters the guest and leaves it; nothing is taken."""
+        self.target.settle()
 
     def switch_lpis(self, vcpu: int, on: bool, save: bool) -> None:
         """Write GICR_CTLR.EnableLPIs; ``save``: the VMM cares about the pending table in memory."""
@@ -132,6 +130,20 @@ class Machine(ABC):
     @abstractmethod
     def migrate(self) -> None:
         """Go on in another VM."""
+
+    # What vCPUs take.
+
+    def has_pending(self) -> list[bool]:
+        """Of each vCPU, whether there is an LPI that it could take."""
+        return [self.target.pending(vcpu) is not None for vcpu in range(VCPUS)]
+
+    def acknowledge(self, vcpu: int) -> int | None:
+        """Read ICC_IAR1_EL1."""
+        return self.target.acknowledge(vcpu)
+
+    def eoi(self, vcpu: int, intid: int) -> None:
+        """Write ICC_EOIR1_EL1."""
+        self.target.end(vcpu, intid)
 
     def pending_tables(self) -> list[set[int]]:
         """What the pending tables in memory hold after the VMM had them saved."""
@@ -144,66 +156,19 @@ class QemuMachine(Machine):
 
     name = "QEMU"
 
-    #: Where PCIe configuration space and memory space are with highmem=off.
-    ECAM, MMIO = 0x3F00_0000, 0x1000_0000
-
-    def __init__(self, qemu: Qemu) -> None:
+    def __init__(self, qemu: Qemu, kind: type[QemuTarget] = QemuTarget) -> None:
+        """``kind``: :class:`AgentTarget` for tests of what vCPUs take, as it is slower."""
         self.qemu = qemu
-        self._writes = Batch()
-
-    def _reset(self) -> None:
-        self._writes = Batch()
-        self.qemu.reset()
-        self._writes.fill(TABLES, RAM + RAM_SIZE - TABLES)
-        for number, requester in enumerate(EDU_IDS):
-            config = self.ECAM + (requester << 12)
-            bar = self.MMIO + (number << 20)
-            self._writes.write(config + 0x10, 4, bar)
-            # The MSI capability is the only one, at 0x40: address, data (64 bit variant), enable.
-            self._writes.write(config + 0x44, 4, TRANSLATER).write(config + 0x48, 4, 0)
-            self._writes.write(config + 0x42, 2, 1)
-            # Memory space and bus master.
-            self._writes.write(config + 0x04, 2, 6)
-
-    def _run(self, batch: Batch) -> list[Any]:
-        """Run reads, behind the writes that wait."""
-        writes, self._writes = self._writes, Batch()
-        writes.lines += batch.lines
-        writes.decoders += batch.decoders
-        return self.qemu.run(writes)
-
-    def write(self, address: int, size: int, value: int) -> None:
-        self._writes.write(address, size, value)
+        self.target = kind(qemu)
 
     def registers(self, names: list[str]) -> dict[str, int]:
         batch = Batch()
         for name in names:
             batch.read(REGISTERS[name].address, REGISTERS[name].size)
-        return dict(zip(names, self._run(batch), strict=True))
+        return dict(zip(names, self.target.run(batch), strict=True))
 
-    def store(self, address: int, data: bytes) -> None:
-        if any(data):
-            self._writes.store(address, data)
-        else:
-            self._writes.fill(address, len(data))
-
-    def load(self, address: int, size: int) -> bytes:
-        (data,) = self._run(Batch().load(address, size))
-        return bytes(data)
-
-    def msi(self, device: int, event: int) -> None:
-        if device == 0:
-            # A write of the qtest client has no requester id; QEMU takes it as 0.
-            self.write(TRANSLATER, doorbell_size(event), event)
-            return
-        number = EDU_IDS.index(device)
-        self.write(self.ECAM + (device << 12) + 0x4C, 2, event)
-        # A write to its interrupt raise register makes the device send its MSI.
-        self.write(self.MMIO + (number << 20) + 0x60, 4, 1)
-
-    def settle(self) -> None:
-        # An LPI is on no queue here, so nothing depends on a vCPU's exits.
-        pass
+    def has_pending(self) -> list[bool]:
+        return [intid is not None for intid in self.target.all_pending()]
 
     def migrate(self) -> None:
         # It is the reference: what a guest cannot notice has not happened.
@@ -222,7 +187,7 @@ class QemuMachine(Machine):
         lpis = FIRST_LPI // 8
         for table in PENDING:
             batch.load(table + lpis, self.setup.pending_bytes - lpis)
-        found = iter(self._run(batch))
+        found = iter(self.target.run(batch))
 
         devices = {}
         for device, address in entries.items():
@@ -259,7 +224,7 @@ class QemuMachine(Machine):
         for _, _, address in slots:
             batch.load(address, 8)
         events = {}
-        for (device, event, _), data in zip(slots, self._run(batch), strict=True):
+        for (device, event, _), data in zip(slots, self.target.run(batch), strict=True):
             (entry,) = struct.unpack("<Q", data)
             if entry & 1:
                 icid = entry >> 32 & 0xFFFF
@@ -276,45 +241,23 @@ class VgicMachine(Machine):
         self.design = design
         self.old_kernel = design not in NEW
         self.movall_takes_all = design in MOVALL_TAKES_ALL
+        self.target = OurTarget(design)
 
-    def _reset(self) -> None:
-        self.ram = bytearray(RAM_SIZE)
-        self.memory = vgic.GuestMemory()
-        self.memory.map(RAM, self.ram)
-        self._start()
-
-    def _start(self) -> None:
-        self.vm = vgic.Vm(vcpus=VCPUS, design=self.design, memory=self.memory)
-        self._doorbell = self.vm.its[0].frame.translater
+    @property
+    def vm(self) -> vgic.Vm:
+        return self.target.vm
 
     def migrate(self) -> None:
         saved = self.vm.save().to_json()
-        self._start()
+        self.target.start()
         self.vm.restore(vgic.SavedState.from_json(saved))
-
-    def write(self, address: int, size: int, value: int) -> None:
-        self.vm.mmio_write(address, size, value)
-
-    def registers(self, names: list[str]) -> dict[str, int]:
-        return {name: self.vm.mmio_read(REGISTERS[name].address, REGISTERS[name].size) for name in names}
-
-    def store(self, address: int, data: bytes) -> None:
-        self.memory.write(address, data)
-
-    def load(self, address: int, size: int) -> bytes:
-        return self.memory.read(address, size)
 
     def msi(self, device: int, event: int) -> None:
         if device == 0:
             # The way of an emulator whose bus says who writes.
             self.vm.its[0].frame.write(TRANSLATER - GITS, doorbell_size(event), event, device_id=device)
         else:
-            self._doorbell.write(0x40, event, device)
-
-    def settle(self) -> None:
-        # The end of an interrupt that nobody took: the vCPU enters, does nothing that matters, and leaves.
-        for vcpu in self.vm.vcpu:
-            vcpu.eoi(1023)
+            super().msi(device, event)
 
     def state(self) -> State:
         tables = self.vm.its[0].tables()
@@ -365,17 +308,6 @@ class VgicMachine(Machine):
         lpis = FIRST_LPI // 8
         in_memory = super().pending_tables()
         return [pending_bits(saved[n][lpis:]) if on else in_memory[n] for n, on in enumerate(self.on)]
-
-    # What vCPUs take.
-
-    def has_pending(self) -> list[bool]:
-        return [vcpu.has_pending for vcpu in self.vm.vcpu]
-
-    def acknowledge(self, vcpu: int) -> int | None:
-        return self.vm.vcpu[vcpu].acknowledge()
-
-    def eoi(self, vcpu: int, intid: int) -> None:
-        self.vm.vcpu[vcpu].eoi(intid)
 
 
 class DeafMachine(VgicMachine):

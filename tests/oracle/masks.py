@@ -2,9 +2,10 @@
 about it.
 
 KVM's rule is the one that vgic follows. The architecture leaves most of these cases to the implementation
-("CONSTRAINED UNPREDICTABLE"), and no driver depends on them; some are gaps of QEMU's. A mask is applied where a
-difference would otherwise show, and counts how often that was. `test_masks.py` lifts them one by one, and shows that
-the machines then differ in just the way that is written here: a mask that hides nothing is an error.
+("CONSTRAINED UNPREDICTABLE"), and no driver depends on them; of the others each says whose fault it is, and the
+conformance kit has a case of it. A mask is applied where a difference would otherwise show, and counts how often that
+was. `test_masks.py` lifts them one by one, and shows that the machines then differ in just the way that is written
+here: a mask that hides nothing is an error.
 """
 
 from collections import Counter
@@ -30,12 +31,22 @@ class How(Enum):
     BITS = "bits of a register are not compared"
 
 
+class Ruling(Enum):
+    """Who is right, by the architecture (Arm IHI 0069)."""
+
+    QEMU = "QEMU does otherwise than the architecture demands"
+    KVM = "KVM does"
+    OPEN = "the architecture leaves it open, or forbids what leads to it"
+    VMM = "it is no matter of the architecture: the VMM does it"
+
+
 @dataclass(frozen=True)
 class Mask:
     """One difference."""
 
     name: str
     how: How
+    ruling: Ruling
     qemu: str
     kvm: str
     #: What exactly is skipped, prepared or ignored.
@@ -43,6 +54,8 @@ class Mask:
     #: For BITS: which registers (all redistributors' for a name that starts with "GICR_"), and which bits of them.
     registers: tuple[str, ...] = ()
     bits: int = 0
+    #: The case, or the choice, of the conformance kit that shows it.
+    kit: str = ""
 
     def use(self) -> bool:
         """Whether to apply it, here and now; it is needed."""
@@ -68,8 +81,8 @@ class Masked(Exception):
 MASKS: dict[str, Mask] = {}
 
 
-def _mask(name: str, how: How, **rest: Any) -> Mask:
-    mask = Mask(name, how, **rest)
+def _mask(name: str, how: How, ruling: Ruling, **rest: Any) -> Mask:
+    mask = Mask(name, how, ruling, **rest)
     assert name not in MASKS
     MASKS[name] = mask
     return mask
@@ -80,6 +93,8 @@ def _mask(name: str, how: How, **rest: Any) -> Mask:
 MAPTI_MAPPED = _mask(
     "mapti-of-a-mapped-event",
     How.SKIP,
+    Ruling.OPEN,
+    kit="mapti-of-a-mapped-event",
     qemu="overwrites the entry; the old LPI stays pending",
     kvm="returns success and keeps the old mapping",
     remedy="MAPTI and MAPI name an event that is not mapped",
@@ -87,6 +102,7 @@ MAPTI_MAPPED = _mask(
 MAPTI_ID_BITS = _mask(
     "mapti-above-propbaser-idbits",
     How.SKIP,
+    Ruling.OPEN,
     qemu="maps it (it looks at the distributor's 16 bits only) and drops its MSIs",
     kvm="rejects the MAPTI",
     remedy="INTIDs below 65536 that PROPBASER.IDbits excludes are not mapped",
@@ -94,6 +110,7 @@ MAPTI_ID_BITS = _mask(
 SHARED_LPI = _mask(
     "one-lpi-in-two-collections",
     How.SKIP,
+    Ruling.OPEN,
     qemu="has a pending bit for each vCPU",
     kvm="has one pending state and one target for each INTID",
     remedy="events that share an LPI are mapped in one collection, and are not moved out of it one by one",
@@ -101,6 +118,7 @@ SHARED_LPI = _mask(
 LINGERING_LPI = _mask(
     "unmapped-lpi-stays-queued",
     How.PREPARE,
+    Ruling.KVM,
     qemu="a DISCARDed LPI is gone",
     kvm="it stays on the vCPU's queue until that leaves the guest; a MAPTI until then finds it again, with its old "
     "target",
@@ -109,6 +127,8 @@ LINGERING_LPI = _mask(
 DISCARD_PENDING = _mask(
     "discard-of-a-pending-lpi",
     How.PREPARE,
+    Ruling.KVM,
+    kit="discard-takes-the-pending-state-away",
     qemu="DISCARD takes the pending bit away",
     kvm="pending state of a queued LPI survives, and may be delivered once",
     remedy="CLEAR comes first",
@@ -116,6 +136,8 @@ DISCARD_PENDING = _mask(
 MAPD_PENDING = _mask(
     "mapd-over-pending-lpis",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="mapd-over-pending-lpis",
     qemu="pending bits of the device's LPIs stay in the tables",
     kvm="pending state goes with the translations (of what is not queued)",
     remedy="CLEAR of each pending LPI of the device comes first",
@@ -123,6 +145,8 @@ MAPD_PENDING = _mask(
 ITT_REUSE = _mask(
     "itt-memory-is-not-zero",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="itt-memory-is-not-zero",
     qemu="entries that an earlier MAPD left in the ITT are live again",
     kvm="a device starts with no event; the ITT is only read when tables are restored",
     remedy="the guest zeroes the ITT before MAPD",
@@ -130,6 +154,8 @@ ITT_REUSE = _mask(
 MAPD_SIZE = _mask(
     "mapd-invalid-with-a-size",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="mapd-invalid-with-a-size",
     qemu="MAPD with V=0 and a size above the limit is rejected: the device stays mapped",
     kvm="the size is looked at with V=1 only",
     remedy="MAPD with V=0 has the size field 0 in that case",
@@ -140,6 +166,8 @@ MAPD_SIZE = _mask(
 MAPC_MOVES = _mask(
     "mapc-moves-a-collection",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="mapc-moves-a-collection",
     qemu="pending LPIs stay on the old vCPU",
     kvm="the collection's LPIs have the new target at once, pending or not",
     remedy="CLEAR of each pending LPI of the collection comes first (or MOVALL)",
@@ -147,6 +175,7 @@ MAPC_MOVES = _mask(
 MAPC_UNMAPS = _mask(
     "commands-on-an-unmapped-collection",
     How.PREPARE,
+    Ruling.OPEN,
     qemu="CLEAR and INV of an event whose collection is not mapped are ignored",
     kvm="they work: the event is mapped, and that is all they need",
     remedy="CLEAR of each pending LPI comes before a MAPC with V=0",
@@ -154,6 +183,8 @@ MAPC_UNMAPS = _mask(
 MAPC_REVIVES = _mask(
     "mapc-again-after-unmapping",
     How.SKIP,
+    Ruling.OPEN,
+    kit="mapc-again-after-unmapping",
     qemu="events keep the collection's number and work again",
     kvm="events have lost their collection and are dead until they are mapped anew",
     remedy="a collection is not mapped again while events from before are left",
@@ -161,6 +192,7 @@ MAPC_REVIVES = _mask(
 MAPC_RANGE = _mask(
     "unmapping-with-a-vcpu-that-does-not-exist",
     How.PREPARE,
+    Ruling.OPEN,
     qemu="MAPC with V=0 ignores its vCPU",
     kvm="kernels before 6.10 reject it",
     remedy="on designs of such kernels, MAPC with V=0 names vCPU 0 instead",
@@ -168,6 +200,8 @@ MAPC_RANGE = _mask(
 MAPC_CACHED = _mask(
     "mapc-to-a-vcpu-whose-lpis-are-off",
     How.PREPARE,
+    Ruling.KVM,
+    kit="a-redistributor-without-lpis-ignores-known-events",
     qemu="the next MSI is dropped",
     kvm="an event that has been sent is cached, and MAPC does not empty the cache: its next MSI is taken without a "
     "look at EnableLPIs",
@@ -176,6 +210,8 @@ MAPC_CACHED = _mask(
 MOVALL_ALONE = _mask(
     "movall-without-mapc",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="movall-without-mapc",
     qemu="moves pending bits only: the next MSI goes where the collection points",
     kvm="changes the target of every LPI of the vCPU: the next MSI goes to the new one",
     remedy="MOVALL is followed by MAPC of each collection of the old vCPU to the new one, as a driver does",
@@ -183,6 +219,8 @@ MOVALL_ALONE = _mask(
 MOVALL_ALL = _mask(
     "movall-of-every-vcpu",
     How.SKIP,
+    Ruling.KVM,
+    kit="movall-leaves-others-alone",
     qemu="moves what is pending on the old vCPU",
     kvm="from 6.10 to 7.2.9 every LPI of the VM gets the new vCPU as its target",
     remedy="on designs of such kernels there is no MOVALL",
@@ -193,6 +231,7 @@ MOVALL_ALL = _mask(
 LPIS_OFF = _mask(
     "moving-lpis-of-a-disabled-redistributor",
     How.SKIP,
+    Ruling.OPEN,
     qemu="does nothing with pending bits of a redistributor whose LPIs are off, nor moves any to one",
     kvm="state and target are the LPI's, whether its vCPU's LPIs are on or not",
     remedy="LPIs that are pending in a switched off table are not unmapped or moved, no pending LPI is moved to such a "
@@ -201,6 +240,8 @@ LPIS_OFF = _mask(
 PENDING_TABLES = _mask(
     "pending-tables-are-live",
     How.VMM,
+    Ruling.OPEN,
+    kit="pending-tables-are-live",
     qemu="the pending table in memory is the state: EnableLPIs = 0 leaves it there",
     kvm="the table is read when LPIs are enabled or mapped and written when the VMM saves it; EnableLPIs = 0 drops "
     "what is queued",
@@ -209,6 +250,7 @@ PENDING_TABLES = _mask(
 PENDING_ELSEWHERE = _mask(
     "pending-bits-of-other-lpis",
     How.SKIP,
+    Ruling.OPEN,
     qemu="any bit of a pending table counts",
     kvm="only those of LPIs that are mapped to that vCPU; MAPTI takes a bit out of the table, and what it took is lost "
     "when the LPIs are enabled after that",
@@ -217,6 +259,8 @@ PENDING_ELSEWHERE = _mask(
 PTZ = _mask(
     "pending-table-zero",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="pending-table-zero",
     qemu="PENDBASER.PTZ is ignored: what the table holds becomes pending",
     kvm="with PTZ the table is not read",
     remedy="PTZ is set only if the table is empty",
@@ -224,6 +268,8 @@ PTZ = _mask(
 PTZ_READS = _mask(
     "pending-table-zero-reads",
     How.BITS,
+    Ruling.QEMU,
+    kit="pending-table-zero-reads-as-zero",
     qemu="PENDBASER.PTZ reads as written",
     kvm="it reads as 0",
     remedy="bit 62 is not compared",
@@ -233,6 +279,8 @@ PTZ_READS = _mask(
 BASE_WHILE_ENABLED = _mask(
     "propbaser-and-pendbaser-while-enabled",
     How.SKIP,
+    Ruling.OPEN,
+    kit="propbaser-while-enabled",
     qemu="a write is taken",
     kvm="it is ignored",
     remedy="they are written while the LPIs are off",
@@ -243,6 +291,7 @@ BASE_WHILE_ENABLED = _mask(
 SAVE_DEAD = _mask(
     "saving-an-event-without-collection",
     How.SKIP,
+    Ruling.VMM,
     qemu="the event stays as it is",
     kvm="an event whose collection was unmapped is not saved: after the migration it is not mapped",
     remedy="no migration while there are such events",
@@ -250,6 +299,7 @@ SAVE_DEAD = _mask(
 SAVE_WHILE_OFF = _mask(
     "saving-a-switched-off-pending-table",
     How.SKIP,
+    Ruling.VMM,
     qemu="the bits stay as they are",
     kvm="the save also writes tables of vCPUs whose LPIs are off: a pending bit there is lost",
     remedy="no migration while a switched off table has bits",
@@ -260,6 +310,8 @@ SAVE_WHILE_OFF = _mask(
 ENABLE_INVALID = _mask(
     "enabling-without-tables",
     How.SKIP,
+    Ruling.OPEN,
+    kit="enabling-without-tables",
     qemu="switches the ITS on; a table that is not valid counts as empty",
     kvm="GITS_CTLR.Enabled stays 0 unless CBASER and both BASERs are valid",
     remedy="the ITS is switched on with valid tables",
@@ -267,6 +319,8 @@ ENABLE_INVALID = _mask(
 SANITISED = _mask(
     "baser-fields",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="page-sizes",
     qemu="keeps page size, cacheability and shareability as written",
     kvm="forces 64 KiB pages, and replaces attributes that it does not support",
     remedy="the guest asks for what KVM keeps, and has tables of 64 KiB pages",
@@ -274,6 +328,8 @@ SANITISED = _mask(
 CWRITER_KEPT = _mask(
     "cbaser-resets-cwriter",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="cbaser-resets-cwriter",
     qemu="a write of CBASER resets CREADR only",
     kvm="it resets CREADR and CWRITER",
     remedy="the guest writes CWRITER = 0 after CBASER, as Linux does",
@@ -281,6 +337,8 @@ CWRITER_KEPT = _mask(
 CWRITER_RANGE = _mask(
     "cwriter-beyond-the-queue",
     How.SKIP,
+    Ruling.OPEN,
+    kit="cwriter-beyond-the-queue",
     qemu="is stored, and processing stops",
     kvm="the write is ignored",
     remedy="CWRITER stays within the queue",
@@ -288,6 +346,8 @@ CWRITER_RANGE = _mask(
 CREADR_WRITE = _mask(
     "creadr-is-writable",
     How.SKIP,
+    Ruling.QEMU,
+    kit="creadr-is-read-only",
     qemu="the guest can write CREADR, as GICD_CTLR.DS is 1",
     kvm="a guest's write is ignored",
     remedy="the guest does not write it",
@@ -295,6 +355,8 @@ CREADR_WRITE = _mask(
 QUIESCENT = _mask(
     "quiescent",
     How.BITS,
+    Ruling.OPEN,
+    kit="quiescent",
     qemu="GITS_CTLR.Quiescent is always 1",
     kvm="it is 0 while commands wait",
     remedy="bit 31 is not compared",
@@ -307,6 +369,8 @@ QUIESCENT = _mask(
 CONFIG_CACHED = _mask(
     "configuration-is-cached",
     How.PREPARE,
+    Ruling.OPEN,
+    kit="configuration-is-cached",
     qemu="reads an LPI's byte whenever it looks for the most important one, and at each MSI",
     kvm="reads it at MAPTI, INV and INVALL only",
     remedy="the guest sends INV or INVALL when it has written the byte",
@@ -314,6 +378,7 @@ CONFIG_CACHED = _mask(
 LOWEST_PRIORITY = _mask(
     "lowest-priority",
     How.SKIP,
+    Ruling.OPEN,
     qemu="ICC_PMR_EL1 has 5 bits, so the most open mask is 0xf8: an LPI of that priority is pending and never taken",
     kvm="the CPU interface is hardware, which does the same; vgic's has no priority mask, and takes it",
     remedy="no LPI has the lowest priority",
@@ -321,6 +386,8 @@ LOWEST_PRIORITY = _mask(
 TIES = _mask(
     "equal-priorities",
     How.SKIP,
+    Ruling.OPEN,
+    kit="equal-priorities",
     qemu="the lowest INTID is taken first",
     kvm="the one that was queued first",
     remedy="LPIs have different priorities",
@@ -331,6 +398,7 @@ TIES = _mask(
 ITS_TYPER = _mask(
     "its-typer",
     How.BITS,
+    Ruling.OPEN,
     qemu="ITT entries of 12 bytes, a collection-id size field",
     kvm="ITT entries of 8 bytes, no collection-id size field",
     remedy="bits 7:4, 36 and 35:32 are not compared",
@@ -340,6 +408,7 @@ ITS_TYPER = _mask(
 PRODUCT = _mask(
     "product",
     How.BITS,
+    Ruling.OPEN,
     qemu="names no product in IIDR",
     kvm="is product 'K'",
     remedy="bits 31:24 are not compared",
@@ -349,6 +418,7 @@ PRODUCT = _mask(
 PARTS = _mask(
     "parts",
     How.BITS,
+    Ruling.OPEN,
     qemu="each frame has Arm's part number and the component ids",
     kvm="the ITS has another part number, a redistributor has PIDR2 only",
     remedy="PIDR0 and PIDR4, and of redistributors all but PIDR2, are not compared",
@@ -361,6 +431,7 @@ PARTS = _mask(
 COMMON_AFFINITY = _mask(
     "common-lpi-affinity",
     How.BITS,
+    Ruling.OPEN,
     qemu="GICR_TYPER.CommonLPIAff is 1: PROPBASER is shared by redistributors with the same Aff3",
     kvm="it is 0: by all of them",
     remedy="bits 25:24 are not compared; the guest writes the same to all",
@@ -370,6 +441,8 @@ COMMON_AFFINITY = _mask(
 DIRECT_INV = _mask(
     "direct-invalidation",
     How.BITS,
+    Ruling.OPEN,
+    kit="direct-invalidation",
     qemu="has no GICR_INVLPIR and GICR_INVALLR: GICR_CTLR.IR is 0",
     kvm="has both",
     remedy="bit 2 is not compared",
@@ -379,6 +452,7 @@ DIRECT_INV = _mask(
 WAKER = _mask(
     "waker",
     How.BITS,
+    Ruling.OPEN,
     qemu="redistributors are asleep after reset until the guest wakes them by GICR_WAKER (LPIs pend all the same)",
     kvm="GICR_WAKER reads as zero, and writes are ignored",
     remedy="bits 2:1 are not compared",

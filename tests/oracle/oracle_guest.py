@@ -20,7 +20,8 @@ from layout import GITS, REGISTERS, Setup
 from machines import Machine, State
 from masks import Masked
 from operations import Command, Operation, SwitchIts
-from qtest import VCPUS
+
+from vgic.conformance.qtest import VCPUS
 
 CTLR, CBASER, CWRITER = GITS, GITS + 0x80, GITS + 0x88
 ENABLED = 1

@@ -1,6 +1,6 @@
-"""A guest whose vCPUs also take their LPIs: order and priorities. QEMU runs the agent for that, see `agent.py`."""
+"""A guest whose vCPUs also take their LPIs: order and priorities. QEMU's run the agent for that."""
 
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar
 
 import commands
 import layout
@@ -10,24 +10,10 @@ from machines import State
 from masks import Masked
 from operations import Config, Operation, SwitchIts, Take
 from oracle_guest import Difference, Guest
-from qtest import VCPUS
+
+from vgic.conformance.qtest import VCPUS
 
 T = TypeVar("T")
-
-
-class Taker(Protocol):
-    """What a machine needs beyond its registers."""
-
-    name: str
-
-    def has_pending(self) -> list[bool]:
-        """Of each vCPU, whether there is an LPI that it could take."""
-
-    def acknowledge(self, vcpu: int) -> int | None:
-        """Read ICC_IAR1_EL1."""
-
-    def eoi(self, vcpu: int, intid: int) -> None:
-        """Write ICC_EOIR1_EL1."""
 
 
 #: A configuration byte's priority has 5 bits that count.
@@ -42,10 +28,6 @@ class TakingGuest(Guest):
         self.bytes = {intid: LEVELS[n] | 1 for n, intid in enumerate(layout.LPIS)}
         for intid, byte in self.bytes.items():
             self._store(layout.CONFIG + intid - layout.FIRST_LPI, bytes([byte]))
-
-    @property
-    def takers(self) -> list[Taker]:
-        return [cast(Taker, machine) for machine in self.machines]
 
     def _do_config(self, intid: int, byte: int, every: bool) -> None:
         others = {other & 0xF8 for each, other in self.bytes.items() if each != intid}
@@ -75,7 +57,7 @@ class TakingGuest(Guest):
                 if active:
                     self._end(vcpu, active.pop())
             else:
-                taken = self._both("acknowledge", [taker.acknowledge(vcpu) for taker in self.takers])
+                taken = self._both("acknowledge", [machine.acknowledge(vcpu) for machine in self.machines])
                 self.counts["taken" if taken is not None else "spurious"] += 1
                 if taken is not None:
                     active.append(taken)
@@ -84,18 +66,18 @@ class TakingGuest(Guest):
             self._end(vcpu, active.pop())
 
     def _end(self, vcpu: int, intid: int) -> None:
-        for taker in self.takers:
-            taker.eoi(vcpu, intid)
+        for machine in self.machines:
+            machine.eoi(vcpu, intid)
 
     def _both(self, what: str, results: list[T]) -> T:
         if any(result != results[0] for result in results):
-            seen = ", ".join(f"{taker.name} {result}" for taker, result in zip(self.takers, results, strict=True))
+            seen = ", ".join(f"{machine.name} {result}" for machine, result in zip(self.machines, results, strict=True))
             raise Difference(f"{what}: {seen}")
         return results[0]
 
     def compare(self, targets: bool = True) -> State | None:
         state = super().compare(targets)
-        self._both("has a pending LPI", [taker.has_pending() for taker in self.takers])
+        self._both("has a pending LPI", [machine.has_pending() for machine in self.machines])
         return state
 
 

@@ -8,9 +8,9 @@ from layout import REGISTERS, Setup
 from machines import QemuMachine
 from operations import Batch, Command
 from oracle_guest import Guest
-from qtest import VCPUS
 
 from vgic.cli import main
+from vgic.conformance.qtest import VCPUS
 
 
 @pytest.fixture(params=[False, True], ids=["flat", "indirect"])
@@ -77,7 +77,7 @@ def test_an_elf_core_of_qemu(qemu, guest, registers, tmp_path, capsys):
 
 
 def test_pmemsave(qemu, guest, registers, tmp_path, capsys):
-    qemu.save(tmp_path / "raw", layout.TABLES, layout.RAM + layout.RAM_SIZE - layout.TABLES)
+    qemu.save(tmp_path / "raw", layout.TABLES, layout.RAM_END - layout.TABLES)
     arguments = ["--base", hex(layout.TABLES), "--registers", registers, "--format", "qemu", "--tree"]
     assert main(["its", "decode", str(tmp_path / "raw"), *arguments]) == 0
     shown = capsys.readouterr()

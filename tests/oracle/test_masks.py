@@ -24,8 +24,14 @@ from operations import (
     Write,
 )
 from oracle_guest import Difference, Guest
-from qtest import VCPUS
 from taking import TakingGuest
+
+from vgic.conformance import check
+from vgic.conformance.cases import CASES as CONFORMANCE_CASES
+from vgic.conformance.choices import CHOICES
+from vgic.conformance.ours import OurTarget
+from vgic.conformance.qemu import AgentTarget
+from vgic.conformance.qtest import VCPUS
 
 
 class Case(NamedTuple):
@@ -230,3 +236,27 @@ def test_masked_registers_exist(mask):
     known = {name if name.startswith("GITS") else "GICR_" + name.partition("_")[2] for name in layout.REGISTERS}
     assert mask.registers
     assert set(mask.registers) <= known
+
+
+RULED = [pytest.param(mask, id=mask.name) for mask in masks.MASKS.values() if mask.kit]
+
+
+@pytest.mark.parametrize("mask", RULED)
+def test_the_conformance_kit_shows_whose_it_is(mask, running_qemu):
+    if running_qemu.version != (7, 2):
+        pytest.skip("the masks are about QEMU 7.2, this is {}.{}".format(*running_qemu.version))
+    designs = {case.design for found, case in CASES.items() if found is mask}
+    qemu, ours = (check(each, [mask.kit]) for each in (AgentTarget(running_qemu), OurTarget(*designs)))
+    running_qemu.stop()
+    differ = {who for who, report in (("QEMU", qemu), ("KVM", ours)) for one in report.outcomes if one.difference}
+    if mask.ruling is masks.Ruling.OPEN:
+        (theirs,), (our,) = qemu.answers, ours.answers
+        assert theirs.text != our.text
+    else:
+        assert differ == {mask.ruling.name}
+
+
+def test_rulings_name_cases_and_choices():
+    for mask in masks.MASKS.values():
+        if mask.kit:
+            assert mask.kit in (CHOICES if mask.ruling is masks.Ruling.OPEN else CONFORMANCE_CASES)

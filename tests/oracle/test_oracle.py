@@ -26,9 +26,9 @@ from operations import (
     Write,
 )
 from oracle_guest import Difference, Guest
-from qtest import VCPUS
 
 import vgic
+from vgic.conformance.qtest import VCPUS
 
 DESIGNS = [design.name for design in vgic.designs() if not design.unsound]
 

@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 
-import agent
 import commands
 import pytest
 from layout import GITS, TABLES
-from qtest import Batch, Qemu, QemuError
 
 import vgic
+from vgic.conformance.qemu import BYTES
+from vgic.conformance.qtest import Batch, Qemu, QemuError
 
 
 def test_a_batch_returns_what_its_reads_found(qemu):
@@ -58,11 +58,11 @@ def test_the_agent_is_what_its_source_says(tmp_path):
     assembler, copy = "aarch64-linux-gnu-as", "aarch64-linux-gnu-objcopy"
     object_file, binary = tmp_path / "agent.o", tmp_path / "agent.bin"
     try:
-        subprocess.run([assembler, "-o", object_file, agent.BYTES.with_suffix(".S")], check=True)
+        subprocess.run([assembler, "-o", object_file, BYTES.with_suffix(".S")], check=True)
     except FileNotFoundError:
         pytest.skip(f"{assembler} is not installed (Debian: apt-get install binutils-aarch64-linux-gnu)")
     subprocess.run([copy, "-O", "binary", object_file, binary], check=True)
-    assert binary.read_bytes() == agent.BYTES.read_bytes()
+    assert binary.read_bytes() == BYTES.read_bytes()
 
 
 ENCODED = [

@@ -3,14 +3,15 @@
 import random
 from collections import Counter
 
-import agent
 import long
 import pytest
 from chance import setup, start
 from layout import Setup
-from machines import DeafMachine
+from machines import DeafMachine, QemuMachine
 from operations import Batch, Command, Config, Msi, Take
 from taking import TakingChance, TakingGuest
+
+from vgic.conformance.qemu import AgentTarget
 
 
 def test_a_more_urgent_lpi_preempts_and_a_less_urgent_one_waits(taking_machines):
@@ -41,7 +42,9 @@ def test_a_pending_lpi_that_is_switched_off_waits_for_inv(taking_machines):
 )
 def test_a_command_that_does_nothing_is_found(running_qemu, opcode, every):
     operations = [start(), Config(8192, 0x00, every), Msi(0, 0)]
-    difference = long.replay([agent.AgentMachine(running_qemu), DeafMachine(opcode)], Setup(), operations, TakingGuest)
+    difference = long.replay(
+        [QemuMachine(running_qemu, AgentTarget), DeafMachine(opcode)], Setup(), operations, TakingGuest
+    )
     running_qemu.stop()
     assert "has a pending LPI: QEMU [False, False" in str(difference)
 

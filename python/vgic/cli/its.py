@@ -1,4 +1,4 @@
-"""``vgic its``: what an ITS's memory says, in words; and whether an ITS does what the architecture says.
+"""``vgic its decode``: what an ITS's memory says, in words.
 
 A dump may be large and is not to be trusted: it is read piece by piece, where the tables are, and rows are printed as
 they are found.
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from vgic.cli.common import Update, check_json, progress, text_width, warn, write_json
 from vgic.cli.helping import Command, Group
+from vgic.cli.its_check import check_its
 from vgic.cli.options import JsonOption
 from vgic.dump.formats import FORMATS
 from vgic.dump.memory import Dump, open_dump
@@ -38,7 +39,7 @@ _PATIENCE = 2.0
 app = typer.Typer(
     name="its",
     cls=Group,
-    help="Read an ITS's commands and tables in a dump of guest memory.",
+    help="Look into an ITS: what its memory says, what it does.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -152,7 +153,7 @@ def _value(help_text: str) -> object:
 
 @app.callback()
 def _its() -> None:
-    """Read an ITS's commands and tables in a dump of guest memory."""
+    """Look into an ITS: what its memory says, what it does."""
 
 
 @app.command("decode", cls=Command)
@@ -251,3 +252,6 @@ def _print_remarks(dump: Dump) -> None:
         warn(f"note: {remark}")
     if len(remarks) > _MOST_REMARKS:
         warn(f"note: {len(remarks) - _MOST_REMARKS} more like these")
+
+
+app.command("check", cls=Command)(check_its)

@@ -1,4 +1,4 @@
-"""A client of QEMU's qtest protocol: a machine whose vCPUs do not run, driven register by register.
+"""A client of QEMU's qtest protocol: a machine driven register by register.
 
 The protocol is lines of text: one request, one reply. Requests may be sent ahead of the replies, so :class:`Batch`
 collects many of them for one round trip, which is what makes a run of 100,000 ITS commands a matter of a minute.
@@ -14,8 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from vgic.conformance.target import TargetError
+
+__all__ = ["EDU_IDS", "MISSING", "PATIENCE", "VCPUS", "Batch", "Qemu", "QemuConnection", "QemuError", "arguments"]
+
 BINARY = "qemu-system-aarch64"
-#: Why a test is skipped, or None.
+#: Why QEMU cannot be started, or None.
 MISSING = None if shutil.which(BINARY) else f"{BINARY} is not installed (Debian: apt-get install qemu-system-arm)"
 
 VCPUS = 4
@@ -34,7 +38,7 @@ PATIENCE = 600.0
 Decode = Callable[[str], Any]
 
 
-class QemuError(Exception):
+class QemuError(TargetError):
     """QEMU died, or refused a request."""
 
 
@@ -47,9 +51,10 @@ def _number(reply: str) -> int:
 
 
 class Batch:
-    """Requests for one round trip; :meth:`Qemu.run` returns what the reads among them found."""
+    """Requests for one round trip; :meth:`QemuConnection.run` returns what the reads among them found."""
 
     def __init__(self) -> None:
+        """No request yet."""
         self.lines: list[str] = []
         self.decoders: list[Decode] = []
 
@@ -59,57 +64,43 @@ class Batch:
         return self
 
     def read(self, address: int, size: int) -> Self:
+        """Read a register, or memory."""
         return self._add(f"read{'_bw_l___q'[size]} {address:#x}", _number)
 
     def write(self, address: int, size: int, value: int) -> Self:
+        """Write a register, or memory."""
         return self._add(f"write{'_bw_l___q'[size]} {address:#x} {value:#x}")
 
     def load(self, address: int, size: int) -> Self:
+        """Read memory."""
         return self._add(f"b64read {address:#x} {size:#x}", base64.b64decode)
 
     def store(self, address: int, data: bytes) -> Self:
+        """Write memory."""
         return self._add(f"b64write {address:#x} {len(data):#x} {base64.b64encode(data).decode()}")
 
     def fill(self, address: int, size: int, byte: int = 0) -> Self:
+        """Fill memory with a byte."""
         return self._add(f"memset {address:#x} {size:#x} {byte:#x}")
 
 
-class Qemu:
-    """One QEMU process. It ends with :meth:`close`, and at the latest with the thread that started it."""
+def arguments() -> list[str]:
+    """What QEMU's command line has for the machine: CPUs, the GIC, devices that send MSIs."""
+    found = ["-M", MACHINE, "-cpu", "cortex-a57", "-smp", str(VCPUS), "-m", "64"]
+    found += ["-accel", "tcg,thread=single,tb-size=16", "-nodefaults", "-display", "none", "-serial", "none"]
+    # The log says why a command was ignored; it goes to stderr.
+    found += ["-d", "guest_errors", "-S"]
+    for requester in EDU_IDS:
+        found += ["-device", f"edu,addr={requester >> 3:x}.{requester & 7},multifunction=on"]
+    return found
 
-    def __init__(self, *arguments: str, binary: str = BINARY) -> None:
-        """``arguments``: more of QEMU's command line."""
-        self._requests, qtest_end = socket.socketpair()
-        self._monitor, monitor_end = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with QEMU)
-        ends = (qtest_end.fileno(), monitor_end.fileno())
-        # setpriv is in Debian's essential util-linux. Without it an interrupted run may leave a QEMU behind.
-        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        command = [*leash, binary, "-M", MACHINE, "-cpu", "cortex-a57", "-smp", str(VCPUS), "-m", "64"]
-        command += ["-accel", "tcg,thread=single,tb-size=16", "-nodefaults", "-display", "none", "-serial", "none"]
-        command += ["-chardev", f"socket,id=qtest,fd={ends[0]}", "-object", "qtest,id=q,chardev=qtest,log=none"]
-        command += ["-chardev", f"socket,id=qmp,fd={ends[1]}", "-mon", "qmp,mode=control"]
-        # The log says why a command was ignored; it goes to stderr.
-        command += ["-d", "guest_errors", "-S"]
-        for requester in EDU_IDS:
-            command += ["-device", f"edu,addr={requester >> 3:x}.{requester & 7},multifunction=on"]
-        command += arguments
-        try:
-            # A session of its own: Ctrl-C is for the tests, which then end QEMU.
-            self._process = subprocess.Popen(
-                command,
-                pass_fds=ends,
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-            )
-        except OSError:
-            self._drop()
-            raise
-        finally:
-            qtest_end.close()
-            monitor_end.close()
+
+class QemuConnection:
+    """The qtest and QMP sockets of a QEMU that runs already."""
+
+    def __init__(self, requests: socket.socket, monitor: socket.socket) -> None:
+        """``requests``: that of qtest; ``monitor``: that of QMP, which has not been talked to."""
+        self._requests, self._monitor = requests, monitor
         for end in (self._requests, self._monitor):
             end.settimeout(PATIENCE)
         self._replies = self._requests.makefile("r", encoding="ascii", newline="\n")
@@ -124,28 +115,32 @@ class Qemu:
             self.close()
             raise
 
+    @classmethod
+    def to(cls, requests: str, monitor: str) -> Self:
+        """Connect to sockets by their paths. Raises ``OSError`` and :class:`QemuError`."""
+        found = []
+        for path in (requests, monitor):
+            found.append(end := socket.socket(socket.AF_UNIX))
+            try:
+                end.connect(path)
+            except OSError as error:
+                for opened in found:
+                    opened.close()
+                raise OSError(error.errno, error.strerror, path) from None
+        return cls(*found)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def log(self, lines: int = 10) -> str:
-        """The end of what QEMU has said: guest errors, and why it ended if it did."""
-        size = self._errors.seek(0, 2)
-        self._errors.seek(max(0, size - 4096))
-        return "\n".join(self._errors.read().decode(errors="replace").splitlines()[-lines:])
+        """What QEMU has said, where that is known."""
+        return ""
 
     def _died(self) -> QemuError:
-        try:
-            status: object = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            status = "none, it is still there"
-        return QemuError(f"QEMU gave no answer (exit status: {status})\n{self.log()}".rstrip())
+        return QemuError("QEMU gave no answer")
 
     def _message(self) -> dict[str, Any]:
         """The monitor's next line."""
@@ -217,9 +212,63 @@ class Qemu:
             start = end
         return found
 
-    def _drop(self) -> None:
-        for each in (self._requests, self._monitor, self._errors):
+    def close(self) -> None:
+        """Leave QEMU alone."""
+        for each in (self._replies, self._events, self._requests, self._monitor):
             each.close()
+
+
+class Qemu(QemuConnection):
+    """One QEMU process. It ends with :meth:`close`, and at the latest with the thread that started it."""
+
+    def __init__(self, *more: str, binary: str = BINARY) -> None:
+        """``more``: of QEMU's command line. Raises ``OSError`` and :class:`QemuError`."""
+        requests, qtest_end = socket.socketpair()
+        monitor, monitor_end = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with QEMU)
+        ends = (qtest_end.fileno(), monitor_end.fileno())
+        # setpriv is in Debian's essential util-linux. Without it an interrupted run may leave a QEMU behind.
+        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        command = [*leash, binary, *arguments()]
+        command += ["-chardev", f"socket,id=qtest,fd={ends[0]}", "-object", "qtest,id=q,chardev=qtest,log=none"]
+        command += ["-chardev", f"socket,id=qmp,fd={ends[1]}", "-mon", "qmp,mode=control"]
+        command += more
+        try:
+            # A session of its own: Ctrl-C is for us, who then end QEMU.
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=ends,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+            )
+        except OSError:
+            for each in (requests, monitor, self._errors):
+                each.close()
+            raise
+        finally:
+            qtest_end.close()
+            monitor_end.close()
+        super().__init__(requests, monitor)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def log(self, lines: int = 10) -> str:
+        """The end of what QEMU has said: guest errors, and why it ended if it did."""
+        size = self._errors.seek(0, 2)
+        self._errors.seek(max(0, size - 4096))
+        return "\n".join(self._errors.read().decode(errors="replace").splitlines()[-lines:])
+
+    def _died(self) -> QemuError:
+        try:
+            status: object = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            status = "none, it is still there"
+        return QemuError(f"QEMU gave no answer (exit status: {status})\n{self.log()}".rstrip())
 
     def close(self) -> None:
         """Stop QEMU and wait for its end."""
@@ -227,6 +276,5 @@ class Qemu:
             # Nothing here is worth a graceful end: no disk, no snapshot.
             self._process.kill()
         self._process.wait()
-        self._replies.close()
-        self._events.close()
-        self._drop()
+        super().close()
+        self._errors.close()
