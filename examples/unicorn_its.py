@@ -95,8 +95,7 @@ class Machine:
         self.ram = mmap.mmap(-1, RAM_SIZE)
         self.ram[: len(image)] = image
         memory = vgic.GuestMemory({RAM: self.ram})
-        self.uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
-        uc.mem_map_ptr(RAM, RAM_SIZE, unicorn.UC_PROT_ALL, ctypes.addressof(ctypes.c_char.from_buffer(self.ram)))
+        self.uc = self.make_cpu(RAM, FRAMES)
 
         self.vm = vgic.Vm(vcpus=1, its=[GITS], distributor=GICD, redistributors=GICR, memory=memory)
         self.vm.distributor_enabled = False  # the guest enables it
@@ -107,7 +106,12 @@ class Machine:
         self.vcpu.on_pending = lambda _: self.wake.set()
         self.device = Device(its)
 
-        for base, size in FRAMES.items():
+    def make_cpu(self, ram: int, frames: dict[int, int]) -> "unicorn.Uc":
+        """A CPU whose RAM begins at ``ram``; ``frames``: size of what it reaches by MMIO, by address."""
+        uc = unicorn.Uc(unicorn.UC_ARCH_ARM64, unicorn.UC_MODE_ARM)
+        memory = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
+        uc.mem_map_ptr(ram, len(self.ram), unicorn.UC_PROT_ALL, memory)
+        for base, size in frames.items():
             uc.mmio_map(base, size, self.mmio_read, base, self.mmio_write, base)
         uc.hook_add(unicorn.UC_HOOK_INSN, self.mrs, aux1=arm64.UC_ARM64_INS_MRS)
         uc.hook_add(unicorn.UC_HOOK_INSN, self.msr, aux1=arm64.UC_ARM64_INS_MSR)
@@ -116,6 +120,7 @@ class Machine:
         # by them, and hvc undefined. So SCR_EL3.{RW, HCE, NS} and HCR_EL2.RW.
         uc.cpr_write(*SCR_EL3, 1 << 10 | 1 << 8 | 1)
         uc.cpr_write(*HCR_EL2, 1 << 31)
+        return uc
 
     def log(self, name: str, arrow: str, value: int) -> None:
         """One access, for --verbose."""
