@@ -30,6 +30,12 @@ MODULES = {
     "redist": ["redist.frame"],
     "state": ["vm.state"],
     "kvm-device": ["vm.kvm_device"],
+    "conformance": [
+        "conformance.target",
+        "conformance.report",
+        "conformance.bench",
+        "conformance.lines",
+    ],
     "designs": ["designs", "difference"],
     "kernels": ["kernels", "kernels.kernel", "kernels.release", "kernels.gain"],
     "workload": ["measure.workload"],
@@ -100,6 +106,7 @@ COMMANDS = (
     "machines",
     "its",
     "its decode",
+    "its check",
 )
 NOTE = "<!-- Made by docs/make_reference.py. Do not edit: change the docstrings, and run it again. -->\n"
 

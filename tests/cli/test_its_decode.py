@@ -385,9 +385,11 @@ def test_an_option_is_over_the_text(vgic_command, elf):
     assert "enabled, pending on vCPU 0 Device" in " ".join(done.stdout.split())
 
 
-def test_an_elf_core_needs_registers_and_no_base(vgic_command, elf):
+def test_an_elf_core_needs_registers_and_no_base(vgic_command, tmp_path):
+    (tmp_path / "core").write_bytes(core((RAM, bytes(64))))
     for arguments, message in (
         ([], "core: registers say where the tables are (--registers, or --baser0 and the others)"),
+        (["--as=commands"], "core: registers say where the tables are (--registers, or --baser0 and the others)"),
         (["--base=0", "--baser0=0"], "--base: an ELF core has the addresses of its memory itself"),
     ):
         done = vgic_command("its", "decode", "core", *arguments)

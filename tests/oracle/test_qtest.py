@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 
 import commands
@@ -10,7 +11,7 @@ from layout import GITS, TABLES
 
 import vgic
 from vgic.conformance.qemu import BYTES
-from vgic.conformance.qtest import Batch, Qemu, QemuError
+from vgic.conformance.qtest import Batch, Qemu, QemuConnection, QemuError
 
 
 def test_a_batch_returns_what_its_reads_found(qemu):
@@ -88,3 +89,13 @@ def test_the_packages_encoder_agrees_with_the_one_here(command, wanted):
     name, *operands = wanted
     _, names = vgic.its.COMMANDS[name]
     assert vgic.its.encode(name, **dict(zip(names, operands, strict=True))) == command
+
+
+@pytest.mark.parametrize("answer", [b"OK\n", b"{}\n", b'{"QMP": 5}\n', b""])
+def test_what_is_no_monitor_is_an_error(answer):
+    ours, theirs = socket.socketpair()
+    requests, other = socket.socketpair()
+    theirs.sendall(answer)
+    theirs.shutdown(socket.SHUT_WR)
+    with other, theirs, pytest.raises(QemuError, match=r"no QMP monitor|gave no answer"):
+        QemuConnection(requests, ours)

@@ -1,7 +1,10 @@
 """The conformance kit: our own frames keep its rules, and an ITS that breaks one is found."""
 
 import json
+import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -299,6 +302,53 @@ def test_endless_interrupts_end():
         bench.expect_taken("an LPI that comes again and again", [[8192]])
 
 
+PROGRAM = Path(__file__).with_name("lines_program.py")
+
+
+def program(fault=""):
+    return open_target(f"program:{sys.executable} {PROGRAM} {fault}")
+
+
+def test_a_program_is_a_target():
+    with closing(program()) as target:
+        report = check(target)
+    ours = check(OurTarget())
+    assert report.target == "ours"
+    assert [outcome.difference for outcome in report.outcomes] == [outcome.difference for outcome in ours.outcomes]
+    assert [answer.text for answer in report.answers] == [answer.text for answer in ours.answers]
+
+
+def test_memory_of_a_program():
+    with closing(program()) as target:
+        target.store(target.places.ram, b"abcd")
+        assert target.load(target.places.ram, 4) == b"abcd"
+    with closing(program("short")) as target, pytest.raises(TargetError, match="load 0x40200000 4: 1 bytes"):
+        target.load(target.places.ram, 4)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("facts", "describe: 'colour' is no fact"),
+        ("number", "'many' is no number"),
+        ("alone", "ours|python.*: 1 vCPUs and 2 devices; the kit needs 3 and 2"),
+        ("dies", "msi 0x18 1: no answer: the program has ended"),
+        ("error", "msi 0x18 1: 'error no such device'"),
+    ],
+)
+def test_a_program_with_a_fault_is_one_line(fault, message):
+    with pytest.raises(TargetError, match=message) as raised, closing(program(fault)) as target:
+        check(target, ["an-msi-is-delivered"])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_program_that_does_not_exist():
+    with pytest.raises(OSError, match="No such file"):
+        open_target("program:/nowhere/its --fast")
+    with pytest.raises(ValueError, match="a command line is missing"):
+        open_target("program:")
+
+
 # The command.
 
 OURS = "python:vgic.conformance.ours"
@@ -380,8 +430,6 @@ def test_bad_input_is_one_line(vgic_command, arguments, message):
 
 
 def test_without_qemu_it_says_so(tmp_path):
-    import subprocess
-
     done = subprocess.run(
         [sys.executable, "-m", "vgic", "its", "check", "--target", "qtest"],
         env={"PATH": str(tmp_path)},

@@ -210,7 +210,7 @@ def decode_dump(
     with ExitStack() as stack:
         dump = open_dump(file, base, stack)
         dump.on_read = _Bar(dump.size, stack)
-        if len(dump.segments) > 1 and not named:
+        if not (dump.raw or named):
             raise ValueError(f"{file}: registers say where the tables are (--registers, or --baser0 and the others)")
         tables = Tables(dump, named, FORMATS[layout])
 

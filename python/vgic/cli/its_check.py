@@ -30,7 +30,7 @@ def check_its(
         typer.Option(
             metavar="TARGET",
             help="qtest: start QEMU. qtest:SOCKET,MONITOR: a QEMU that runs, by its qtest and QMP sockets. "
-            "python:MODULE[:TEXT]: the module's function target().",
+            "program:COMMAND: a program that reads verbs. python:MODULE[:TEXT]: the module's function target().",
         ),
     ] = None,
     case: Annotated[list[str] | None, names_option("case", "These only.", _names)] = None,
@@ -54,7 +54,7 @@ def check_its(
         _list(names)
         return 0
     if target is None:
-        raise ValueError("--target: what is to be checked? qtest, qtest:SOCKET,MONITOR or python:MODULE")
+        raise ValueError("--target: what is to be checked? qtest, program:COMMAND or python:MODULE")
     check_json(json)
     chosen(names)
     if (here := str(Path.cwd())) not in sys.path:

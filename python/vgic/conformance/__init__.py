@@ -2,6 +2,7 @@
 
 - :mod:`~vgic.conformance.target`: what an ITS has to offer for that
 - :mod:`~vgic.conformance.ours`, :mod:`~vgic.conformance.qemu`: this package's frames; QEMU, by :mod:`~.qtest`
+- :mod:`~vgic.conformance.lines`: a program that reads verbs
 - :mod:`~vgic.conformance.bench`: a guest that sets the ITS up and drives it
 - :mod:`~vgic.conformance.cases`: what the architecture demands · :mod:`~vgic.conformance.choices`: what it leaves open
 - :mod:`~vgic.conformance.report`: run them, and tell what differs

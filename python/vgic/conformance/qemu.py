@@ -4,6 +4,7 @@ Its CPU interfaces are reached by way of the program in ``agent.S``, which its v
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,8 @@ class AgentTarget(QemuTarget):
 
     def close(self) -> None:
         """End QEMU; one that goes on is not left polling."""
-        self.qemu.stop()
+        with suppress(TargetError):
+            self.qemu.stop()
         super().close()
 
 

@@ -34,6 +34,8 @@ MACHINE = "virt,gic-version=3,its=on,highmem=off"
 AHEAD = 32 << 10
 #: A reply that takes longer than this is not coming, in seconds: QEMU answers within milliseconds.
 PATIENCE = 600.0
+#: A monitor that has said nothing after so many seconds will not.
+GREETING = 60.0
 
 Decode = Callable[[str], Any]
 
@@ -106,10 +108,8 @@ class QemuConnection:
         self._replies = self._requests.makefile("r", encoding="ascii", newline="\n")
         self._events = self._monitor.makefile("r", encoding="utf-8", newline="\n")
         try:
-            greeting = self._message()
-            version = greeting["QMP"]["version"]["qemu"]
             #: Major and minor.
-            self.version: tuple[int, int] = (version["major"], version["minor"])
+            self.version = self._greeting()
             self._ask("qmp_capabilities")
         except BaseException:
             self.close()
@@ -135,6 +135,17 @@ class QemuConnection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _greeting(self) -> tuple[int, int]:
+        """What a monitor says first. One that has another client says nothing."""
+        self._monitor.settimeout(GREETING)
+        message = self._message()
+        self._monitor.settimeout(PATIENCE)
+        try:
+            version = message["QMP"]["version"]["qemu"]
+            return version["major"], version["minor"]
+        except (KeyError, TypeError):
+            raise QemuError("what answers is no QMP monitor") from None
+
     def log(self, lines: int = 10) -> str:
         """What QEMU has said, where that is known."""
         return ""
@@ -150,7 +161,10 @@ class QemuConnection:
             line = ""
         if not line:
             raise self._died()
-        message: dict[str, Any] = json.loads(line)
+        try:
+            message: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise QemuError("what answers is no QMP monitor") from None
         if "error" in message:
             raise QemuError(message["error"]["desc"])
         return message

@@ -12,6 +12,7 @@ from vgic.conformance.target import Target, TargetError
 __all__ = ["Answer", "Outcome", "Report", "check", "chosen"]
 
 _SCHEMA = 1
+LEAST_VCPUS, LEAST_DEVICES = 3, 2
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,11 @@ def check(
     ``progress`` is called with the share that is done and a name. Raises ``ValueError`` for a name that does not exist,
     and :class:`TargetError` if the target itself breaks down.
     """
+    if target.vcpus < LEAST_VCPUS or len(target.devices) < LEAST_DEVICES:
+        raise TargetError(
+            f"{target.name}: {target.vcpus} vCPUs and {len(target.devices)} devices; the kit needs {LEAST_VCPUS} and "
+            f"{LEAST_DEVICES}"
+        )
     outcomes: list[Outcome] = []
     answers: list[Answer] = []
     cases = chosen(names)

@@ -4,8 +4,6 @@ A target is a GICv3 with one ITS, some PEs ("vCPUs"), RAM, and devices that can 
 verb asks for. Addresses are physical; registers are those of the frames (Arm IHI 0069, chapter 12), little-endian.
 
 =====================  =============================================================================================
-verb                   what it does
-=====================  =============================================================================================
 ``reset``              everything as after power-on; the kit's RAM is zero
 ``read A S``           read a register of ``S`` bytes (4 or 8) at ``A``
 ``write A S V``        write ``V`` there
@@ -16,7 +14,7 @@ verb                   what it does
 ``acknowledge N``      vCPU ``N`` reads ICC_IAR1_EL1: the LPI that it takes, or nothing
 ``end N I``            vCPU ``N`` writes LPI ``I`` to ICC_EOIR1_EL1
 ``settle``             let all that was asked for become visible: commands, caches, vCPUs that enter and leave
-``version``            what is tested, in words
+``version``            what is tested, in words: of Python targets only
 ``close``              the end
 =====================  =============================================================================================
 """
@@ -117,18 +115,27 @@ class Target(ABC):
 def open_target(text: str) -> Target:
     """Open a target by its name.
 
-    ``qtest``: QEMU, which is started. ``qtest:SOCKET,MONITOR``: a QEMU that runs, by the paths of its qtest and QMP
-    sockets. ``python:MODULE`` or ``python:MODULE:TEXT``: a module with a function ``target()``, given the text.
+    - ``qtest``: QEMU, which is started
+    - ``qtest:SOCKET,MONITOR``: a QEMU that runs, by the paths of its qtest and QMP sockets
+    - ``program:COMMAND``: a program that speaks :mod:`~vgic.conformance.lines`
+    - ``python:MODULE`` or ``python:MODULE:TEXT``: a module with a function ``target()``, which is given the text
 
-    Raises ``ValueError`` for another name or a module that has no such function, and :class:`TargetError`.
+    Raises ``ValueError`` for another name or a module that has no such function, ``OSError`` and :class:`TargetError`
+    for what cannot be started or reached.
     """
     kind, _, rest = text.partition(":")
     if kind == "qtest":
         from vgic.conformance.qemu import open_qemu
 
         return open_qemu(rest)
+    if kind == "program":
+        from vgic.conformance.lines import LinesTarget
+
+        return LinesTarget(rest)
     if kind != "python" or not rest:
-        raise ValueError(f"target {text!r} is none of qtest, qtest:SOCKET,MONITOR and python:MODULE[:TEXT]")
+        raise ValueError(
+            f"target {text!r} is none of qtest, qtest:SOCKET,MONITOR, program:COMMAND, python:MODULE[:TEXT]"
+        )
     name, colon, argument = rest.partition(":")
     try:
         module = importlib.import_module(name)

@@ -63,8 +63,10 @@ class Segment(NamedTuple):
 class Dump:
     """Bytes of guest memory, by guest physical address."""
 
-    def __init__(self, read: Read, segments: list[Segment], size: int) -> None:
+    def __init__(self, read: Read, segments: list[Segment], size: int, *, raw: bool) -> None:
         """``segments``: by address, none overlaps another; ``size``: of the file, in bytes."""
+        #: Whether the file is nothing but memory.
+        self.raw = raw
         self._read = read
         self.segments = segments
         self._starts = [segment.address for segment in segments]
@@ -176,7 +178,7 @@ def open_dump(file: str, base: int | None, stack: ExitStack) -> Dump:
     base = base or 0
     if base + size > 1 << 64:
         raise ValueError(f"--base {base:#x}: {size} bytes from there on do not fit into 64 bits of address")
-    return Dump(read, [Segment(base, size, 0)], size)
+    return Dump(read, [Segment(base, size, 0)], size, raw=True)
 
 
 def _is_core(start: bytes) -> bool:
@@ -219,7 +221,7 @@ def _core(name: str, read: Read, size: int, start: bytes) -> Dump:
     segments = _apart(found, remarks)
     if not segments:
         raise ValueError(f"{name}: an ELF core without memory")
-    dump = Dump(read, segments, size)
+    dump = Dump(read, segments, size, raw=False)
     for text in remarks:
         dump.remark(text)
     return dump
