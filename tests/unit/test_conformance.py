@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vgic
-from vgic.conformance import Bench, Difference, Target, TargetError, check, open_target
+from vgic.conformance import Bench, Difference, Places, Target, TargetError, check, open_target
 from vgic.conformance.cases import CASES
 from vgic.conformance.choices import CHOICES
 from vgic.conformance.ours import OurTarget
@@ -284,6 +284,36 @@ class Hanging(OurTarget):
 def test_an_its_that_takes_no_command_is_a_difference():
     (outcome,) = check(Hanging(), ["commands-are-taken"]).outcomes
     assert outcome.difference == "GITS_CREADR: 0x0 instead of 0x20"
+
+
+class Elsewhere(OurTarget):
+    """Three vCPUs, and everything at another address."""
+
+    vcpus = 3
+    devices = (1, 2)
+    places = Places(0x1000_0000, 0x1100_0000, 0x1200_0000, 0x2_0000, 0x1_0000_0000, 2 << 20)
+
+    def start(self):
+        gicd, gits, gicr = self.places[:3]
+        self.vm = vgic.Vm(self.vcpus, "hardened", its=[gits], distributor=gicd, redistributors=gicr, memory=self.memory)
+        self._doorbell = self.vm.its[0].frame.translater
+
+
+def test_other_addresses_and_fewer_vcpus():
+    report = check(Elsewhere("hardened"))
+    assert report.differences == []
+    assert len(report.known) == 1
+
+
+class FewIds(OurTarget):
+    def read(self, address, size):
+        value = super().read(address, size)
+        return value & ~(0x1F << 8) if address == self.places.gits + GITS.TYPER else value
+
+
+def test_an_its_with_few_ids():
+    with pytest.raises(TargetError, match="14 EventID and 6 DeviceID bits are needed"):
+        check(FewIds(), ["an-msi-is-delivered"])
 
 
 class Small(OurTarget):

@@ -22,6 +22,8 @@ _LPI_ATTRIBUTES = 7 << 7 | 1 << 10
 _PTZ = 1 << 62
 #: 14 bits of INTID: 8192 LPIs.
 ID_BITS = 14
+#: DeviceIDs of a target are below 64.
+_DEVICE_BITS = 6
 ENABLED = 1
 #: Configuration byte: priority 0xa0, enabled.
 CONFIGURATION = 0xA1
@@ -180,7 +182,13 @@ class Bench:
         return address
 
     def boot(self, lpis: Sequence[int] | None = None) -> "Bench":
-        """Everything on, as a driver leaves it; ``lpis``: the vCPUs whose LPIs are enabled (all)."""
+        """Everything on, as a driver leaves it; ``lpis``: the vCPUs whose LPIs are enabled (all).
+
+        Raises :class:`TargetError` if the ITS has fewer ids than the cases need.
+        """
+        typer = self.its(GITS.TYPER)
+        if (typer >> 8 & 0x1F) + 1 < ID_BITS or (typer >> 13 & 0x1F) + 1 < _DEVICE_BITS:
+            raise TargetError(f"GITS_TYPER {typer:#x}: {ID_BITS} EventID and {_DEVICE_BITS} DeviceID bits are needed")
         self.write(self.target.places.gicd, 4, 1 << 4 | 1 << 1)  # GICD_CTLR: ARE, group 1
         self.store(self.configuration, bytes([CONFIGURATION]) * ((1 << ID_BITS) - FIRST_LPI))
         for vcpu in range(self.target.vcpus):
