@@ -137,6 +137,7 @@ def test_the_distributor_and_the_cpu_interface():
     assert device.get(KvmGroup.DIST_REGS, 0) == 0x52
     device.set(KvmGroup.DIST_REGS, 1 << 32, 0x50)  # The affinity is ignored.
     assert not vm.distributor_enabled
+    assert device.get(KvmGroup.DIST_REGS, 0) == 0x50
     device.set(KvmGroup.DIST_REGS, 0, 0x2)
     assert device.get(KvmGroup.CPU_SYSREGS, AP1R0) == 0
     vm.signal_msi(1, 0)
@@ -220,8 +221,13 @@ def test_what_is_not_there(its, group, attr, number):
 def test_what_can_only_be_set():
     device = machine().kvm_device
     assert device.has(KvmGroup.CTRL, KvmControl.INIT)
-    with pytest.raises(OSError, match="attribute 0x0 of group 4 can only be set"):
+    with pytest.raises(OSError, match="attribute 0x0 of group 4 can only be set") as refused:
         device.get(KvmGroup.CTRL, KvmControl.INIT)
+    assert refused.value.errno == errno.ENXIO
+    with pytest.raises(OSError, match="no vCPU has the affinity 0x12345678"):
+        device.get(KvmGroup.REDIST_REGS, 0x1234_5678 << 32)
+    with pytest.raises(OSError, match="attribute 0x4 of group 1 is not of the LPI part of a GICv3"):
+        device.get(KvmGroup.DIST_REGS, 4)
     with pytest.raises(ValueError, match="value must be 0 to 4294967295, not 4294967296"):
         device.set(KvmGroup.REDIST_REGS, PROPBASER, 1 << 32)
     with pytest.raises(ValueError, match="the VM has no guest memory"):
