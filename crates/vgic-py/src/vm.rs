@@ -542,7 +542,7 @@ impl Vm {
     }
 
     fn set_distributor_enabled(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
-        Ok(self.engine(py, |ctx| self.host.set_distributor_enabled(ctx, enabled))?)
+        self.engine(py, |ctx| self.host.set_distributor_enabled(ctx, enabled))
     }
 
     fn distributor_enabled(&self) -> PyResult<bool> {
@@ -575,14 +575,14 @@ impl Vm {
     fn acknowledge(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<u32>> {
         let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
-        Ok(self.engine(py, |ctx| self.host.acknowledge(ctx, vcpu, tie))?)
+        self.engine(py, |ctx| self.host.acknowledge(ctx, vcpu, tie))
     }
 
     #[pyo3(signature = (vcpu, lowest_intid = false))]
     fn highest_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>, lowest_intid: bool) -> PyResult<Option<(u32, u8)>> {
         let vcpu = self.vcpu(vcpu)?;
         let tie = if lowest_intid { Tie::Intid } else { Tie::Register };
-        Ok(self.engine(py, |ctx| self.host.highest_pending(ctx, vcpu, tie))?)
+        self.engine(py, |ctx| self.host.highest_pending(ctx, vcpu, tie))
     }
 
     fn eoi(&self, py: Python<'_>, vcpu: Whole<Vcpu>, intid: Whole<Intid>) -> PyResult<()> {
@@ -603,7 +603,7 @@ impl Vm {
 
     fn has_pending(&self, py: Python<'_>, vcpu: Whole<Vcpu>) -> PyResult<bool> {
         let vcpu = self.vcpu(vcpu)?;
-        Ok(self.engine(py, |ctx| self.host.has_pending(ctx, vcpu))?)
+        self.engine(py, |ctx| self.host.has_pending(ctx, vcpu))
     }
 
     fn lpi<'py>(&self, py: Python<'py>, intid: Whole<MappedLpi>) -> PyResult<Option<Bound<'py, PyDict>>> {
@@ -641,7 +641,7 @@ impl Vm {
     }
 
     fn cached_translations(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.engine(py, |ctx| self.host.cached_translations(ctx))?)
+        self.engine(py, |ctx| self.host.cached_translations(ctx))
     }
 
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
