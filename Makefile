@@ -116,7 +116,7 @@ wheels: $(VENV)/.tools $(VENV)/.release ## Build what is published into dist/: w
 
 site: $(VENV)/.site ## Build the documentation as a site into target/site.
 	echo "  site   target/site"
-	$(call quietly,NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file site/mkdocs.yml)
+	$(call quietly,NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --config-file site/mkdocs.yml)
 	echo "  'python3 -m http.server --directory target/site' shows it, with its search"
 
 clean: ## Remove what was built.

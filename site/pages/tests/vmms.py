@@ -1,0 +1,1 @@
+../../../tests/vmms.py
