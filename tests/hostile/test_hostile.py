@@ -5,13 +5,13 @@ import random
 from collections import Counter
 
 import pytest
-from guest import BASER1, CTLR, CWRITER, OPCODES, VALID, Machine, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import left_since, objects
 from quirks import SOUND, quirks
 
 import vgic
+from guest import BASER1, CTLR, CWRITER, OPCODES, VALID, Machine, play
 from vgic.its import saving
 from vgic.its.commands import COMMAND_SIZE, WORDS
 from workers import working
