@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from qtest import BINARY
 
 import vgic
+from vgic.conformance.qtest import BINARY
 
 #: A line of the monitor's ``info mtree`` about a frame of the GIC.
 FRAME = re.compile(
