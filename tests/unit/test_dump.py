@@ -6,10 +6,12 @@ from contextlib import ExitStack
 import pytest
 
 from cores import EHDR, PHDR, PT_LOAD, core, header, program_header
+from vgic.dump import tables
 from vgic.dump.formats import FORMATS, WORD
 from vgic.dump.memory import MOST_SEGMENTS, open_dump
-from vgic.dump.registers import registers_of
+from vgic.dump.registers import Registers, registers_of
 from vgic.dump.tree import ranges
+from vgic.registers import VALID
 
 GIB = 1 << 30
 
@@ -227,3 +229,20 @@ def test_qemus_tables_have_pages_of_any_size():
 def test_runs_of_numbers():
     assert ranges([]) == "none"
     assert ranges([8192, 8194, 8195, 8196, 9000]) == "8192, 8194-8196, 9000"
+
+
+def test_devices_that_share_an_itt_are_looked_at_up_to_a_limit(opened, monkeypatch):
+    """As a guest can have it: each of its devices has the same ITT of as many entries as there may be."""
+    monkeypatch.setattr(tables, "_MOST_ITT_ENTRIES", 5 << 16)
+    itt, devices = 0x10_0000, 0x0
+    memory = bytearray(itt + (8 << 16))
+    for number in range(8):
+        memory[devices + 8 * number : devices + 8 * number + 8] = WORD.pack(1 << 63 | 1 << 49 | itt >> 8 << 5 | 15)
+    memory[itt : itt + 8] = WORD.pack(8192 << 16)
+    dump = opened(bytes(memory), 0)
+    looked = tables.Tables(dump, Registers(baser0=VALID | devices), FORMATS["kvm"])
+    found = [
+        row.device_id for number, device in looked.all_devices() for row, _ in looked.events_of(number.number, device)
+    ]
+    assert found == [0, 1, 2, 3, 4]
+    assert list(dump.remarks) == ["the ITTs have more than 327,680 entries: the rest is not looked at"]

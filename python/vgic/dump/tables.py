@@ -15,6 +15,9 @@ __all__ = ["COMMAND_COLUMNS", "EVENT_COLUMNS", "Kind", "Row", "Section", "Tables
 
 _MOST_IDS = 1 << 16
 _MOST_EVENT_BITS = 16
+#: Entries of all ITTs together that are looked at: 64 for each device that there may be. A guest can give all of them
+#: one ITT of 65,536 entries.
+_MOST_ITT_ENTRIES = 1 << 22
 _FIRST_LPI = 8192
 
 
@@ -84,6 +87,7 @@ class Tables:
         self.dump = dump
         self.registers = registers
         self.layout = layout
+        self._itt_entries_left = _MOST_ITT_ENTRIES
 
     # One table each.
 
@@ -174,8 +178,13 @@ class Tables:
 
     def events_of(self, device_id: int, device: DeviceEntry) -> Iterator[tuple[Row, IttEntry]]:
         """The entries of a device's ITT."""
-        size = self.layout.itt_entry.size << min(device.event_bits, _MOST_EVENT_BITS)
+        entry = self.layout.itt_entry.size
+        size = entry << min(device.event_bits, _MOST_EVENT_BITS)
         size = self.dump.share(device.itt_address, size, f"ITT of device {device_id}")
+        if size // entry > self._itt_entries_left:
+            self.dump.remark(f"the ITTs have more than {_MOST_ITT_ENTRIES:,} entries: the rest is not looked at")
+            size = entry * self._itt_entries_left
+        self._itt_entries_left -= size // entry
         return self.itt(device.itt_address, size, device_id)
 
     def all_collections(self) -> Iterator[tuple[Row, CollectionEntry]]:
