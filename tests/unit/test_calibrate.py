@@ -160,6 +160,11 @@ def test_rates_from_a_file(tmp_path):
         ("[[row]]", "[row]", "row: missing; write a [[row]] for each rate"),
         (RATES, RATES + RATES[RATES.index("[[row]]") :], "row 2/2/4: there twice"),
         ('"mine"', '"mine', "not a table of rates: "),
+        ('title = "mine"', "deep = " + "[" * 5000, "nested too deep"),
+        ('title = "mine"', f"{'k' * 50} = 1", f"unknown key '{'k' * 40}': "),
+        ("rate = 1e6", "rate = true", "row 1: rate: 'True' is not a number above 0"),
+        ("rate = 1e6", "rate = 1e15", "row 1: rate: '1000000000000000.0' is not a number above 0"),
+        ("rate = 1e6", 'rate = "much"', "row 1: rate: 'much' is not a number above 0"),
     ],
 )
 def test_rates_that_cannot_be_read(tmp_path, old, new, text):
@@ -273,7 +278,27 @@ def test_distances_of_each_kind_can_be_scaled(name):
     scaled = scaled_distance(base.distance, 1.5, "fitted")
     for row, before in zip(scaled.matrix(base.cores), base.matrix(), strict=True):
         assert row == pytest.approx([1.5 * cell for cell in before])
-    assert (scaled.source, scaled.verified) == ("fitted", False)
+    assert (scaled.source, scaled.status, scaled.verified) == ("fitted", "fitted", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("starts", 1, 100),
+        ("evaluations", 5, 10_000),
+        ("sends", 10, 10**9),
+        ("final_sends", 10, 10**9),
+        ("single_seeds", 1, 1000),
+        ("seeds", 1, 1000),
+        ("seed", 0, 2**63 - 1),
+    ],
+)
+def test_an_effort_has_its_limits(name, least, most):
+    for value in (least, most):
+        assert getattr(Effort(**{name: value}), name) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(RatesError, match=rf"^{name.replace('_', '-')}: {value} is out of range {least} to {most}"):
+            Effort(**{name: value})
 
 
 def test_rows_that_wait_for_grace_periods_are_predicted_with_each():
@@ -406,6 +431,11 @@ def test_micro_bench_says_what_it_cannot_use(tmp_path):
     assert found.number("world_switch_in") == 500
     read = bench(tmp_path, "name total ns avg ns\nipi 5000 50\n")
     assert with_micro_bench(base, read) == (base, ["no hvc or hyp_call: world switch and IPI stay as they are"])
+    read = bench(tmp_path, "name total ns avg ns\nhvc 65536 1\nnovel 5000 50\n")
+    assert read.uses()["novel"] == "not used: unknown test"
+    found, complaints = with_micro_bench(base.with_values(world_switch_in=0, world_switch_out=0), read)
+    assert complaints == ["no ipi: the IPI's values stay as they are"]
+    assert [found.number(name) for name in ("world_switch_in", "world_switch_out")] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(
