@@ -103,7 +103,7 @@ kernel() {
   rm -rf "$apt"
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
   : >"$apt/no-status"
-  mirror="$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/$' | head -n 1)"
+  mirror="$(ci/runner/debian-mirror)"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror stable main" >"$apt/sources.list"
   cat >"$apt/apt.conf" <<CONF
 APT::Architecture "arm64";

@@ -30,7 +30,7 @@ Dir::Cache "$work/cache";
 Dir::Etc::sourcelist "$work/sources.list";
 Dir::Etc::sourceparts "$work/none";
 CONF
-  echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian sid main" \
+  echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(ci/runner/debian-mirror) sid main" \
     >"$work/sources.list"
   export APT_CONFIG="$work/apt.conf"
   apt-get -qq -o Debug::NoLocking=1 update

@@ -40,7 +40,9 @@ def test_a_qemu_that_runs_already(tmp_path, capsys):
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as qemu:
         try:
             end = time.monotonic() + PATIENCE
-            while not all(socket.exists() for socket in sockets) and time.monotonic() < end:
+            while not all(socket.exists() for socket in sockets):
+                assert qemu.poll() is None, "QEMU has ended"
+                assert time.monotonic() < end, "QEMU does not open its sockets"
                 time.sleep(0.01)
             target = f"qtest:{sockets[0]},{sockets[1]}"
             status = main(["its", "check", "--target", target, "--case", "an-msi-is-delivered,urgent-lpis-preempt"])

@@ -46,15 +46,19 @@ def _taken(bench: Bench) -> str:
     )
 
 
+def _by_what_is_taken(bench: Bench, answers: dict[str, str]) -> str:
+    """The answer that goes with what is taken, or what is taken."""
+    taken = _taken(bench)
+    return answers.get(taken, taken)
+
+
 @_choice("ITS commands: MAPTI", "MAPTI of an event that is mapped: which LPI does it have then?")
 def _mapti_of_a_mapped_event(bench: Bench) -> str:
     bench.ready()
     bench.map_event(0, LPI + 50, 1)
     bench.sync()
     bench.msi(0, 0)
-    return {f"vCPU 0 takes {LPI}": "the old one", f"vCPU 1 takes {LPI + 50}": "the new one"}.get(
-        found := _taken(bench), found
-    )
+    return _by_what_is_taken(bench, {f"vCPU 0 takes {LPI}": "the old one", f"vCPU 1 takes {LPI + 50}": "the new one"})
 
 
 @_choice("ITS commands: MAPC", "MAPC of a collection to another vCPU, no MOVALL: where are its pending LPIs?")
@@ -64,8 +68,8 @@ def _mapc_moves_a_collection(bench: Bench) -> str:
     bench.settle()
     bench.map_collection(0, 1)
     bench.sync()
-    return {f"vCPU 0 takes {LPI}": "where they were", f"vCPU 1 takes {LPI}": "on the new vCPU"}.get(
-        found := _taken(bench), found
+    return _by_what_is_taken(
+        bench, {f"vCPU 0 takes {LPI}": "where they were", f"vCPU 1 takes {LPI}": "on the new vCPU"}
     )
 
 
@@ -75,8 +79,8 @@ def _movall_without_mapc(bench: Bench) -> str:
     bench.command("MOVALL", vcpu=0, to_vcpu=1)
     bench.sync()
     bench.msi(0, 0)
-    return {f"vCPU 0 takes {LPI}": "where the collection is", f"vCPU 1 takes {LPI}": "to the new vCPU"}.get(
-        found := _taken(bench), found
+    return _by_what_is_taken(
+        bench, {f"vCPU 0 takes {LPI}": "where the collection is", f"vCPU 1 takes {LPI}": "to the new vCPU"}
     )
 
 
@@ -87,7 +91,7 @@ def _mapc_again_after_unmapping(bench: Bench) -> str:
     bench.map_collection(0, 0)
     bench.sync()
     bench.msi(0, 0)
-    return {f"vCPU 0 takes {LPI}": "yes", "nothing": "no"}.get(found := _taken(bench), found)
+    return _by_what_is_taken(bench, {f"vCPU 0 takes {LPI}": "yes", "nothing": "no"})
 
 
 @_choice("ITS commands: MAPD", "MAPD over a table that holds events of an earlier MAPD: are they mapped?")
@@ -102,7 +106,7 @@ def _itt_memory_is_not_zero(bench: Bench) -> str:
     bench.command("MAPD", **operands, valid=1)
     bench.sync()
     bench.msi(0, 0)
-    return {f"vCPU 0 takes {LPI}": "yes", "nothing": "no"}.get(found := _taken(bench), found)
+    return _by_what_is_taken(bench, {f"vCPU 0 takes {LPI}": "yes", "nothing": "no"})
 
 
 @_choice("ITS commands: MAPD", "MAPD with V=0 while a disabled LPI of the device is pending: is it taken when enabled?")
@@ -117,7 +121,7 @@ def _mapd_over_pending_lpis(bench: Bench) -> str:
     bench.configure(LPI, CONFIGURATION)
     bench.command("INVALL", collection_id=0)
     bench.sync()
-    return {f"vCPU 0 takes {LPI}": "yes", "nothing": "no"}.get(found := _taken(bench), found)
+    return _by_what_is_taken(bench, {f"vCPU 0 takes {LPI}": "yes", "nothing": "no"})
 
 
 @_choice("ITS commands: MAPD", "MAPD with V=0 and a size that is too large: is the device unmapped?")
@@ -126,7 +130,7 @@ def _mapd_invalid_with_a_size(bench: Bench) -> str:
     bench.write_commands(bench.entry("MAPD", device_id=0, event_bits=32, itt_address=0, valid=0))
     bench.settle()
     bench.msi(0, 0)
-    return {f"vCPU 0 takes {LPI}": "no", "nothing": "yes"}.get(found := _taken(bench), found)
+    return _by_what_is_taken(bench, {f"vCPU 0 takes {LPI}": "no", "nothing": "yes"})
 
 
 @_choice("ITS command errors", "A command that does not exist: does the queue go on?")
@@ -204,8 +208,8 @@ def _pending_tables_are_live(bench: Bench) -> str:
         return "it cannot"
     bench.set_pendbaser(0, zero=False)
     bench.enable_lpis(0)
-    return {f"vCPU 0 takes {LPI}": "it is pending again with EnableLPIs", "nothing": "it is gone"}.get(
-        found := _taken(bench), found
+    return _by_what_is_taken(
+        bench, {f"vCPU 0 takes {LPI}": "it is pending again with EnableLPIs", "nothing": "it is gone"}
     )
 
 
@@ -217,7 +221,7 @@ def _pending_table_zero(bench: Bench) -> str:
     bench.store(bench.pending_tables[2] + (LPI + 8) // 8, bytes([1 << (LPI + 8) % 8]))
     bench.set_pendbaser(2, zero=True)
     bench.enable_lpis(2)
-    return {f"vCPU 2 takes {LPI + 8}": "yes", "nothing": "no"}.get(found := _taken(bench), found)
+    return _by_what_is_taken(bench, {f"vCPU 2 takes {LPI + 8}": "yes", "nothing": "no"})
 
 
 @_choice("LPI configuration tables", "A configuration byte is changed without INV: does the ITS see it?")
@@ -225,7 +229,7 @@ def _configuration_is_cached(bench: Bench) -> str:
     bench.ready()
     bench.configure(LPI, 0xA0)
     bench.msi(0, 0)
-    return {f"vCPU 0 takes {LPI}": "not yet", "nothing": "yes"}.get(found := _taken(bench), found)
+    return _by_what_is_taken(bench, {f"vCPU 0 takes {LPI}": "not yet", "nothing": "yes"})
 
 
 @_choice("Interrupt prioritization", "Of LPIs of equal priority, which one is taken first?")
