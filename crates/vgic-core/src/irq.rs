@@ -1,7 +1,8 @@
 //! [`Irq`]: one LPI (`struct vgic_irq`), and the rules of its pending state.
 //!
 //! `irq_lock` protects everything but the reference count. An LPI is *queued* while `vcpu` names the vCPU whose
-//! `ap_list` links it; changing that needs both the `ap_list_lock` of that vCPU and `irq_lock`.
+//! `ap_list` links it; changing that needs both the `ap_list_lock` of that vCPU and `irq_lock`. Where vCPUs have
+//! [hints](crate::queue::hints) instead of lists, there is no lock, and the state is one [`word`].
 //!
 //! **Counting.** A send is *coalesced* where it finds `pending_latch` set; a pending state that disappears without
 //! being delivered is *dropped*. So that the sums are exact also with CLEAR, which clears the latch without
@@ -10,13 +11,15 @@
 //! without the lock may make one event of two, or two of one ([`Spec::clear_may_miscount`]).
 
 mod bits;
+pub mod word;
 
-use crate::designs::{IrqBits, Put, Spec, rank};
+use crate::designs::{IrqBits, Put, QueueKind, Spec, rank};
 use crate::list::{Link, Linked};
 use crate::obj::Obj;
 use crate::platform::{Event, Layout, NoMemory, Platform, present_if};
 use crate::refcount::Refcount;
 use bits::Bits;
+use word::Word;
 
 pub use bits::Bit;
 
@@ -56,18 +59,27 @@ pub struct Irq<P: Platform> {
 impl<P: Platform> Irq<P> {
     /// Allocates an LPI with one reference.
     pub fn alloc(spec: &Spec, ctx: &P::Ctx, intid: u32, target_vcpu: u32) -> Result<Obj<Self>, NoMemory> {
+        // Where its state is one word, it has no lock, and none of what the lock protects.
+        let locked = matches!(spec.queue, QueueKind::ApList(_));
+        let word = Word::new(target_vcpu);
         P::alloc(ctx, "vgic_irq", |l| Irq {
-            irq_lock: l.spin("irq_lock", rank::IRQ),
+            irq_lock: present_if::<P, _>(locked, l, |l| l.spin("irq_lock", rank::IRQ)),
             lpi_list: present_if::<P, _>(spec.index.has_list(), l, |l| Link::new(l, "lpi_list.next", "lpi_list.prev")),
-            ap_list: Link::new(l, "ap_list.next", "ap_list.prev"),
-            vcpu: l.cell("vcpu", NO_VCPU),
-            target_vcpu: l.cell("target_vcpu", target_vcpu),
+            ap_list: present_if::<P, _>(locked, l, |l| Link::new(l, "ap_list.next", "ap_list.prev")),
+            vcpu: present_if::<P, _>(locked, l, |l| l.cell("vcpu", NO_VCPU)),
+            target_vcpu: present_if::<P, _>(locked, l, |l| l.cell("target_vcpu", target_vcpu)),
             intid: l.cell("intid", intid),
-            bits: Bits::new(l, spec),
+            bits: Bits::new(l, spec, word),
             refcount: Refcount::new(l, "refcount", 1),
-            priority: l.cell("priority", 0),
+            priority: present_if::<P, _>(locked, l, |l| l.cell("priority", 0)),
             pending_release: present_if::<P, _>(spec.put == Put::Deferred, l, |l| l.cell("pending_release", false)),
         })
+    }
+
+    /// All of its state, where that is [one word](word).
+    #[inline(always)]
+    pub(crate) fn word(&self) -> &P::AtomicU32 {
+        self.bits.word()
     }
 
     /// Whether it is pending outside the list registers (`irq_is_pending`).

@@ -46,11 +46,19 @@ pub enum Pair {
     /// O-09: a vCPU says that it is outside the guest after it has folded its list registers; who halts the VM waits for
     /// that. Who resumes it lets go of the vCPU after what it has changed.
     ExitPublish,
+    /// O-10: an LPI is changed before its hint is set; a vCPU clears the hint before it looks at the LPI.
+    HintState,
+    /// O-11: a hint is set before its summary is looked at; a vCPU clears a summary before it looks again at the hints under
+    /// it (store buffering, closed by full barriers on both sides).
+    HintSummary,
+    /// O-12: what a device wrote before its MSI is seen by the guest that takes the LPI, also of a send that found it pending,
+    /// and also if it was in another vCPU's list register in between.
+    LpiTake,
 }
 
 impl Pair {
     /// Every pair, in the order of `ORDERING.md`.
-    pub const ALL: [Pair; 9] = [
+    pub const ALL: [Pair; 12] = [
         Pair::XArrayPublish,
         Pair::RcuListPublish,
         Pair::RefDrop,
@@ -60,6 +68,9 @@ impl Pair {
         Pair::BusPublish,
         Pair::KickBlock,
         Pair::ExitPublish,
+        Pair::HintState,
+        Pair::HintSummary,
+        Pair::LpiTake,
     ];
 
     /// The code used in comments and in `ORDERING.md`, such as `O-03`.
@@ -74,6 +85,9 @@ impl Pair {
             Pair::BusPublish => "O-07",
             Pair::KickBlock => "O-08",
             Pair::ExitPublish => "O-09",
+            Pair::HintState => "O-10",
+            Pair::HintSummary => "O-11",
+            Pair::LpiTake => "O-12",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bus::{Bus, Frames, MAX_ITS};
 use crate::cache::Cache;
-use crate::designs::{ConfigRead, Design, DistributorOn, Spec, rank};
+use crate::designs::{ConfigRead, Design, DistributorOn, QueueKind, Spec, rank};
 use crate::irq::NO_VCPU;
 use crate::its::Its;
 use crate::lpi_store::LpiStore;
@@ -25,6 +25,8 @@ pub struct Dist<P: Platform, D: Design> {
     pub(crate) enabled: P::AtomicU32,
     /// Held while an LPI's configuration byte is read and applied (`hardened`).
     pub(crate) lpi_config_lock: P::Mutex,
+    /// Which priorities LPIs have been given, one bit for each value of bits 7:2 of a configuration byte (hints).
+    pub(crate) priorities: P::AtomicU64,
     pub(crate) store: LpiStore<P>,
     pub(crate) cache: D::Cache<P>,
 }
@@ -76,6 +78,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             lpi_config_lock: present_if::<P, _>(spec.config_read == ConfigRead::Locked, l, |l| {
                 l.mutex("lpi_config_lock", rank::LPI_CONFIG)
             }),
+            priorities: present_if::<P, _>(matches!(spec.queue, QueueKind::Hints), l, |l| l.u64("priorities", 0)),
             store: LpiStore::new(l, spec),
             cache: D::Cache::<P>::new(l, spec),
         });

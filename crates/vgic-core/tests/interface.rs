@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Run, events, every_design, take_all};
-use vgic_core::designs::{FoldActive, Moved};
+use vgic_core::designs::{FoldActive, Moved, QueueKind};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Work};
@@ -79,7 +79,9 @@ fn a_tie_is_decided_as_the_caller_says() {
         }
         assert_eq!(running.acknowledge(), lpi(3), "{name}");
         running.eoi(FIRST_LPI + 3);
-        for (tie, event) in [(Tie::Register, 2), (Tie::Intid, 0), (given, 1), (unknown, 2)] {
+        // A list is in the order in which they came, hints are in that of the INTIDs.
+        let first = if guest.vm.spec().queue_holds_lpis() { 2 } else { 0 };
+        for (tie, event) in [(Tie::Register, first), (Tie::Intid, 0), (given, 1), (unknown, first)] {
             assert_eq!(highest(&running, tie), lpi(event), "{name}: {tie:?}");
         }
         for (tie, event) in [(given, 1), (Tie::Intid, 0), (Tie::Register, 2)] {
@@ -222,7 +224,9 @@ fn a_guest_is_kicked_out_once() {
 #[test]
 fn an_entry_is_cancelled_for_what_was_moved() {
     every_design(&[0xa0, 0xa0], |name, guest| {
-        let at_once = guest.vm.spec().ap_list().moved == Moved::Kicked;
+        // Where nothing is queued, nothing has to move on.
+        let hints = guest.vm.spec().queue == QueueKind::Hints;
+        let at_once = guest.vm.spec().ap_list().moved == Moved::Kicked && !hints;
         guest.send_all(0, 0..2);
         let command = Command::Movi { device_id: DEVICE, event_id: 0, collection_id: 1 };
         assert_eq!(guest.command(0, command), Ok(()), "{name}");
@@ -234,7 +238,7 @@ fn an_entry_is_cancelled_for_what_was_moved() {
             assert_eq!(counts(), [1, 0, 1], "{name}");
         }
         assert!(running.enter(), "{name}");
-        assert_eq!(counts(), [u64::from(at_once), 1, u64::from(at_once)], "{name}");
+        assert_eq!(counts(), [u64::from(at_once), 1, u64::from(at_once || hints)], "{name}");
         assert_eq!(take_all(&mut running), [1], "{name}");
         drop(running);
         assert_eq!(counts(), [u64::from(at_once), 1, 1], "{name}");

@@ -127,6 +127,7 @@ macro_rules! atomic_int {
             atomic_int!(@rmw fetch_add, $value);
             atomic_int!(@rmw fetch_sub, $value);
             atomic_int!(@rmw fetch_or, $value);
+            atomic_int!(@rmw fetch_and, $value);
             #[inline(always)]
             fn add(&self, _: &NativeCtx, value: $value) {
                 self.0.fetch_add(value, Ordering::Relaxed);

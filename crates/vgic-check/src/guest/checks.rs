@@ -14,7 +14,7 @@ impl<P: Platform, S: Stage<P>> Guest<P, S> {
     pub(super) fn audit(&self, ctx: &P::Ctx) {
         let audit = self.vm.audit(ctx);
         for lpi in audit.lpis.values() {
-            if let Some((rule, what)) = wrong_with(lpi) {
+            if let Some((rule, what)) = wrong_with(lpi, self.vm.spec().queue_holds_lpis()) {
                 self.stage.broken_lpi(ctx, rule, what, lpi.intid);
             }
         }
@@ -93,17 +93,17 @@ impl<P: Platform, S: Stage<P>> Guest<P, S> {
     }
 }
 
-/// What an LPI says of itself that its surroundings do not.
-fn wrong_with(lpi: &LpiAudit) -> Option<(Rule, String)> {
+/// What an LPI says of itself that its surroundings do not. Being queued may hold a reference.
+fn wrong_with(lpi: &LpiAudit, queue_holds: bool) -> Option<(Rule, String)> {
     let LpiAudit { intid, references, mappings, cached, .. } = *lpi;
-    let queued = lpi.queues.len() as u32;
+    let queued = if queue_holds { lpi.queues.len() as u32 } else { 0 };
     if lpi.queues.len() > 1 || lpi.queues.first().copied() != lpi.view.queued_on {
-        let says = lpi.view.queued_on.map_or("no ap_list".to_owned(), |vcpu| format!("the ap_list of vCPU {vcpu}"));
+        let says = lpi.view.queued_on.map_or("no queue".to_owned(), |vcpu| format!("the queue of vCPU {vcpu}"));
         let is = match &lpi.queues[..] {
-            [] => "on none".to_owned(),
-            queues => queues.iter().map(|vcpu| format!("on that of vCPU {vcpu}")).collect::<Vec<_>>().join(" and "),
+            [] => "in none".to_owned(),
+            queues => queues.iter().map(|vcpu| format!("in that of vCPU {vcpu}")).collect::<Vec<_>>().join(" and "),
         };
-        return Some((Rule::Membership, format!("LPI {intid} says it is on {says}, but it is {is}")));
+        return Some((Rule::Membership, format!("LPI {intid} says it is in {says}, but it is {is}")));
     }
     if mappings > 0 && !lpi.indexed {
         return Some((Rule::Membership, format!("LPI {intid} is mapped, but the index does not have it")));

@@ -87,7 +87,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
             });
         }
         for vcpu in &self.vcpus {
-            vcpu.queue.for_each(ctx, |irq| audit.lpi::<P, D::Queue<P>>(self.spec(), ctx, irq).1.queues.push(vcpu.id));
+            <D::Queue<P>>::for_each(self, ctx, vcpu, |irq| {
+                audit.lpi::<P, D::Queue<P>>(self.spec(), ctx, irq).1.queues.push(vcpu.id);
+            });
         }
         for its in self.its_list(ctx) {
             for device in its.device_list.iter(ctx) {

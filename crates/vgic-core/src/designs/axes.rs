@@ -383,6 +383,9 @@ axis! {
         /// In bits of one byte, and beside them `on_lr`, whether it is in a list register: a store to one is a load and a
         /// store of all.
         OneByte = "one-byte",
+        /// In one word with its priority, its target and the vCPU whose list register has it, which is changed as a whole,
+        /// by one atomic access and without a lock.
+        Atomic = "atomic",
     }
 }
 

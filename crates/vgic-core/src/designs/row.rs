@@ -256,6 +256,16 @@ pub const ROWS: &[Row] = &[
         defect: "an MSI in flight while LPIs go off may still be taken once",
         reference: "docs/explain/hardened.md (ours)",
     },
+    Row {
+        name: "next-01",
+        based_on: "hardened",
+        changed: "an LPI's state is one word, changed by one atomic access; a vCPU has a bitmap of hints at which LPIs to \
+                  look, instead of a list",
+        fixes: "no spin lock from a send to the guest and back; a send of a pending LPI is done after one access; \
+                DISCARD throws a pending state away",
+        defect: "",
+        reference: "docs/explain/next.md (ours)",
+    },
 ];
 
 /// The row of a design by name.

@@ -6,6 +6,7 @@ use crate::cache::lazy::LazyList;
 use crate::cache::per_its::PerItsCache;
 use crate::cache::read_write::ReadWrite;
 use crate::queue::ap_list::ApListQueue;
+use crate::queue::hints::HintQueue;
 
 /// Before the reference on a cache hit.
 const V6_7: Spec = Spec { cache_hit: Found::Unreferenced, ..V6_8_RC1 };
@@ -194,6 +195,9 @@ const HARDENED: Spec = Spec {
     ..V7_3
 };
 
+/// Hints instead of a list. docs/explain/next.md has a section for each of this series.
+const NEXT_01: Spec = Spec { queue: QueueKind::Hints, irq_bits: IrqBits::Atomic, ..HARDENED };
+
 macro_rules! designs {
     ($($(#[$doc:meta])* $type:ident, $name:literal, $spec:ident, $cache:ident, $queue:ident;)*) => {
         $(
@@ -302,4 +306,6 @@ designs! {
     DHalt, "halt", HALT, PerItsCache, ApListQueue;
     /// `hardened`.
     Hardened, "hardened", HARDENED, PerItsCache, ApListQueue;
+    /// `next-01`.
+    Next01, "next-01", NEXT_01, PerItsCache, HintQueue;
 }

@@ -48,6 +48,8 @@ pub struct PerIts {
 pub enum QueueKind {
     /// A list of interrupts that are active or pending, under `ap_list_lock`.
     ApList(ApList),
+    /// A bitmap of LPIs to look at, without a lock.
+    Hints,
 }
 
 /// The axes of an `ap_list`.
@@ -136,12 +138,27 @@ impl Spec {
         }
     }
 
-    /// The axes of the `ap_list`.
+    /// The axes of the `ap_list`; where the queue is of another kind, what comes next to it.
     #[inline(always)]
     pub const fn ap_list(&self) -> ApList {
         match self.queue {
             QueueKind::ApList(ap_list) => ap_list,
+            QueueKind::Hints => ApList {
+                empty: EmptyList::Visited,
+                overflow: Overflow::BySummary,
+                fold_active: FoldActive::Dropped,
+                replay: Replay::None,
+                prune_gap: PruneGap::Referenced,
+                moved: Moved::Kicked,
+                in_register: InRegister::Stays,
+            },
         }
+    }
+
+    /// Whether being in a vCPU's queue is a reference on an LPI.
+    #[inline(always)]
+    pub const fn queue_holds_lpis(&self) -> bool {
+        matches!(self.queue, QueueKind::ApList(_))
     }
 
     /// Whether each ITS has a cache of its own.
@@ -229,9 +246,26 @@ impl Spec {
                 "store-error=release-under-lock needs add-lock=xarray",
             ),
             (
-                self.ap_list().in_register == InRegister::Stays
+                matches!(self.queue, QueueKind::ApList(_))
+                    && self.ap_list().in_register == InRegister::Stays
                     && !(self.irq_bits == IrqBits::OneByte && self.lpis_off == LpisOff::ClearAndPrune),
                 "in-register=stays needs irq-bits=one-byte and lpis-off=clear-and-prune",
+            ),
+            (
+                (self.queue == QueueKind::Hints) != (self.irq_bits == IrqBits::Atomic),
+                "queue=hints goes with irq-bits=atomic, and only with it",
+            ),
+            (
+                self.queue == QueueKind::Hints && (self.index != Index::XArray || self.free != Free::Rcu),
+                "queue=hints needs index=xarray and free=kfree-rcu",
+            ),
+            (
+                self.queue == QueueKind::Hints && self.lpis_off != LpisOff::ClearAndPrune,
+                "queue=hints needs lpis-off=clear-and-prune",
+            ),
+            (
+                self.queue == QueueKind::Hints && self.put == Put::Deferred,
+                "queue=hints needs a put that leaves no dead LPI in the index",
             ),
             (copies && self.count == LpiCount::None, "a walk that copies needs a count"),
             (
@@ -296,7 +330,6 @@ macro_rules! of_kind {
             choices: <$type as Ways>::CHOICES,
             get: |spec| match spec.$field {
                 $kind(kind) => Some(kind.$inner.number()),
-                #[allow(unreachable_patterns)] // Where there is one kind.
                 _ => None,
             },
             set: |spec, number| match &mut spec.$field {
@@ -304,7 +337,6 @@ macro_rules! of_kind {
                     kind.$inner = <$type as Ways>::from_number(number);
                     true
                 }
-                #[allow(unreachable_patterns)]
                 _ => false,
             },
         }
@@ -375,12 +407,22 @@ pub static AXES: &[Axis] = &[
     Axis {
         name: "queue",
         about: " The kind of a vCPU's queue of LPIs.",
-        choices: &[Choice {
-            name: "ap-list",
-            about: " `ap_list`: a list of interrupts that are active or pending, under `ap_list_lock`.",
-        }],
-        get: |_| Some(0),
-        set: |_, _| true,
+        choices: &[
+            Choice {
+                name: "ap-list",
+                about: " `ap_list`: a list of interrupts that are active or pending, under `ap_list_lock`.",
+            },
+            Choice {
+                name: "hints",
+                about: " A bitmap that says at which LPIs the vCPU should look, without a lock and without references; an \
+                        LPI is taken by an exchange of its state.",
+            },
+        ],
+        get: |spec| Some(usize::from(spec.queue == QueueKind::Hints)),
+        set: |spec, number| {
+            spec.queue = if number == 0 { QueueKind::ApList(spec.ap_list()) } else { QueueKind::Hints };
+            true
+        },
     },
     of_kind!("empty-list", queue, QueueKind::ApList, empty, EmptyList),
     of_kind!("overflow", queue, QueueKind::ApList, overflow, Overflow),

@@ -3,7 +3,10 @@
 //! Up to 6.18 each has a place of its own, and a store to one leaves the others alone. From 6.19 on they are bit fields that
 //! share a byte: a store to one is a load of all and a store of all. `irq_lock` keeps two such stores apart; who stores
 //! without it undoes what somebody else stores meanwhile. The load and the store are two accesses on every platform.
+//!
+//! Where vCPUs have hints, there is one [word](super::word) that is changed as a whole, and not through here.
 
+use super::word::Word;
 use crate::designs::{IrqBits, Spec};
 use crate::order::Order;
 use crate::platform::{Atomic, Layout, PlainCell, Platform, present_if};
@@ -31,14 +34,24 @@ pub(super) struct Bits<P: Platform> {
 }
 
 impl<P: Platform> Bits<P> {
-    /// None is set.
-    pub(super) fn new(l: &P::Layout, spec: &Spec) -> Self {
+    /// None is set; `whole` is what an atomic word begins with.
+    pub(super) fn new(l: &P::Layout, spec: &Spec, whole: Word) -> Self {
         let words = spec.irq_bits == IrqBits::Words;
         Bits {
-            word: l.u32(if words { "pending_latch" } else { "bits" }, 0),
+            word: match spec.irq_bits {
+                IrqBits::Words => l.u32("pending_latch", 0),
+                IrqBits::OneByte => l.u32("bits", 0),
+                IrqBits::Atomic => l.u32("state", whole.0),
+            },
             active: present_if::<P, _>(words, l, |l| l.cell("active", false)),
             enabled: present_if::<P, _>(words, l, |l| l.cell("enabled", false)),
         }
+    }
+
+    /// The atomic word.
+    #[inline(always)]
+    pub(super) fn word(&self) -> &P::AtomicU32 {
+        &self.word
     }
 
     /// Whether one is set.
@@ -62,7 +75,7 @@ impl<P: Platform> Bits<P> {
             (IrqBits::Words, Bit::OnLr) => {}
             // Relaxed: irq_lock orders it.
             (IrqBits::Words, Bit::PendingLatch) => self.word.store(ctx, u32::from(value), Order::Relaxed),
-            (IrqBits::OneByte, _) => {
+            (IrqBits::OneByte | IrqBits::Atomic, _) => {
                 self.exchange(ctx, bit, value);
             }
         }
@@ -74,7 +87,7 @@ impl<P: Platform> Bits<P> {
         match spec.irq_bits {
             // Relaxed: who exchanges it owns the event; irq_lock or, for CLEAR, nothing else depends on it.
             IrqBits::Words => self.word.swap(ctx, u32::from(value), Order::Relaxed) != 0,
-            IrqBits::OneByte => self.exchange(ctx, bit, value),
+            IrqBits::OneByte | IrqBits::Atomic => self.exchange(ctx, bit, value),
         }
     }
 

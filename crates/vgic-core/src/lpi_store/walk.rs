@@ -50,7 +50,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let _lock = Spin::<P>::lock_irqsave(&store.lpi_list_lock, ctx);
         let mut take = |irq: Obj<Irq<P>>| {
             // The target is read without irq_lock: a stale one is as if the walk had come earlier.
-            if intids.len() < count && <D::Queue<P>>::target(ctx, &irq) == Some(vcpu) {
+            if intids.len() < count && <D::Queue<P>>::target(self.spec(), ctx, &irq) == Some(vcpu) {
                 intids.push(irq.intid.get(ctx));
             }
         };

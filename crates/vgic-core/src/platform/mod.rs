@@ -73,6 +73,8 @@ pub trait AtomicInt<C, T: Copy>: Atomic<C, T> {
     fn fetch_sub(&self, ctx: &C, value: T, order: Order) -> T;
     /// Sets bits, returns the old value.
     fn fetch_or(&self, ctx: &C, value: T, order: Order) -> T;
+    /// Keeps the bits that `value` has, clears the others, returns the old value.
+    fn fetch_and(&self, ctx: &C, value: T, order: Order) -> T;
     /// Adds without asking for the old value (a store-only atomic where the machine has one); relaxed.
     fn add(&self, ctx: &C, value: T);
 }
@@ -272,6 +274,9 @@ pub trait Platform: Sized + Send + Sync + 'static {
     type Slots<T: Send + Sync>: Slots<T>;
     /// A thread that was started.
     type Thread;
+    /// Words of 64 bits in a [bitmap of hints](crate::queue::hints): one bit an LPI from the first on, and one for all LPIs
+    /// beyond; small where a checker explores. As it is, all INTIDs of 16 bits have their own.
+    const HINT_WORDS: usize = 896;
 
     /// Allocates a shared object of the kernel type `class` (`"vgic_irq"`), making its fields with `init`.
     fn alloc<T: Send + Sync + 'static>(

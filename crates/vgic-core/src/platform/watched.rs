@@ -193,6 +193,9 @@ macro_rules! watched_fields {
             fn fetch_or(&self, ctx: &$ctx, value: $value, order: $crate::Order) -> $value {
                 self.change(ctx, $crate::platform::watched::Access::Change, order, |old| old | value)
             }
+            fn fetch_and(&self, ctx: &$ctx, value: $value, order: $crate::Order) -> $value {
+                self.change(ctx, $crate::platform::watched::Access::Change, order, |old| old & value)
+            }
             fn add(&self, ctx: &$ctx, value: $value) {
                 let relaxed = $crate::Order::Relaxed;
                 self.change(ctx, $crate::platform::watched::Access::Add, relaxed, |old| old.wrapping_add(value));

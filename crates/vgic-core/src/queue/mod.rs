@@ -3,10 +3,11 @@
 //! A queue also owns the state of an LPI (pending, enabled, priority, target), since whoever changes that must see to it
 //! that the right vCPU finds the LPI. The rest of the engine tells it what happens, and asks what the state is.
 //!
-//! One folder a kind: [`ap_list`]; [`any`] is the one that a spec names.
+//! One folder a kind: [`ap_list`], [`hints`]; [`any`] is the one that a spec names.
 
 pub mod any;
 pub mod ap_list;
+pub mod hints;
 
 use crate::designs::{Design, Spec};
 use crate::irq::Irq;
@@ -94,10 +95,10 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     /// Moves a queued LPI before the others, so that among those of its priority it is the first to get a list register.
     /// The kernel has no such step: it is for a replay, which follows the choice that a guest was given.
     fn put_first(&self, ctx: &P::Ctx, intid: u32);
-    /// Calls `f` with each LPI in the queue, which is held, or used by nobody else.
-    fn for_each(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>));
+    /// Calls `f` with each LPI in the queue of a vCPU, which is held, or used by nobody else.
+    fn for_each<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>, f: impl FnMut(Obj<Irq<P>>));
     /// The vCPU that an LPI should go to; a look without a lock.
-    fn target(ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32>;
+    fn target(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32>;
     /// Whether an LPI is pending outside the list registers; a look without a lock.
     fn is_pending(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> bool;
     /// The state of an LPI, as far as one look without a lock can tell.

@@ -52,7 +52,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     pub(crate) fn load_pending_status(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> Result<(), Fault> {
         let (offset, bit) = pending_bit(irq.intid.get(ctx));
         loop {
-            let Some(target) = <D::Queue<P>>::target(ctx, &irq) else { return Ok(()) };
+            let Some(target) = <D::Queue<P>>::target(self.spec(), ctx, &irq) else { return Ok(()) };
             P::work(ctx, Work::GuestAccess);
             let byte = self.tables.pending_byte(target, offset)?;
             let pending = byte & bit != 0;
@@ -141,7 +141,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let _stopped = self.run_all_vcpus(ctx);
         let mut last: Option<(u32, u32, u8)> = None;
         let mut save = |irq: Obj<Irq<P>>| {
-            let Some(target) = <D::Queue<P>>::target(ctx, &irq) else { return Ok(()) };
+            let Some(target) = <D::Queue<P>>::target(self.spec(), ctx, &irq) else { return Ok(()) };
             let (offset, bit) = pending_bit(irq.intid.get(ctx));
             let stored = match last {
                 Some((vcpu, at, byte)) if (vcpu, at) == (target, offset) => byte,

@@ -189,6 +189,11 @@ macro_rules! integer {
             fn fetch_or(&self, ctx: &Ctx, value: $value, order: Order) -> $value {
                 self.change(ctx, Strength::of(order), |real, order| real.fetch_or(value, order))
             }
+            #[track_caller]
+            #[inline(never)]
+            fn fetch_and(&self, ctx: &Ctx, value: $value, order: Order) -> $value {
+                self.change(ctx, Strength::of(order), |real, order| real.fetch_and(value, order))
+            }
             #[inline(never)]
             fn add(&self, ctx: &Ctx, value: $value) {
                 self.change(ctx, Strength::of(Order::Relaxed), |real, order| real.fetch_add(value, order));

@@ -174,11 +174,16 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         }
     }
 
-    fn for_each(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>)) {
-        self.ap_list.iter(ctx).for_each(f);
+    fn for_each<D: Design<Queue<P> = W>>(
+        _vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        vcpu: &Vcpu<P, W>,
+        f: impl FnMut(Obj<Irq<P>>),
+    ) {
+        Self::of(vcpu).ap_list.iter(ctx).for_each(f);
     }
 
-    fn target(ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
+    fn target(_spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
         some_vcpu(irq.target_vcpu.get(ctx))
     }
 
