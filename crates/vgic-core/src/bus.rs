@@ -3,11 +3,12 @@
 //! All ranges of the VM (the distributor, one redistributor for each vCPU, the ITSes) in one sorted array, searched
 //! inside an SRCU section. Adding an ITS replaces the array as a whole.
 
+use crate::designs::{Doorbell, Spec};
 use crate::guard::Srcu;
 use crate::its::Its;
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, Layout, Platform, Work};
+use crate::platform::{Atomic, Layout, Platform, Work, present_if};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -91,13 +92,19 @@ impl<P: Platform> Ranges<P> {
 /// The bus.
 pub struct Bus<P: Platform> {
     ranges: P::AtomicPtr<Ranges<P>>,
+    /// The first ITS that was added: it lives as long as the VM, so a look at it needs no section.
+    first: P::AtomicPtr<Its<P>>,
     frames: Frames,
 }
 
 impl<P: Platform> Bus<P> {
     /// A bus without an array; [`Bus::publish`] follows.
-    pub fn new(l: &P::Layout, frames: Frames) -> Self {
-        Bus { ranges: l.ptr("buses[KVM_MMIO_BUS]"), frames }
+    pub fn new(l: &P::Layout, spec: &Spec, frames: Frames) -> Self {
+        Bus {
+            ranges: l.ptr("buses[KVM_MMIO_BUS]"),
+            first: present_if::<P, _>(spec.per_its().doorbell == Doorbell::FirstIts, l, |l| l.ptr("first_its")),
+            frames,
+        }
     }
 
     fn current(&self, ctx: &P::Ctx) -> Option<Obj<Ranges<P>>> {
@@ -107,7 +114,13 @@ impl<P: Platform> Bus<P> {
     }
 
     /// Replaces the array by one for `vcpus` vCPUs and `its`. The caller excludes other changes.
-    pub fn publish(&self, ctx: &P::Ctx, vcpus: u32, its: &[Obj<Its<P>>]) -> Result<(), crate::NoMemory> {
+    pub fn publish(
+        &self,
+        ctx: &P::Ctx,
+        doorbell: Doorbell,
+        vcpus: u32,
+        its: &[Obj<Its<P>>],
+    ) -> Result<(), crate::NoMemory> {
         let mut ranges = Vec::new();
         ranges.push(Range { start: self.frames.distributor, size: DISTRIBUTOR_SIZE, its: None });
         let redistributor = |start| Range { start, size: REDISTRIBUTOR_SIZE, its: None };
@@ -118,6 +131,10 @@ impl<P: Platform> Bus<P> {
         let old = self.current(ctx);
         // Release: pairs with the acquire in current (O-07).
         self.ranges.store(ctx, new.as_ptr(), Order::Release(Pair::BusPublish));
+        if let ([first], Doorbell::FirstIts) = (its, doorbell) {
+            // Release: pairs with the consume in first_or_at (O-07).
+            self.first.store(ctx, first.as_ptr(), Order::Release(Pair::BusPublish));
+        }
         if let Some(old) = old {
             P::synchronize_srcu(ctx);
             // SAFETY: S-09: replaced, and every SRCU section that could have seen it has ended.
@@ -134,6 +151,15 @@ impl<P: Platform> Bus<P> {
         P::work(ctx, Work::BusLookup(ranges.0.len() as u32));
         let range = ranges.find(doorbell)?;
         range.its.filter(|its| its.doorbell() == doorbell)
+    }
+
+    /// The same, after a look at the first ITS.
+    #[inline(always)]
+    pub fn first_or_at(&self, ctx: &P::Ctx, doorbell: u64) -> Option<Obj<Its<P>>> {
+        // Consume: pairs with the release in publish (O-07).
+        // SAFETY: S-09: null or an ITS, which is freed with the VM.
+        let first = unsafe { Obj::from_ptr(self.first.load(ctx, Order::Consume(Pair::BusPublish))) };
+        first.filter(|its| its.doorbell() == doorbell).or_else(|| self.its_at(ctx, doorbell))
     }
 
     /// Calls `visit` with each ITS. The VM has the same ITSes throughout.

@@ -6,7 +6,7 @@
 
 use crate::cache::{Cache, Key};
 use crate::designs::{Design, Found};
-use crate::guard::Mutex;
+use crate::guard::{Mutex, Rcu};
 use crate::its::{Its, resolve::Unresolved};
 use crate::obj::Obj;
 use crate::platform::{Event, Platform};
@@ -71,12 +71,14 @@ impl<P: Platform, D: Design> Vm<P, D> {
     /// The hit path (`vgic_its_inject_cached_translation`); false on a miss. Callable from hard interrupt context.
     #[inline(always)]
     pub fn inject_cached_translation(&self, ctx: &P::Ctx, msi: &Msi) -> bool {
-        let Some(irq) = self.dist.cache.check(self, ctx, &msi.key()) else {
+        let how = self.spec().cache_hit;
+        let section = (how == Found::InSection).then(|| Rcu::<P>::read_lock(ctx));
+        let Some(irq) = self.dist.cache.check(self, ctx, section.as_ref(), &msi.key()) else {
             return false;
         };
         P::count(ctx, Event::CacheHit);
         D::Queue::send(self, ctx, irq);
-        if self.spec().cache_hit != Found::Unreferenced {
+        if matches!(how, Found::Get | Found::TryGet) {
             self.put_irq(ctx, irq);
         }
         true

@@ -2,7 +2,7 @@
 
 use crate::bus::{Bus, Frames, MAX_ITS};
 use crate::cache::Cache;
-use crate::designs::{ConfigRead, Design, DistributorOn, QueueKind, Spec, rank};
+use crate::designs::{ConfigRead, Design, DistributorOn, Spec, rank};
 use crate::irq::NO_VCPU;
 use crate::its::Its;
 use crate::lpi_store::LpiStore;
@@ -78,7 +78,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
             lpi_config_lock: present_if::<P, _>(spec.config_read == ConfigRead::Locked, l, |l| {
                 l.mutex("lpi_config_lock", rank::LPI_CONFIG)
             }),
-            priorities: present_if::<P, _>(matches!(spec.queue, QueueKind::Hints), l, |l| l.u64("priorities", 0)),
+            priorities: present_if::<P, _>(spec.has_hints(), l, |l| l.u64("priorities", 0)),
             store: LpiStore::new(l, spec),
             cache: D::Cache::<P>::new(l, spec),
         });
@@ -86,14 +86,14 @@ impl<P: Platform, D: Design> Vm<P, D> {
             design,
             dist,
             vcpus: (0..vcpus).map(|id| Vcpu::new(spec, id)).collect(),
-            bus: Bus::new(l, frames),
+            bus: Bus::new(l, spec, frames),
             tables,
             list_registers,
             mappings: l.u32("its_mappings", 0),
             max_mappings: MAX_MAPPINGS,
             its_count: l.u32("has_its", 0),
         });
-        vm.bus.publish(ctx, vcpus, &[])?;
+        vm.bus.publish(ctx, spec.per_its().doorbell, vcpus, &[])?;
         Ok(vm)
     }
 
@@ -118,7 +118,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
         let its = Its::alloc(self.spec(), ctx, base, all.len())?;
         all.push(its);
-        if self.bus.publish(ctx, self.vcpus.len() as u32, &all).is_err() {
+        if self.bus.publish(ctx, self.spec().per_its().doorbell, self.vcpus.len() as u32, &all).is_err() {
             // SAFETY: S-06: allocated by this call and not published.
             unsafe { P::free(ctx, its) };
             return Err(NoMemory);

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Run, events, every_design, take_all};
-use vgic_core::designs::{FoldActive, Moved, QueueKind};
+use vgic_core::designs::{FoldActive, Moved};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::run::Tie;
 use vgic_core::{Command, Event, Work};
@@ -225,7 +225,7 @@ fn a_guest_is_kicked_out_once() {
 fn an_entry_is_cancelled_for_what_was_moved() {
     every_design(&[0xa0, 0xa0], |name, guest| {
         // Where nothing is queued, nothing has to move on.
-        let hints = guest.vm.spec().queue == QueueKind::Hints;
+        let hints = guest.vm.spec().has_hints();
         let at_once = guest.vm.spec().ap_list().moved == Moved::Kicked && !hints;
         guest.send_all(0, 0..2);
         let command = Command::Movi { device_id: DEVICE, event_id: 0, collection_id: 1 };

@@ -115,7 +115,8 @@ fn what_is_unmapped_in_a_list_register_is_dropped_or_delivered() {
             }
             guest.mapd(0, false);
             running.exit();
-            let gone = off && spec.ap_list().in_register == InRegister::Leaves;
+            // Hints are no reference: there it goes with its mapping.
+            let gone = spec.has_hints() || off && spec.ap_list().in_register == InRegister::Leaves;
             let counts = (guest.ctx.events(Event::Dropped), guest.vm.pending_count(guest.ctx));
             assert_eq!(counts, if gone { (1, 0) } else { (0, 1) }, "{name}: LPIs off: {off}");
         });
@@ -205,7 +206,8 @@ fn lpis_that_are_switched_off_lose_what_is_pending() {
         Count::rcu_barrier(ctx);
         let lpis = ctx.live_objects().iter().filter(|label| label.starts_with("vgic_irq")).count();
         assert_eq!(lpis, 3, "{name}: {:?}", ctx.live_objects());
-        assert!(!vm.run_vcpu(ctx, 0).has_queued(), "{name}");
+        // A hint may be left, and leads to nothing.
+        assert!(vm.spec().has_hints() || !vm.run_vcpu(ctx, 0).has_queued(), "{name}");
         assert_eq!((guest.run(0), events(guest.run(1))), (vec![], vec![2]), "{name}");
     });
 }

@@ -6,6 +6,7 @@ use super::per_its::PerItsCache;
 use super::read_write::ReadWrite;
 use super::{Cache, Key};
 use crate::designs::{CacheKind, Design, Spec};
+use crate::guard::Rcu;
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::obj::Obj;
@@ -46,8 +47,14 @@ impl<P: Platform> Cache<P> for AnyCache<P> {
         each!(self, cache => cache.init(vm, ctx));
     }
 
-    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
-        each!(self, cache => cache.check(vm, ctx, key))
+    fn check<D: Design>(
+        &self,
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        section: Option<&Rcu<'_, P>>,
+        key: &Key,
+    ) -> Option<Obj<Irq<P>>> {
+        each!(self, cache => cache.check(vm, ctx, section, key))
     }
 
     fn insert<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, key: Key, irq: Obj<Irq<P>>) {
@@ -56,6 +63,10 @@ impl<P: Platform> Cache<P> for AnyCache<P> {
 
     fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>) {
         each!(self, cache => cache.invalidate(vm, ctx, its));
+    }
+
+    fn forget<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: Option<u32>) {
+        each!(self, cache => cache.forget(vm, ctx, its, device_id, event_id));
     }
 
     fn invalidate_all<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx) {

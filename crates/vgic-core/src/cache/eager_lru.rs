@@ -6,7 +6,7 @@
 
 use super::{Cache, ENTRIES_PER_VCPU, Key, KeyFields};
 use crate::designs::{Design, Spec};
-use crate::guard::Spin;
+use crate::guard::{Rcu, Spin};
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::list::{Link, Linked, List};
@@ -78,7 +78,13 @@ impl<P: Platform> Cache<P> for EagerLru<P> {
     }
 
     #[inline(always)]
-    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
+    fn check<D: Design>(
+        &self,
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        _section: Option<&Rcu<'_, P>>,
+        key: &Key,
+    ) -> Option<Obj<Irq<P>>> {
         let _lock = Spin::<P>::lock_irqsave(&vm.dist.store.lpi_list_lock, ctx);
         let irq = self.find(ctx, key)?;
         vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)

@@ -153,7 +153,13 @@ impl<P: Platform> Cache<P> for LazyList<P> {
     }
 
     #[inline(always)]
-    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
+    fn check<D: Design>(
+        &self,
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        _section: Option<&Rcu<'_, P>>,
+        key: &Key,
+    ) -> Option<Obj<Irq<P>>> {
         let lazy = vm.spec().lazy();
         match lazy.locking {
             LazyLocking::Spin => {

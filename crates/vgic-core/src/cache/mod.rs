@@ -13,6 +13,7 @@ pub mod per_its;
 pub mod read_write;
 
 use crate::designs::{Design, Spec};
+use crate::guard::Rcu;
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::obj::Obj;
@@ -43,14 +44,27 @@ pub trait Cache<P: Platform>: Send + Sync + Sized + 'static {
         let _ = (vm, ctx);
     }
 
-    /// The LPI that an MSI translates to, with the reference that the design takes on a hit.
-    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>>;
+    /// The LPI that an MSI translates to, with the reference that the design takes on a hit; or without one, if it is used in
+    /// the section of the caller.
+    fn check<D: Design>(
+        &self,
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        section: Option<&Rcu<'_, P>>,
+        key: &Key,
+    ) -> Option<Obj<Irq<P>>>;
 
     /// Adds a translation that was just resolved (`its_lock` held).
     fn insert<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, key: Key, irq: Obj<Irq<P>>);
 
     /// Empties the cache as far as `its` is concerned; a VM-wide cache wholly.
     fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>);
+
+    /// Throws out what a command of `its` has made stale: one event of a device, or all of them (`its_lock` held).
+    fn forget<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: Option<u32>) {
+        let _ = (device_id, event_id);
+        self.invalidate(vm, ctx, its);
+    }
 
     /// Empties the cache for all ITSes (a redistributor disables LPIs).
     fn invalidate_all<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);

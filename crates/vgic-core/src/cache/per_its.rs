@@ -5,7 +5,7 @@
 //! event of that ITS miss once.
 
 use super::{Cache, Key};
-use crate::designs::{CacheStoreError, Design, Drain, Spec};
+use crate::designs::{CacheStoreError, Design, Doorbell, Drain, Forgets, Spec};
 use crate::guard::Rcu;
 use crate::irq::Irq;
 use crate::its::Its;
@@ -26,19 +26,54 @@ fn index(key: &Key) -> u32 {
     key.device_id << 16 | key.event_id
 }
 
+/// Takes the entries of `from..=to` out, and puts their references.
+fn drain<P: Platform, D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, mut from: u32, to: u32) {
+    let cache = &its.translation_cache;
+    while let Some((at, met)) = cache.next(ctx, from, to) {
+        let erased = cache.erase(ctx, at, false);
+        match vm.spec().per_its().drain {
+            // CVE-2026-46316: two drains at once meet one entry and both put its one reference.
+            Drain::PutMet => vm.put_irq(ctx, met),
+            Drain::PutErased => {
+                if let Some(erased) = erased {
+                    vm.put_irq(ctx, erased);
+                }
+            }
+        }
+        let Some(next) = at.checked_add(1) else { break };
+        from = next;
+    }
+}
+
 impl<P: Platform> Cache<P> for PerItsCache<P> {
     fn new(_l: &P::Layout, _spec: &Spec) -> Self {
         PerItsCache(PhantomData)
     }
 
     #[inline(always)]
-    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
+    fn check<D: Design>(
+        &self,
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        section: Option<&Rcu<'_, P>>,
+        key: &Key,
+    ) -> Option<Obj<Irq<P>>> {
         if key.device_id > 0xffff || key.event_id > 0xffff {
             return None;
         }
-        let its = vm.bus.its_at(ctx, key.doorbell)?;
-        let rcu = Rcu::<P>::read_lock(ctx);
-        let irq = its.translation_cache.load(ctx, &rcu, index(key))?;
+        let its = match vm.spec().per_its().doorbell {
+            Doorbell::Bus => vm.bus.its_at(ctx, key.doorbell)?,
+            Doorbell::FirstIts => vm.bus.first_or_at(ctx, key.doorbell)?,
+        };
+        let own;
+        let rcu = match section {
+            Some(section) => section,
+            None => {
+                own = Rcu::<P>::read_lock(ctx);
+                &own
+            }
+        };
+        let irq = its.translation_cache.load(ctx, rcu, index(key))?;
         vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)
     }
 
@@ -56,21 +91,15 @@ impl<P: Platform> Cache<P> for PerItsCache<P> {
     }
 
     fn invalidate<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>) {
-        let cache = &its.translation_cache;
-        let mut from = 0;
-        while let Some((at, met)) = cache.next(ctx, from, u32::MAX) {
-            let erased = cache.erase(ctx, at, false);
-            match vm.spec().per_its().drain {
-                // CVE-2026-46316: two drains at once meet one entry and both put its one reference.
-                Drain::PutMet => vm.put_irq(ctx, met),
-                Drain::PutErased => {
-                    if let Some(erased) = erased {
-                        vm.put_irq(ctx, erased);
-                    }
-                }
-            }
-            let Some(next) = at.checked_add(1) else { break };
-            from = next;
+        drain(vm, ctx, its, 0, u32::MAX);
+    }
+
+    fn forget<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, its: &Its<P>, device_id: u32, event_id: Option<u32>) {
+        let index = |event_id| index(&Key { doorbell: its.doorbell(), device_id, event_id });
+        match (vm.spec().per_its().forgets, event_id) {
+            (Forgets::Everything, _) => self.invalidate(vm, ctx, its),
+            (Forgets::WhatIsStale, Some(event_id)) => drain(vm, ctx, its, index(event_id), index(event_id)),
+            (Forgets::WhatIsStale, None) => drain(vm, ctx, its, index(0), index(0xffff)),
         }
     }
 

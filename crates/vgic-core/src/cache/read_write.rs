@@ -6,7 +6,7 @@
 
 use super::{Cache, ENTRIES_PER_VCPU, Key, KeyFields};
 use crate::designs::{Design, Spec, rank};
-use crate::guard::{Read, Write};
+use crate::guard::{Rcu, Read, Write};
 use crate::irq::Irq;
 use crate::its::Its;
 use crate::list::{Link, Linked, List};
@@ -77,7 +77,13 @@ impl<P: Platform> Cache<P> for ReadWrite<P> {
     }
 
     #[inline(always)]
-    fn check<D: Design>(&self, vm: &Vm<P, D>, ctx: &P::Ctx, key: &Key) -> Option<Obj<Irq<P>>> {
+    fn check<D: Design>(
+        &self,
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        _section: Option<&Rcu<'_, P>>,
+        key: &Key,
+    ) -> Option<Obj<Irq<P>>> {
         let _lock = Read::<P>::lock_irqsave(&self.lock, ctx);
         let irq = self.find(ctx, key)?;
         vm.reference_found(ctx, irq, vm.spec().cache_hit).then_some(irq)

@@ -91,6 +91,8 @@ axis! {
         Get = "get",
         /// Only if the count is not zero.
         TryGet = "try-get",
+        /// Not at all: the LPI is used in the RCU read section in which it was found.
+        InSection = "in-section",
     }
 }
 
@@ -318,6 +320,36 @@ axis! {
         PutsError = "puts-error",
         /// The reference that the entry would have had.
         Puts = "puts",
+    }
+}
+
+axis! {
+    /// What a command that moves or unmaps events throws out of the translation cache of an ITS.
+    Forgets {
+        /// Everything.
+        Everything = "everything",
+        /// The events that are unmapped; of those that are moved none, unless the new vCPU has its LPIs off.
+        WhatIsStale = "what-is-stale",
+    }
+}
+
+axis! {
+    /// How a hit in the translation cache of an ITS finds the ITS of a doorbell.
+    Doorbell {
+        /// On the MMIO bus, by a binary search in an SRCU section.
+        Bus = "bus",
+        /// The first ITS that the VM was given is looked at before; the bus is for the others.
+        FirstIts = "first-its",
+    }
+}
+
+axis! {
+    /// How a sender makes a vCPU look, where vCPUs have hints.
+    Ask {
+        /// It sets the request, and kicks.
+        Always = "always",
+        /// The same, unless the request is set: whoever has set it kicks.
+        Once = "once",
     }
 }
 

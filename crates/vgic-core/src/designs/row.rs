@@ -266,6 +266,39 @@ pub const ROWS: &[Row] = &[
         defect: "",
         reference: "docs/explain/next.md (ours)",
     },
+    Row {
+        name: "next-02",
+        based_on: "next-01",
+        changed: "a hit uses the LPI in the RCU read section in which the cache was read; no reference",
+        fixes: "a send of a pending LPI writes one word of shared memory, the LPI's own",
+        defect: "",
+        reference: "docs/explain/next.md (ours)",
+    },
+    Row {
+        name: "next-03",
+        based_on: "next-02",
+        changed: "a hit compares the doorbell with that of the VM's first ITS before it searches the bus",
+        fixes: "no SRCU section and no binary search on a hit",
+        defect: "",
+        reference: "docs/explain/next.md (ours)",
+    },
+    Row {
+        name: "next-04",
+        based_on: "next-03",
+        changed: "DISCARD and MAPD throw the translations of their events out of the cache, MOVI and MOVALL none, unless \
+                  the new vCPU has its LPIs off",
+        fixes: "a command no longer makes every event of the ITS miss once",
+        defect: "",
+        reference: "docs/explain/next.md (ours)",
+    },
+    Row {
+        name: "next-05",
+        based_on: "next-04",
+        changed: "a sender that finds the vCPU's request set leaves the kick to whoever has set it",
+        fixes: "in a flood a send writes neither the vCPU's request nor its mode",
+        defect: "",
+        reference: "docs/explain/next.md (ours)",
+    },
 ];
 
 /// The row of a design by name.

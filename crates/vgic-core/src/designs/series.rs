@@ -132,7 +132,12 @@ const V6_10: Spec = Spec {
     count: LpiCount::None,
     walk: Walk::ForEach,
     load_pending: LoadPending::OfTarget,
-    cache: CacheKind::PerIts(PerIts { drain: Drain::PutMet, store_error: CacheStoreError::PutsError }),
+    cache: CacheKind::PerIts(PerIts {
+        drain: Drain::PutMet,
+        store_error: CacheStoreError::PutsError,
+        forgets: Forgets::Everything,
+        doorbell: Doorbell::Bus,
+    }),
     mapc_off: MapcOff::IgnoresVcpu,
     ..V6_9
 };
@@ -196,7 +201,18 @@ const HARDENED: Spec = Spec {
 };
 
 /// Hints instead of a list. docs/explain/next.md has a section for each of this series.
-const NEXT_01: Spec = Spec { queue: QueueKind::Hints, irq_bits: IrqBits::Atomic, ..HARDENED };
+const NEXT_01: Spec =
+    Spec { queue: QueueKind::Hints(Hints { ask: Ask::Always }), irq_bits: IrqBits::Atomic, ..HARDENED };
+/// Use the LPI in the read section that has found it.
+const NEXT_02: Spec = Spec { cache_hit: Found::InSection, ..NEXT_01 };
+/// Look at the first ITS before the bus.
+const NEXT_03: Spec =
+    Spec { cache: CacheKind::PerIts(PerIts { doorbell: Doorbell::FirstIts, ..NEXT_02.per_its() }), ..NEXT_02 };
+/// Throw out of the cache what a command makes stale.
+const NEXT_04: Spec =
+    Spec { cache: CacheKind::PerIts(PerIts { forgets: Forgets::WhatIsStale, ..NEXT_03.per_its() }), ..NEXT_03 };
+/// Ask a vCPU once.
+const NEXT_05: Spec = Spec { queue: QueueKind::Hints(Hints { ask: Ask::Once }), ..NEXT_04 };
 
 macro_rules! designs {
     ($($(#[$doc:meta])* $type:ident, $name:literal, $spec:ident, $cache:ident, $queue:ident;)*) => {
@@ -308,4 +324,12 @@ designs! {
     Hardened, "hardened", HARDENED, PerItsCache, ApListQueue;
     /// `next-01`.
     Next01, "next-01", NEXT_01, PerItsCache, HintQueue;
+    /// `next-02`.
+    Next02, "next-02", NEXT_02, PerItsCache, HintQueue;
+    /// `next-03`.
+    Next03, "next-03", NEXT_03, PerItsCache, HintQueue;
+    /// `next-04`.
+    Next04, "next-04", NEXT_04, PerItsCache, HintQueue;
+    /// `next-05`.
+    Next05, "next-05", NEXT_05, PerItsCache, HintQueue;
 }

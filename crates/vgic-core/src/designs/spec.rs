@@ -41,6 +41,17 @@ pub struct PerIts {
     pub drain: Drain,
     /// A failed store.
     pub store_error: CacheStoreError,
+    /// What goes with a command.
+    pub forgets: Forgets,
+    /// How an ITS is found.
+    pub doorbell: Doorbell,
+}
+
+/// The axes of hints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hints {
+    /// Who is asked to look.
+    pub ask: Ask,
 }
 
 /// The kinds of a vCPU's queue of LPIs, each with the axes that it alone has.
@@ -49,7 +60,7 @@ pub enum QueueKind {
     /// A list of interrupts that are active or pending, under `ap_list_lock`.
     ApList(ApList),
     /// A bitmap of LPIs to look at, without a lock.
-    Hints,
+    Hints(Hints),
 }
 
 /// The axes of an `ap_list`.
@@ -134,7 +145,12 @@ impl Spec {
     pub const fn per_its(&self) -> PerIts {
         match self.cache {
             CacheKind::PerIts(per_its) => per_its,
-            _ => PerIts { drain: Drain::PutMet, store_error: CacheStoreError::PutsError },
+            _ => PerIts {
+                drain: Drain::PutMet,
+                store_error: CacheStoreError::PutsError,
+                forgets: Forgets::Everything,
+                doorbell: Doorbell::Bus,
+            },
         }
     }
 
@@ -143,7 +159,7 @@ impl Spec {
     pub const fn ap_list(&self) -> ApList {
         match self.queue {
             QueueKind::ApList(ap_list) => ap_list,
-            QueueKind::Hints => ApList {
+            QueueKind::Hints(_) => ApList {
                 empty: EmptyList::Visited,
                 overflow: Overflow::BySummary,
                 fold_active: FoldActive::Dropped,
@@ -155,10 +171,25 @@ impl Spec {
         }
     }
 
+    /// The axes of hints; where the queue is of another kind, as in `next-01`.
+    #[inline(always)]
+    pub const fn hints(&self) -> Hints {
+        match self.queue {
+            QueueKind::Hints(hints) => hints,
+            QueueKind::ApList(_) => Hints { ask: Ask::Always },
+        }
+    }
+
+    /// Whether vCPUs have hints.
+    #[inline(always)]
+    pub const fn has_hints(&self) -> bool {
+        matches!(self.queue, QueueKind::Hints(_))
+    }
+
     /// Whether being in a vCPU's queue is a reference on an LPI.
     #[inline(always)]
     pub const fn queue_holds_lpis(&self) -> bool {
-        matches!(self.queue, QueueKind::ApList(_))
+        !self.has_hints()
     }
 
     /// Whether each ITS has a cache of its own.
@@ -193,9 +224,10 @@ impl Spec {
         let cache_under_rcu = self.has_cache_per_its() || matches!(lazy.locking, LazyLocking::Rcu);
         let put_unlocked = !matches!(self.put, Put::Locked);
         let add_race_looks = matches!(self.add_race, Found::TryGet);
+        let in_section = matches!(self.cache_hit, Found::InSection);
         // A reference that is not taken, or taken of an LPI that may be dying.
         matches!(self.cache_hit, Found::Unreferenced)
-            || (put_unlocked || cache_under_rcu) && !matches!(self.cache_hit, Found::TryGet)
+            || (put_unlocked || cache_under_rcu) && !(in_section || matches!(self.cache_hit, Found::TryGet))
             || put_unlocked && !(add_race_looks && matches!(self.get, Get::XArrayRcu))
             // Memory that goes while a reader under RCU looks at it.
             || (cache_under_rcu || matches!(self.get, Get::XArrayRcu)) && matches!(self.free, Free::Now)
@@ -252,21 +284,26 @@ impl Spec {
                 "in-register=stays needs irq-bits=one-byte and lpis-off=clear-and-prune",
             ),
             (
-                (self.queue == QueueKind::Hints) != (self.irq_bits == IrqBits::Atomic),
+                self.has_hints() != (self.irq_bits == IrqBits::Atomic),
                 "queue=hints goes with irq-bits=atomic, and only with it",
             ),
             (
-                self.queue == QueueKind::Hints && (self.index != Index::XArray || self.free != Free::Rcu),
+                self.has_hints() && (self.index != Index::XArray || self.free != Free::Rcu),
                 "queue=hints needs index=xarray and free=kfree-rcu",
             ),
             (
-                self.queue == QueueKind::Hints && self.lpis_off != LpisOff::ClearAndPrune,
+                self.has_hints() && self.lpis_off != LpisOff::ClearAndPrune,
                 "queue=hints needs lpis-off=clear-and-prune",
             ),
             (
-                self.queue == QueueKind::Hints && self.put == Put::Deferred,
+                self.has_hints() && self.put == Put::Deferred,
                 "queue=hints needs a put that leaves no dead LPI in the index",
             ),
+            (
+                self.cache_hit == Found::InSection && !(self.has_hints() && self.has_cache_per_its()),
+                "cache-hit=in-section needs queue=hints and cache=per-its",
+            ),
+            (self.add_race == Found::InSection, "add-race=in-section: a map keeps what it finds"),
             (copies && self.count == LpiCount::None, "a walk that copies needs a count"),
             (
                 self.count == LpiCount::Plain && (self.put != Put::Locked || self.add_lock != AddLock::LpiList),
@@ -404,6 +441,8 @@ pub static AXES: &[Axis] = &[
     of_kind!("retire", cache, CacheKind::Lazy, retire, Retire),
     of_kind!("drain", cache, CacheKind::PerIts, drain, Drain),
     of_kind!("cache-store-error", cache, CacheKind::PerIts, store_error, CacheStoreError),
+    of_kind!("forgets", cache, CacheKind::PerIts, forgets, Forgets),
+    of_kind!("doorbell", cache, CacheKind::PerIts, doorbell, Doorbell),
     Axis {
         name: "queue",
         about: " The kind of a vCPU's queue of LPIs.",
@@ -418,9 +457,9 @@ pub static AXES: &[Axis] = &[
                         LPI is taken by an exchange of its state.",
             },
         ],
-        get: |spec| Some(usize::from(spec.queue == QueueKind::Hints)),
+        get: |spec| Some(usize::from(spec.has_hints())),
         set: |spec, number| {
-            spec.queue = if number == 0 { QueueKind::ApList(spec.ap_list()) } else { QueueKind::Hints };
+            spec.queue = if number == 0 { QueueKind::ApList(spec.ap_list()) } else { QueueKind::Hints(spec.hints()) };
             true
         },
     },
@@ -431,6 +470,7 @@ pub static AXES: &[Axis] = &[
     of_kind!("prune-gap", queue, QueueKind::ApList, prune_gap, PruneGap),
     of_kind!("moved", queue, QueueKind::ApList, moved, Moved),
     of_kind!("in-register", queue, QueueKind::ApList, in_register, InRegister),
+    of_kind!("ask", queue, QueueKind::Hints, ask, Ask),
     plain!("irq-bits", irq_bits, IrqBits),
     plain!("clear", clear, Clear),
     plain!("lpis-off", lpis_off, LpisOff),

@@ -7,7 +7,7 @@ use super::Its;
 use super::error::{CommandError, ItsError};
 use super::resolve::Unresolved;
 use crate::cache::Cache;
-use crate::designs::{Design, Mapc, MapcOff, Movall};
+use crate::designs::{Design, Forgets, Mapc, MapcOff, Movall};
 use crate::irq::{FIRST_LPI, NO_VCPU};
 use crate::platform::{Event, PlainCell, Platform, PointerCell};
 use crate::queue::Queue;
@@ -200,11 +200,19 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let collection = its.find_collection(ctx, collection_id).ok_or(ItsError::MoviUnmappedCollection)?;
         let vcpu = collection.target(ctx).ok_or(ItsError::MoviUnmappedCollection)?;
         ite.collection.set(ctx, Some(collection));
-        self.dist.cache.invalidate(self, ctx, its);
+        if self.moves_make_stale(ctx, vcpu) {
+            self.dist.cache.forget(self, ctx, its, device_id, Some(event_id));
+        }
         if let Some(irq) = ite.irq.get(ctx) {
             D::Queue::retarget(self, ctx, irq, None, vcpu);
         }
         Ok(())
+    }
+
+    /// Whether translations are thrown out that now lead to an LPI of `vcpu`. They are right, as the target is in the LPI, but
+    /// a hit does not look whether LPIs are off. (Who turns them off empties the caches behind it, under `its_lock`.)
+    fn moves_make_stale(&self, ctx: &P::Ctx, vcpu: u32) -> bool {
+        self.spec().per_its().forgets == Forgets::Everything || !self.vcpus[vcpu as usize].lpis_enabled(ctx)
     }
 
     fn movall(&self, ctx: &P::Ctx, its: &Its<P>, from_vcpu: u32, to_vcpu: u32) -> Result<(), CommandError> {
@@ -217,7 +225,9 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let only_from = (self.spec().movall == Movall::OfSource).then_some(from_vcpu);
         self.halted(ctx, || {
             self.for_each_lpi(ctx, from_vcpu, |irq| D::Queue::retarget(self, ctx, irq, only_from, to_vcpu));
-            self.dist.cache.invalidate(self, ctx, its);
+            if self.moves_make_stale(ctx, to_vcpu) {
+                self.dist.cache.invalidate(self, ctx, its);
+            }
         });
         Ok(())
     }
@@ -228,7 +238,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         if ite.target(ctx).is_none() {
             return Err(ItsError::DiscardUnmappedInterrupt.into());
         }
-        self.dist.cache.invalidate(self, ctx, its);
+        self.dist.cache.forget(self, ctx, its, device_id, Some(event_id));
         self.free_ite(ctx, device, ite);
         Ok(())
     }

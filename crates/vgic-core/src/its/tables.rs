@@ -2,7 +2,7 @@
 
 use super::Its;
 use crate::cache::Cache;
-use crate::designs::Design;
+use crate::designs::{Design, Forgets};
 use crate::irq::Irq;
 use crate::list::{Link, Linked, List};
 use crate::obj::Obj;
@@ -182,7 +182,10 @@ impl<P: Platform, D: Design> Vm<P, D> {
         while let Some(ite) = device.itt.first(ctx) {
             self.free_ite(ctx, device, ite);
         }
-        self.dist.cache.invalidate(self, ctx, its);
+        match self.spec().per_its().forgets {
+            Forgets::Everything => self.dist.cache.invalidate(self, ctx, its),
+            Forgets::WhatIsStale => self.dist.cache.forget(self, ctx, its, device.device_id.get(ctx), None),
+        }
         its.device_list.del(ctx, device);
         // SAFETY: S-13: unlinked under its_lock, under which alone devices are reached, and without ITEs.
         unsafe { P::free(ctx, device) };

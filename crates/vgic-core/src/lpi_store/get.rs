@@ -44,7 +44,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
     #[inline(always)]
     pub(crate) fn reference_found(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>, how: Found) -> bool {
         match how {
-            Found::Unreferenced => true,
+            Found::Unreferenced | Found::InSection => true,
             Found::Get => {
                 irq.refcount.get(ctx);
                 true

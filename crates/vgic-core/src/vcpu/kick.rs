@@ -40,6 +40,19 @@ impl<P: Platform, Q> Vcpu<P, Q> {
         self.send_ipi(ctx);
     }
 
+    /// The same, but leaves it to whoever has made the request, if it is there. A full barrier came before.
+    #[inline(always)]
+    pub(crate) fn kick_unless_asked(&self, ctx: &P::Ctx) {
+        // Relaxed: the caller's barrier orders it: if the request is not taken back yet, the vCPU looks behind that (O-04).
+        if self.requests.load(ctx, Order::Relaxed) & IRQ_PENDING == 0 {
+            return self.kick(ctx);
+        }
+        // A vCPU that blocks takes no request back.
+        if self.blocked.load(ctx, Order::Relaxed) != 0 {
+            self.wake(ctx);
+        }
+    }
+
     /// Makes a request that a vCPU on its way into the guest finds; what follows comes after it.
     #[inline(always)]
     pub(crate) fn make_request(&self, ctx: &P::Ctx, request: u32) {

@@ -67,6 +67,8 @@ impl<P: Platform> Bitmap<P> {
         if summary.load(ctx, Order::Relaxed) & its_bit == 0 {
             // Relaxed: it says where to look; what is found there has an order of its own.
             summary.fetch_or(ctx, its_bit, Order::Relaxed);
+            // Full: as the one above, for what the caller looks at.
+            P::fence_after_rmw(ctx, Pair::HintSummary);
         }
     }
 

@@ -24,7 +24,7 @@ mod give_back;
 mod take;
 
 use super::{Applies, LpiView, Part, Queue};
-use crate::designs::{Design, Spec, TableBit};
+use crate::designs::{Ask, Design, Spec, TableBit};
 use crate::guard::Rcu;
 use crate::irq::word::Word;
 use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
@@ -298,7 +298,10 @@ impl<P: Platform> HintQueue<P> {
         }
         let Some(target) = vm.vcpus.get(word.target() as usize) else { return };
         Self::of(target).bitmap.set(ctx, Bitmap::<P>::bit_of(irq.intid.get(ctx)));
-        target.kick(ctx);
+        match vm.spec().hints().ask {
+            Ask::Always => target.kick(ctx),
+            Ask::Once => target.kick_unless_asked(ctx),
+        }
     }
 
     fn kick<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: u32) {
