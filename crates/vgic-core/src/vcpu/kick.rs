@@ -40,12 +40,17 @@ impl<P: Platform, Q> Vcpu<P, Q> {
         self.send_ipi(ctx);
     }
 
-    /// The same, but leaves it to whoever has made the request, if it is there. A full barrier came before.
+    /// The same, but leaves it to whoever has made the request, if it is there, and exchanges no mode of a vCPU that is
+    /// outside. A full barrier came before.
     #[inline(always)]
-    pub(crate) fn kick_unless_asked(&self, ctx: &P::Ctx) {
+    pub(crate) fn kick_once(&self, ctx: &P::Ctx) {
         // Relaxed: the caller's barrier orders it: if the request is not taken back yet, the vCPU looks behind that (O-04).
         if self.requests.load(ctx, Order::Relaxed) & IRQ_PENDING == 0 {
-            return self.kick(ctx);
+            self.make_request(ctx, IRQ_PENDING);
+            // Relaxed: the barrier of the request orders it (O-04).
+            if self.mode.load(ctx, Order::Relaxed) == IN_GUEST_MODE {
+                self.send_ipi(ctx);
+            }
         }
         // A vCPU that blocks takes no request back.
         if self.blocked.load(ctx, Order::Relaxed) != 0 {

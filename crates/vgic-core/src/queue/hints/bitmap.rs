@@ -1,4 +1,4 @@
-//! [`Bitmap`]: which LPIs a vCPU should look at, one bit an INTID, and a summary of the words that have any.
+//! [`Bitmap`]: which LPIs a vCPU should look at, one bit an INTID, and above them summaries of where there are any.
 //!
 //! A bit is a **hint**. It says that somebody has changed an LPI so that this vCPU may take it, not that it still may. Who
 //! sets a bit has changed the LPI before; the vCPU clears the bit before it looks at the LPI. So a bit that was set too
@@ -6,9 +6,11 @@
 //! (O-10).
 //!
 //! A bit and its summary are two accesses. A setter sets the bit, then looks at the summary, and sets that only if it is not
-//! set. The vCPU clears a summary when it has found the word empty, then looks at the word again. So either the setter finds
-//! the summary cleared and sets it, or the vCPU finds the word's new bit and does (O-11). A summary over an empty word is a
-//! normal state, and costs a look.
+//! set. The vCPU clears a summary when it has found the word below empty, then looks at that word again. So either the setter
+//! finds the summary cleared and sets it, or the vCPU finds the word's new bit and does (O-11). A summary over an empty word
+//! is a normal state, and costs a look; so a vCPU that takes the same LPI again and again, and its senders, leave the
+//! summaries alone. Whoever sets a bit looks at all summaries above it: one that is set may stand under one that its setter
+//! has not set yet.
 //!
 //! Anybody sets bits; only the vCPU's own thread clears them.
 
@@ -19,11 +21,12 @@ use alloc::boxed::Box;
 
 /// Bits in a word.
 const BITS: u32 = u64::BITS;
+/// Words of hints, words with a bit for each of those, and one word with a bit for each of these: 262,144 hints.
+const LEVELS: usize = 3;
 
 /// The bits of a vCPU.
 pub(super) struct Bitmap<P: Platform> {
-    summary: Box<[P::AtomicU64]>,
-    words: Box<[P::AtomicU64]>,
+    levels: [Box<[P::AtomicU64]>; LEVELS],
 }
 
 impl<P: Platform> Bitmap<P> {
@@ -32,14 +35,17 @@ impl<P: Platform> Bitmap<P> {
 
     /// No bit is set.
     pub(super) fn new(l: &P::Layout) -> Self {
+        let words = |name, number: usize| {
+            l.line();
+            (0..number).map(|_| l.u64(name, 0)).collect()
+        };
         // The last word has the bit of those beyond.
-        let words = P::HINT_WORDS + 1;
+        let hints = P::HINT_WORDS + 1;
+        let summaries = hints.div_ceil(BITS as usize);
+        let levels = [words("hint_top", 1), words("hint_summary", summaries), words("hints", hints)];
         l.line();
-        let summary = (0..words.div_ceil(BITS as usize)).map(|_| l.u64("hint_summary", 0)).collect();
-        l.line();
-        let words = (0..words).map(|_| l.u64("hints", 0)).collect();
-        l.line();
-        Bitmap { summary, words }
+        let [top, summaries, hints] = levels;
+        Bitmap { levels: [hints, summaries, top] }
     }
 
     /// The bit of an LPI.
@@ -56,18 +62,25 @@ impl<P: Platform> Bitmap<P> {
     /// Sets a bit. A full barrier follows it.
     #[inline(always)]
     pub(super) fn set(&self, ctx: &P::Ctx, bit: u32) {
-        let at = bit / BITS;
         // Release: who clears the bit sees the LPI as it was made before (O-10).
-        self.words[at as usize].fetch_or(ctx, 1 << (bit % BITS), Order::Release(Pair::HintState));
-        // Full: between the bit and the look at the summary (O-11), and what the caller looks at behind it.
+        self.levels[0][(bit / BITS) as usize].fetch_or(ctx, 1 << (bit % BITS), Order::Release(Pair::HintState));
+        // Full: between the bit and the looks at its summaries (O-11), and what the caller looks at behind it.
         P::fence_after_rmw(ctx, Pair::HintSummary);
-        let summary = &self.summary[(at / BITS) as usize];
-        let its_bit = 1 << (at % BITS);
+        for level in 1..LEVELS {
+            self.set_summary(ctx, level, bit / BITS.pow(level as u32));
+        }
+    }
+
+    /// Sets bit `at` of a level of summaries.
+    #[inline(always)]
+    fn set_summary(&self, ctx: &P::Ctx, level: usize, at: u32) {
+        let word = &self.levels[level][(at / BITS) as usize];
+        let bit = 1 << (at % BITS);
         // Relaxed: the fences order it (O-11).
-        if summary.load(ctx, Order::Relaxed) & its_bit == 0 {
+        if word.load(ctx, Order::Relaxed) & bit == 0 {
             // Relaxed: it says where to look; what is found there has an order of its own.
-            summary.fetch_or(ctx, its_bit, Order::Relaxed);
-            // Full: as the one above, for what the caller looks at.
+            word.fetch_or(ctx, bit, Order::Relaxed);
+            // Full: as the one in `set`, for what is looked at next.
             P::fence_after_rmw(ctx, Pair::HintSummary);
         }
     }
@@ -76,73 +89,85 @@ impl<P: Platform> Bitmap<P> {
     #[inline(always)]
     pub(super) fn clear(&self, ctx: &P::Ctx, word: u32, bits: u64) {
         // Acquire: the LPIs are looked at behind it, and are as whoever set the bits has made them (O-10).
-        self.words[word as usize].fetch_and(ctx, !bits, Order::Acquire(Pair::HintState));
+        self.levels[0][word as usize].fetch_and(ctx, !bits, Order::Acquire(Pair::HintState));
     }
 
-    /// The word of a bit, and the bit in it.
+    /// The first word from `from` on that has bits, and they; by the vCPU's own thread, which clears a summary that it finds
+    /// wrong.
     #[inline(always)]
-    pub(super) fn place(bit: u32) -> (u32, u64) {
-        (bit / BITS, 1 << (bit % BITS))
-    }
-
-    /// The lowest bit from `from` on that is set; by the vCPU's own thread, which clears a summary that it finds wrong.
-    #[inline(always)]
-    pub(super) fn next(&self, ctx: &P::Ctx, from: u32) -> Option<u32> {
-        self.find(ctx, from, |at| self.clear_summary(ctx, at))
+    pub(super) fn next_word(&self, ctx: &P::Ctx, from: u32) -> Option<(u32, u64)> {
+        self.find_word(ctx, from, |level, at| self.clear_summary(ctx, level, at))
     }
 
     /// Whether a bit is set that `wanted` wants; by anybody.
     pub(super) fn any(&self, ctx: &P::Ctx, mut wanted: impl FnMut(u32) -> bool) -> bool {
         let mut from = 0;
-        while let Some(bit) = self.find(ctx, from, |_| {}) {
-            if wanted(bit) {
+        while let Some((word, bits)) = self.find_word(ctx, from, |_, _| {}) {
+            if each_bit(bits).any(|bit| wanted(word * BITS + bit)) {
                 return true;
             }
-            from = bit + 1;
+            from = word + 1;
         }
         false
     }
 
-    /// Walks the words that have a summary; `empty` is told of one that has no bit.
+    /// Walks the words that have a summary; `empty` is told of a word of a level that has no bit.
+    ///
+    /// All loads are relaxed: a bit that comes later is followed by a kick, and what a bit leads to is looked at when it is
+    /// cleared (O-10).
     #[inline(always)]
-    fn find(&self, ctx: &P::Ctx, from: u32, empty: impl Fn(u32)) -> Option<u32> {
-        let mut at = from / BITS;
-        let mut mask = u64::MAX << (from % BITS);
-        while let Some(summary) = self.summary.get((at / BITS) as usize) {
-            // Relaxed, as the next one: a bit that comes later is followed by a kick, and what a bit leads to is looked at
-            // when it is cleared (O-10).
-            let words = summary.load(ctx, Order::Relaxed) & u64::MAX << (at % BITS);
-            let next = if words == 0 { (at / BITS + 1) * BITS } else { at / BITS * BITS + words.trailing_zeros() };
-            if next != at {
-                mask = u64::MAX;
+    fn find_word(&self, ctx: &P::Ctx, from: u32, empty: impl Fn(usize, u32)) -> Option<(u32, u64)> {
+        let [hints, summaries, top] = &self.levels;
+        let mut at = from;
+        loop {
+            let groups = top[0].load(ctx, Order::Relaxed) & u64::MAX.checked_shl(at / BITS)?;
+            if groups == 0 {
+                return None;
             }
-            at = next;
+            let group = groups.trailing_zeros();
+            if group != at / BITS {
+                at = group * BITS;
+            }
+            let words = summaries[group as usize].load(ctx, Order::Relaxed) & u64::MAX << (at % BITS);
             if words == 0 {
+                if at % BITS == 0 {
+                    empty(1, group);
+                }
+                at = (group + 1) * BITS;
                 continue;
             }
-            let word = self.words[at as usize].load(ctx, Order::Relaxed);
-            if word & mask != 0 {
-                return Some(at * BITS + (word & mask).trailing_zeros());
+            at = group * BITS + words.trailing_zeros();
+            let bits = hints[at as usize].load(ctx, Order::Relaxed);
+            if bits != 0 {
+                return Some((at, bits));
             }
-            if word == 0 {
-                empty(at);
-            }
+            empty(0, at);
             at += 1;
-            mask = u64::MAX;
         }
-        None
     }
 
+    /// Clears what is said above a word of a level that is empty.
     #[cold]
-    fn clear_summary(&self, ctx: &P::Ctx, word: u32) {
-        let summary = &self.summary[(word / BITS) as usize];
-        let bit = 1 << (word % BITS);
+    fn clear_summary(&self, ctx: &P::Ctx, level: usize, word: u32) {
+        let bit: u64 = 1 << (word % BITS);
         // Relaxed: the fence orders it (O-11).
-        summary.fetch_and(ctx, !bit, Order::Relaxed);
+        self.levels[level + 1][(word / BITS) as usize].fetch_and(ctx, !bit, Order::Relaxed);
         // Full: between the summary and the second look at the word (O-11).
         P::fence_after_rmw(ctx, Pair::HintSummary);
-        if self.words[word as usize].load(ctx, Order::Relaxed) != 0 {
-            summary.fetch_or(ctx, bit, Order::Relaxed);
+        if self.levels[level][word as usize].load(ctx, Order::Relaxed) != 0 {
+            for level in level + 1..LEVELS {
+                self.set_summary(ctx, level, word / BITS.pow((level - 1) as u32));
+            }
         }
     }
+}
+
+/// The bits of a word, from the lowest on.
+#[inline(always)]
+pub(super) fn each_bit(mut bits: u64) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        let bit = bits.trailing_zeros();
+        bits &= bits.wrapping_sub(1);
+        (bit < BITS).then_some(bit)
+    })
 }

@@ -300,7 +300,7 @@ impl<P: Platform> HintQueue<P> {
         Self::of(target).bitmap.set(ctx, Bitmap::<P>::bit_of(irq.intid.get(ctx)));
         match vm.spec().hints().ask {
             Ask::Always => target.kick(ctx),
-            Ask::Once => target.kick_unless_asked(ctx),
+            Ask::Once => target.kick_once(ctx),
         }
     }
 

@@ -1,14 +1,15 @@
 //! Before the guest runs: LPIs that are due go into list registers.
 //!
-//! The vCPU picks first, by a look at each LPI that has a hint, then clears the hints of those that it has picked, then takes
-//! each by an exchange of its word. One that cannot be taken any more was changed by somebody who sees to it; a hint that
-//! leads to nothing is cleared on the way.
+//! The vCPU clears the hint of an LPI, then takes the LPI by an exchange of its word. One that cannot be taken was changed by
+//! somebody who sees to it, or the hint was an old one.
 //!
 //! With more LPIs than list registers the ones of higher priority go first. Linux gives all LPIs one priority, so the VM
-//! notes which there are: with one of them, the first that are met will do, and nobody looks at the rest. The next look
-//! begins behind them, so that a busy LPI of a low INTID does not keep out the others.
+//! notes which there are: with one of them, the vCPU takes the first that it meets, and looks at no others. The next time it
+//! begins behind them, so that a busy LPI of a low INTID does not keep out the rest. With more, it looks at all that have a
+//! hint first, and picks.
 
-use super::{Bitmap, HintQueue, Part};
+use super::bitmap::{Bitmap, each_bit};
+use super::{HintQueue, Part};
 use crate::designs::Design;
 use crate::guard::Rcu;
 use crate::irq::Irq;
@@ -19,6 +20,9 @@ use crate::platform::{Atomic, PlainCell, Platform, Work};
 use crate::vcpu::list_register::{LR_PENDING, lr};
 use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};
 use crate::vm::Vm;
+
+/// Bits in a word of hints.
+const BITS: u32 = u64::BITS;
 
 /// LPIs that may be taken, the highest priority first, among equals as they were met.
 struct Picked<P: Platform> {
@@ -51,7 +55,7 @@ impl<P: Platform> Picked<P> {
         self.all[at] = Some((priority, irq));
     }
 
-    fn iter(&self) -> impl Iterator<Item = Obj<Irq<P>>> + Clone + '_ {
+    fn iter(&self) -> impl Iterator<Item = Obj<Irq<P>>> + '_ {
         self.all[..self.count].iter().flatten().map(|(_, irq)| *irq)
     }
 }
@@ -67,19 +71,15 @@ impl<P: Platform> HintQueue<P> {
         // Hints stay while the distributor is off.
         if vm.distributor_enabled(ctx) {
             let rcu = Rcu::<P>::read_lock(ctx);
-            loop {
-                let mut picked = Picked::new(registers - used);
-                Self::pick(vm, ctx, &rcu, vcpu, &mut picked);
-                let left_out = picked.is_full();
-                used = Self::take(ctx, vcpu, used, &picked);
-                if used == registers {
-                    vcpu.underflow.set(ctx, Self::of(vcpu).bitmap.any(ctx, |_| true));
-                    break;
-                }
-                // A pick that could not be taken has left a register for one that was left out.
-                if !left_out {
-                    break;
-                }
+            // Relaxed: see `configure`.
+            let one_priority = vm.dist.priorities.load(ctx, Order::Relaxed).count_ones() <= 1;
+            used = if one_priority {
+                Self::take_as_met(vm, ctx, &rcu, vcpu)
+            } else {
+                Self::take_by_priority(vm, ctx, &rcu, vcpu)
+            };
+            if used == registers {
+                vcpu.underflow.set(ctx, Self::of(vcpu).bitmap.any(ctx, |_| true));
             }
         }
         for rest in &vcpu.list_registers[used..registers] {
@@ -88,8 +88,105 @@ impl<P: Platform> HintQueue<P> {
         vcpu.used_list_registers.set(ctx, used as u32);
     }
 
-    /// Looks at the LPIs that have a hint, from the cursor on and around.
+    /// Takes LPIs as they are met, from the cursor on and around; how many registers are used then.
     #[inline(always)]
+    fn take_as_met<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        rcu: &Rcu<'_, P>,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+    ) -> usize {
+        let Self { bitmap, cursor } = Self::of(vcpu);
+        let start = cursor.get(ctx);
+        let (split, before) = (start / BITS, (1 << (start % BITS)) - 1);
+        let (mut from, mut around) = (split, false);
+        let mut used = 0;
+        loop {
+            let Some((word, bits)) = bitmap.next_word(ctx, from).filter(|(word, _)| !around || *word <= split) else {
+                if around || start == 0 {
+                    return used;
+                }
+                (from, around) = (0, true);
+                continue;
+            };
+            let mut left = match (word == split, around) {
+                (false, _) => bits,
+                (true, false) => bits & !before,
+                (true, true) => bits & before,
+            };
+            while left != 0 {
+                let now = lowest(left, vm.list_registers - used);
+                left &= !now;
+                bitmap.clear(ctx, word, now);
+                for bit in each_bit(now) {
+                    used = Self::take_of(vm, ctx, rcu, vcpu, word * BITS + bit, used);
+                }
+                if used == vm.list_registers {
+                    cursor.set(ctx, word * BITS + (BITS - now.leading_zeros()));
+                    return used;
+                }
+            }
+            from = word + 1;
+        }
+    }
+
+    /// Takes what a hint leads to, which was cleared; how many registers are used then.
+    #[inline(always)]
+    fn take_of<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        rcu: &Rcu<'_, P>,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+        bit: u32,
+        mut used: usize,
+    ) -> usize {
+        let mut left_out = false;
+        Self::lpis_of(vm, ctx, rcu, bit, |irq| {
+            if used < vm.list_registers {
+                used += usize::from(Self::take(ctx, vcpu, &irq, used));
+            } else {
+                // One of several that share the hint.
+                left_out |= Self::takes(ctx, &irq, vcpu.id).is_some();
+            }
+        });
+        if left_out {
+            Self::of(vcpu).bitmap.set(ctx, bit);
+        }
+        used
+    }
+
+    /// Looks at all LPIs that have a hint, and takes those of the highest priorities.
+    #[inline(never)]
+    fn take_by_priority<D: Design<Queue<P>: Part<Self>>>(
+        vm: &Vm<P, D>,
+        ctx: &P::Ctx,
+        rcu: &Rcu<'_, P>,
+        vcpu: &Vcpu<P, D::Queue<P>>,
+    ) -> usize {
+        let Self { bitmap, cursor } = Self::of(vcpu);
+        let mut used = 0;
+        loop {
+            let mut picked = Picked::new(vm.list_registers - used);
+            Self::pick(vm, ctx, rcu, vcpu, &mut picked);
+            for irq in picked.iter() {
+                let bit = Bitmap::<P>::bit_of(irq.intid.get(ctx));
+                // The one that several share goes when it leads to nothing.
+                if bit != Bitmap::<P>::BEYOND {
+                    bitmap.clear(ctx, bit / BITS, 1 << (bit % BITS));
+                }
+                used += usize::from(Self::take(ctx, vcpu, &irq, used));
+                if picked.is_full() {
+                    cursor.set(ctx, bit + 1);
+                }
+            }
+            // One that could not be taken any more has left a register for one that was not picked.
+            if used == vm.list_registers || !picked.is_full() {
+                return used;
+            }
+        }
+    }
+
+    /// Picks among the LPIs that have a hint, from the cursor on and around; clears hints that lead to nothing.
     fn pick<D: Design<Queue<P>: Part<Self>>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
@@ -99,28 +196,23 @@ impl<P: Platform> HintQueue<P> {
     ) {
         let Self { bitmap, cursor } = Self::of(vcpu);
         let start = cursor.get(ctx);
-        let mut one_priority = None;
-        for (mut from, to) in [(start, u32::MAX), (0, start)] {
-            while let Some(bit) = bitmap.next(ctx, from).filter(|bit| *bit < to) {
-                if !Self::pick_of(vm, ctx, rcu, vcpu, bit, picked) {
-                    let (word, mask) = Bitmap::<P>::place(bit);
-                    bitmap.clear(ctx, word, mask);
-                    if Self::pick_of(vm, ctx, rcu, vcpu, bit, picked) {
-                        bitmap.set(ctx, bit);
+        for around in [false, true] {
+            let mut from = if around { 0 } else { start / BITS };
+            while let Some((word, bits)) = bitmap.next_word(ctx, from) {
+                for bit in each_bit(bits).map(|bit| word * BITS + bit).filter(|bit| (*bit < start) == around) {
+                    if !Self::pick_of(vm, ctx, rcu, vcpu, bit, picked) {
+                        bitmap.clear(ctx, bit / BITS, 1 << (bit % BITS));
+                        if Self::pick_of(vm, ctx, rcu, vcpu, bit, picked) {
+                            bitmap.set(ctx, bit);
+                        }
                     }
                 }
-                // Relaxed: see `configure`.
-                let one = || vm.dist.priorities.load(ctx, Order::Relaxed).count_ones() <= 1;
-                if picked.is_full() && *one_priority.get_or_insert_with(one) {
-                    return;
-                }
-                from = bit + 1;
+                from = word + 1;
             }
         }
     }
 
     /// Picks what a hint leads to; false if it leads to nothing.
-    #[inline(always)]
     fn pick_of<D: Design<Queue<P>: Part<Self>>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
@@ -139,52 +231,33 @@ impl<P: Platform> HintQueue<P> {
         found
     }
 
-    /// Takes what was picked, into the list registers from `used` on; how many are used then.
-    fn take<W: Part<Self>>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>, mut used: usize, picked: &Picked<P>) -> usize {
-        let Self { bitmap, cursor } = Self::of(vcpu);
-        let mut rest = picked.iter().peekable();
-        while let Some(irq) = rest.next() {
-            // The hints of one word go at once.
-            let bit = Bitmap::<P>::bit_of(irq.intid.get(ctx));
-            let (word, mut mask) = Bitmap::<P>::place(bit);
-            let mut group = 1;
-            let first = rest.clone();
-            let same_word = |other: &Obj<Irq<P>>| Bitmap::<P>::place(Bitmap::<P>::bit_of(other.intid.get(ctx))).0 == word;
-            while let Some(other) = rest.next_if(same_word) {
-                mask |= Bitmap::<P>::place(Bitmap::<P>::bit_of(other.intid.get(ctx))).1;
-                group += 1;
-            }
-            // The one that several share goes when it leads to nothing.
-            if bit != Bitmap::<P>::BEYOND {
-                bitmap.clear(ctx, word, mask);
-            }
-            for irq in core::iter::once(irq).chain(first).take(group) {
-                if let Some(word) = Self::take_one(ctx, &irq, vcpu.id) {
-                    P::work(ctx, Work::WriteListRegister);
-                    let register = lr(irq.intid.get(ctx), word.priority()) | LR_PENDING;
-                    vcpu.list_registers[used].set(ctx, register);
-                    used += 1;
-                }
-                if picked.is_full() {
-                    cursor.set(ctx, Bitmap::<P>::bit_of(irq.intid.get(ctx)) + 1);
-                }
-            }
-        }
-        used
-    }
-
-    /// Takes an LPI, if it is still due to the vCPU.
+    /// Takes an LPI into a list register, if it is still due to the vCPU.
     #[inline(always)]
-    fn take_one(ctx: &P::Ctx, irq: &Irq<P>, vcpu: u32) -> Option<Word> {
+    fn take<W: Part<Self>>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>, irq: &Irq<P>, register: usize) -> bool {
         let mut old = Self::word(ctx, irq);
-        while old.may_be_taken() && old.target() == vcpu {
+        loop {
+            if !old.may_be_taken() || old.target() != vcpu.id {
+                return false;
+            }
             // Acquire: the guest sees what the device wrote before it sent (O-12).
             let order = Order::Acquire(Pair::LpiTake);
-            match irq.word().compare_exchange(ctx, old.0, old.taken_by(vcpu).0, order) {
-                Ok(_) => return Some(old),
+            match irq.word().compare_exchange(ctx, old.0, old.taken_by(vcpu.id).0, order) {
+                Ok(_) => break,
                 Err(found) => old = Word(found),
             }
         }
-        None
+        P::work(ctx, Work::WriteListRegister);
+        vcpu.list_registers[register].set(ctx, lr(irq.intid.get(ctx), old.priority()) | LR_PENDING);
+        true
     }
+}
+
+/// The lowest bits of a word, at most so many.
+#[inline(always)]
+fn lowest(bits: u64, count: usize) -> u64 {
+    let mut rest = bits;
+    for _ in 0..count.min(BITS as usize) {
+        rest &= rest.wrapping_sub(1);
+    }
+    bits & !rest
 }
