@@ -165,9 +165,16 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
     }
 
-    /// Frees an LPI whose last reference is gone and which is in no index.
+    /// Frees an LPI whose last reference is gone and which is in no index; or leaves that to the vCPU whose list register
+    /// has it, where that is no reference.
     pub(crate) fn free_irq(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        <D::Queue<P>>::drop_pending(self.spec(), ctx, irq);
+        if <D::Queue<P>>::retire(self.spec(), ctx, irq) {
+            self.free_retired(ctx, irq);
+        }
+    }
+
+    /// Frees an LPI that was retired.
+    pub(crate) fn free_retired(&self, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
         match self.spec().free {
             // SAFETY: S-04: the count is zero and the LPI left the index under the lock under which every other
             // reference is taken, so no handle is left.

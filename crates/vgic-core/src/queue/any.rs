@@ -143,6 +143,10 @@ impl<P: Platform> Queue<P> for AnyQueue<P> {
         kind!(spec, Kind => <Kind<P> as Queue<P, Self>>::drop_pending(spec, ctx, irq));
     }
 
+    fn retire(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
+        kind!(spec, Kind => <Kind<P> as Queue<P, Self>>::retire(spec, ctx, irq))
+    }
+
     fn target(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {
         kind!(spec, Kind => <Kind<P> as Queue<P, Self>>::target(spec, ctx, irq))
     }

@@ -78,6 +78,8 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     fn clear<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
     /// The same of an LPI that nobody can reach any more. May be called under any lock.
     fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    /// The same, before its memory goes: true if the caller frees it, false if the queue does when it has no use for it.
+    fn retire(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool;
 
     /// LPIs of a vCPU are switched off: nothing stays in its queue that it would deliver.
     fn switch_off<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>);

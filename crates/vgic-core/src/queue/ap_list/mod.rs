@@ -128,6 +128,11 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         irq.drop_pending(spec, ctx);
     }
 
+    fn retire(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
+        irq.drop_pending(spec, ctx);
+        true
+    }
+
     fn switch_off<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
         if vm.spec().lpis_off == LpisOff::ClearAndPrune {
             Self::clear_pending_lpis(vm, ctx, vcpu);

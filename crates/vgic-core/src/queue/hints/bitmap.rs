@@ -99,6 +99,12 @@ impl<P: Platform> Bitmap<P> {
         self.find_word(ctx, from, |level, at| self.clear_summary(ctx, level, at))
     }
 
+    /// Whether no bit is set; by anybody.
+    #[inline(always)]
+    pub(super) fn is_empty(&self, ctx: &P::Ctx) -> bool {
+        self.find_word(ctx, 0, |_, _| {}).is_none()
+    }
+
     /// Whether a bit is set that `wanted` wants; by anybody.
     pub(super) fn any(&self, ctx: &P::Ctx, mut wanted: impl FnMut(u32) -> bool) -> bool {
         let mut from = 0;

@@ -1,14 +1,15 @@
 //! After the guest ran: the list registers are emptied, and what is left pending there is pending in its LPI again.
 
+use super::bitmap::Bitmap;
 use super::{HintQueue, Part};
 use crate::designs::Design;
-use crate::guard::Rcu;
 use crate::irq::Irq;
 use crate::irq::word::Word;
+use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, Event, PlainCell, Platform, Work};
+use crate::platform::{Atomic, Event, PlainCell, Platform, PointerCell, Work};
 use crate::vcpu::Vcpu;
-use crate::vcpu::list_register::{LR_PENDING, lr_intid};
+use crate::vcpu::list_register::LR_PENDING;
 use crate::vm::Vm;
 
 impl<P: Platform> HintQueue<P> {
@@ -19,58 +20,59 @@ impl<P: Platform> HintQueue<P> {
     ) {
         vcpu.underflow.set(ctx, false);
         let used = vcpu.used_list_registers.get(ctx) as usize;
-        if used == 0 {
-            return;
-        }
-        let rcu = Rcu::<P>::read_lock(ctx);
-        for register in &vcpu.list_registers[..used] {
+        for (register, taken) in vcpu.list_registers.iter().zip(&Self::of(vcpu).taken).take(used) {
             P::work(ctx, Work::ReadListRegister);
-            let lr = register.get(ctx);
+            let pending = register.get(ctx) & LR_PENDING != 0;
             register.set(ctx, 0);
-            let pending = lr & LR_PENDING != 0;
-            let irq = vm.dist.store.lpi_xa.load(ctx, &rcu, lr_intid(lr));
-            let given_back = irq.is_some_and(|irq| Self::give_back(vm, ctx, vcpu, &irq, pending));
-            if pending && !given_back {
-                // Unmapped while it was in the register.
-                P::count(ctx, Event::Dropped);
+            if let Some(irq) = taken.get(ctx) {
+                Self::give_back(vm, ctx, vcpu, irq, pending);
             }
         }
         vcpu.used_list_registers.set(ctx, 0);
     }
 
-    /// Gives an LPI back; false if the register had another one of this INTID, which is gone.
+    /// Gives an LPI back, or frees it if it has died meanwhile.
     #[inline(always)]
     fn give_back<D: Design<Queue<P>: Part<Self>>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
         vcpu: &Vcpu<P, D::Queue<P>>,
-        irq: &Irq<P>,
+        irq: Obj<Irq<P>>,
         pending: bool,
-    ) -> bool {
-        let mut old = Self::word(ctx, irq);
+    ) {
+        let intid = irq.intid.get(ctx);
+        let mut old = Self::word(ctx, &irq);
         let new = loop {
-            if !old.is_in_register() || old.holder() != vcpu.id || old.is_dead() {
-                return false;
-            }
             let new = old.given_back().with_pending(pending || old.is_pending());
-            // Release: another vCPU that takes it sees what the device wrote before it sent, as this one did (O-12).
+            // Release: another vCPU that takes it sees what the device wrote before it sent, as this one did (O-12); and who
+            // frees it frees it behind this (O-03).
             match irq.word().compare_exchange(ctx, old.0, new.0, Order::Release(Pair::LpiTake)) {
                 Ok(_) => break new,
                 Err(found) => old = Word(found),
             }
         };
+        if old.is_dead() {
+            // What was pending outside was counted by whoever found it.
+            if pending {
+                P::count(ctx, Event::Dropped);
+            }
+            P::fence_acquire(ctx, Pair::RefDrop);
+            vm.free_retired(ctx, irq);
+            return;
+        }
         if pending && old.is_pending() {
             P::count(ctx, Event::Coalesced);
         }
-        if new.target() != vcpu.id {
-            if new.may_be_taken() {
-                P::count(ctx, Event::Migration);
-            }
-            Self::announce(vm, ctx, irq, new);
-        } else if new.may_be_taken() {
-            // No kick: this thread looks again before the guest runs, or before it sleeps.
-            Self::of(vcpu).bitmap.set(ctx, super::Bitmap::<P>::bit_of(irq.intid.get(ctx)));
+        if !new.may_be_taken() {
+            return;
         }
-        true
+        // Not through the LPI, which is not held any more: it may be taken and freed by others.
+        if new.target() == vcpu.id {
+            // No kick: this thread looks again before the guest runs, or before it sleeps.
+            Self::of(vcpu).bitmap.set(ctx, Bitmap::<P>::bit_of(intid));
+        } else {
+            P::count(ctx, Event::Migration);
+            Self::hint(vm, ctx, new.target(), intid);
+        }
     }
 }

@@ -14,6 +14,8 @@
 //! unmapped is dead or gone, and what is mapped under its INTID later is not pending. Nobody who moves, masks or unmaps has
 //! to meet a sender.
 //!
+//! An LPI whose last reference goes while a list register has it belongs to that vCPU, which frees it when it folds.
+//!
 //! A send that finds the LPI pending is done after one access: who made it pending owes the hint.
 //!
 //! - here: the changes, and who sees to what · [`bitmap`]: the hints
@@ -30,8 +32,8 @@ use crate::irq::word::Word;
 use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, AtomicInt, Event, Layout, PlainCell, Platform};
-use crate::vcpu::Vcpu;
+use crate::platform::{Atomic, AtomicInt, Event, Layout, PlainCell, Platform, PointerCell};
+use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};
 use crate::vm::Vm;
 use bitmap::Bitmap;
 
@@ -40,13 +42,19 @@ pub struct HintQueue<P: Platform> {
     bitmap: Bitmap<P>,
     /// The bit at which the vCPU looks first: behind the last LPI that got a register while others did not.
     cursor: P::Cell<u32>,
+    /// The LPIs that are in list registers.
+    taken: [P::PtrCell<Irq<P>>; MAX_LIST_REGISTERS],
 }
 
 impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
     type Held<'a> = ();
 
     fn new(l: &P::Layout, _spec: &Spec) -> Self {
-        HintQueue { bitmap: Bitmap::new(l), cursor: l.cell("cursor", 0) }
+        HintQueue {
+            cursor: l.cell("cursor", 0),
+            taken: core::array::from_fn(|_| l.ptr_cell("taken")),
+            bitmap: Bitmap::new(l),
+        }
     }
 
     #[inline(always)]
@@ -138,12 +146,18 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
         Self::throw_away(ctx, &irq, |_| true);
     }
 
-    fn drop_pending(_spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        // Relaxed: of a send and this, the later one counts the event as dropped.
-        let old = Word(irq.word().fetch_or(ctx, Word::DEAD, Order::Relaxed));
-        if old.is_pending() && !old.is_dead() {
+    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+        <Self as Queue<P, W>>::retire(spec, ctx, irq);
+    }
+
+    fn retire(_spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
+        // Acquire and release: of this and the vCPU that gives the LPI back, the later one frees it (O-03). Of this and a
+        // send, the later one counts the event as dropped.
+        let old = Word(irq.word().fetch_or(ctx, Word::DEAD, Order::AcqRel(Pair::RefDrop)));
+        if old.is_pending() {
             P::count(ctx, Event::Dropped);
         }
+        !old.is_in_register()
     }
 
     fn switch_off<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>) {
@@ -171,7 +185,7 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
     }
 
     fn is_empty(&self, ctx: &P::Ctx) -> bool {
-        !self.bitmap.any(ctx, |_| true)
+        self.bitmap.is_empty(ctx)
     }
 
     fn hold<'a>(&'a self, _ctx: &'a P::Ctx, _first: bool) {}
@@ -198,9 +212,8 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
             }
         };
         let used = vcpu.used_list_registers.get(ctx) as usize;
-        for register in &vcpu.list_registers[..used] {
-            let intid = crate::vcpu::list_register::lr_intid(register.get(ctx));
-            vm.dist.store.lpi_xa.load(ctx, &rcu, intid).into_iter().for_each(&mut look);
+        for taken in &Self::of(vcpu).taken[..used] {
+            taken.get(ctx).into_iter().for_each(&mut look);
         }
         Self::of(vcpu).bitmap.any(ctx, |bit| {
             Self::lpis_of(vm, ctx, &rcu, bit, &mut look);
@@ -296,8 +309,14 @@ impl<P: Platform> HintQueue<P> {
         if word.is_in_register() {
             return Self::kick(vm, ctx, word.holder());
         }
-        let Some(target) = vm.vcpus.get(word.target() as usize) else { return };
-        Self::of(target).bitmap.set(ctx, Bitmap::<P>::bit_of(irq.intid.get(ctx)));
+        Self::hint(vm, ctx, word.target(), irq.intid.get(ctx));
+    }
+
+    /// Gives a vCPU a hint, and makes it look.
+    #[inline(always)]
+    fn hint<D: Design<Queue<P>: Part<Self>>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: u32, intid: u32) {
+        let Some(target) = vm.vcpus.get(vcpu as usize) else { return };
+        Self::of(target).bitmap.set(ctx, Bitmap::<P>::bit_of(intid));
         match vm.spec().hints().ask {
             Ask::Always => target.kick(ctx),
             Ask::Once => target.kick_once(ctx),

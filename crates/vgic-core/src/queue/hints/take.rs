@@ -16,7 +16,7 @@ use crate::irq::Irq;
 use crate::irq::word::Word;
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
-use crate::platform::{Atomic, PlainCell, Platform, Work};
+use crate::platform::{Atomic, PlainCell, Platform, PointerCell, Work};
 use crate::vcpu::list_register::{LR_PENDING, lr};
 use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};
 use crate::vm::Vm;
@@ -79,7 +79,7 @@ impl<P: Platform> HintQueue<P> {
                 Self::take_by_priority(vm, ctx, &rcu, vcpu)
             };
             if used == registers {
-                vcpu.underflow.set(ctx, Self::of(vcpu).bitmap.any(ctx, |_| true));
+                vcpu.underflow.set(ctx, !Self::of(vcpu).bitmap.is_empty(ctx));
             }
         }
         for rest in &vcpu.list_registers[used..registers] {
@@ -96,7 +96,7 @@ impl<P: Platform> HintQueue<P> {
         rcu: &Rcu<'_, P>,
         vcpu: &Vcpu<P, D::Queue<P>>,
     ) -> usize {
-        let Self { bitmap, cursor } = Self::of(vcpu);
+        let Self { bitmap, cursor, .. } = Self::of(vcpu);
         let start = cursor.get(ctx);
         let (split, before) = (start / BITS, (1 << (start % BITS)) - 1);
         let (mut from, mut around) = (split, false);
@@ -143,7 +143,7 @@ impl<P: Platform> HintQueue<P> {
         let mut left_out = false;
         Self::lpis_of(vm, ctx, rcu, bit, |irq| {
             if used < vm.list_registers {
-                used += usize::from(Self::take(ctx, vcpu, &irq, used));
+                used += usize::from(Self::take(ctx, vcpu, irq, used));
             } else {
                 // One of several that share the hint.
                 left_out |= Self::takes(ctx, &irq, vcpu.id).is_some();
@@ -163,7 +163,7 @@ impl<P: Platform> HintQueue<P> {
         rcu: &Rcu<'_, P>,
         vcpu: &Vcpu<P, D::Queue<P>>,
     ) -> usize {
-        let Self { bitmap, cursor } = Self::of(vcpu);
+        let Self { bitmap, cursor, .. } = Self::of(vcpu);
         let mut used = 0;
         loop {
             let mut picked = Picked::new(vm.list_registers - used);
@@ -174,7 +174,7 @@ impl<P: Platform> HintQueue<P> {
                 if bit != Bitmap::<P>::BEYOND {
                     bitmap.clear(ctx, bit / BITS, 1 << (bit % BITS));
                 }
-                used += usize::from(Self::take(ctx, vcpu, &irq, used));
+                used += usize::from(Self::take(ctx, vcpu, irq, used));
                 if picked.is_full() {
                     cursor.set(ctx, bit + 1);
                 }
@@ -194,7 +194,7 @@ impl<P: Platform> HintQueue<P> {
         vcpu: &Vcpu<P, D::Queue<P>>,
         picked: &mut Picked<P>,
     ) {
-        let Self { bitmap, cursor } = Self::of(vcpu);
+        let Self { bitmap, cursor, .. } = Self::of(vcpu);
         let start = cursor.get(ctx);
         for around in [false, true] {
             let mut from = if around { 0 } else { start / BITS };
@@ -233,8 +233,8 @@ impl<P: Platform> HintQueue<P> {
 
     /// Takes an LPI into a list register, if it is still due to the vCPU.
     #[inline(always)]
-    fn take<W: Part<Self>>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>, irq: &Irq<P>, register: usize) -> bool {
-        let mut old = Self::word(ctx, irq);
+    fn take<W: Part<Self>>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>, irq: Obj<Irq<P>>, register: usize) -> bool {
+        let mut old = Self::word(ctx, &irq);
         loop {
             if !old.may_be_taken() || old.target() != vcpu.id {
                 return false;
@@ -247,6 +247,7 @@ impl<P: Platform> HintQueue<P> {
             }
         }
         P::work(ctx, Work::WriteListRegister);
+        Self::of(vcpu).taken[register].set(ctx, Some(irq));
         vcpu.list_registers[register].set(ctx, lr(irq.intid.get(ctx), old.priority()) | LR_PENDING);
         true
     }
