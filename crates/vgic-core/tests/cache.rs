@@ -1,7 +1,7 @@
 //! Translation caches, in every design: what is found, what goes when there is no room, and what empties them.
 
 use vgic_core::designs::series::NAMES;
-use vgic_core::designs::{CacheKind, Composed, Forgets, Eviction, Limit, Mapc, NewEntry};
+use vgic_core::designs::{CacheKind, Composed, Eviction, Forgets, Limit, Mapc, NewEntry};
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::{Command, Event, Msi, Platform, SendError};
 use vgic_count::life::{DEVICE, Guest};

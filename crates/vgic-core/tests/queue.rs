@@ -368,7 +368,8 @@ fn two_queues_are_locked_in_the_order_of_their_vcpus() {
             guest.send_all(0, 0..1);
             movi(to);
             if guest.vm.spec().has_hints() {
-                let steps = guest.ctx.record(|| assert_eq!([guest.run(from), guest.run(to)].map(events), [vec![], vec![0]]));
+                let steps =
+                    guest.ctx.record(|| assert_eq!([guest.run(from), guest.run(to)].map(events), [vec![], vec![0]]));
                 let locks = steps.iter().filter(|step| step.kind.takes_lock() && step.field != "mutex");
                 assert_eq!(locks.count(), 0, "{name}: no lock but the right to run a vCPU");
                 return;

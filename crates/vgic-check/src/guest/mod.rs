@@ -328,6 +328,24 @@ impl<P: Platform, S: Stage<P>> Guest<P, S> {
         }
     }
 
+    /// Runs a vCPU until it has taken so many LPIs. It leaves the guest when it must, so it stays for good if nobody tells it.
+    pub fn run_until_taken(&self, ctx: &P::Ctx, vcpu: u32, wanted: u32) {
+        self.stage.note(ctx, || format!("runs vCPU {vcpu} until it has taken {wanted} LPIs"));
+        let mut running = self.vm.run_vcpu(ctx, vcpu);
+        let mut taken = 0;
+        loop {
+            running.enter_always();
+            taken += self.take(ctx, &mut running);
+            if taken >= wanted {
+                return;
+            }
+            while !running.must_exit() {
+                P::relax(ctx, 1);
+            }
+            running.exit();
+        }
+    }
+
     /// Takes all LPIs that a vCPU in the guest sees; how many.
     pub fn take(&self, ctx: &P::Ctx, running: &mut Running<'_, P, Composed>) -> u32 {
         let mut taken = 0;

@@ -18,18 +18,7 @@ impl Scenario for KickVsEntry {
         guest.map(ctx, 0, 0, 0);
         guest.warm(ctx, &[0]);
         guest.spawn(ctx, "vcpu0", |guest, ctx| {
-            guest.stage.note(ctx, || "runs until it has taken an LPI".to_owned());
-            let mut running = guest.vm.run_vcpu(ctx, 0);
-            loop {
-                running.enter_always();
-                if guest.take(ctx, &mut running) > 0 {
-                    return;
-                }
-                while !running.must_exit() {
-                    P::relax(ctx, 1);
-                }
-                running.exit();
-            }
+            guest.run_until_taken(ctx, 0, 1);
         });
         guest.spawn(ctx, "sender", |guest, ctx| {
             let _ = guest.send(ctx, 0);

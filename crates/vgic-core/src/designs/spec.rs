@@ -291,10 +291,7 @@ impl Spec {
                 self.has_hints() && (self.index != Index::XArray || self.free != Free::Rcu),
                 "queue=hints needs index=xarray and free=kfree-rcu",
             ),
-            (
-                self.has_hints() && self.lpis_off != LpisOff::ClearAndPrune,
-                "queue=hints needs lpis-off=clear-and-prune",
-            ),
+            (self.has_hints() && self.lpis_off != LpisOff::ClearAndPrune, "queue=hints needs lpis-off=clear-and-prune"),
             (
                 self.has_hints() && self.put == Put::Deferred,
                 "queue=hints needs a put that leaves no dead LPI in the index",

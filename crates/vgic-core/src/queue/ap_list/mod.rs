@@ -179,12 +179,7 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         }
     }
 
-    fn for_each<D: Design<Queue<P> = W>>(
-        _vm: &Vm<P, D>,
-        ctx: &P::Ctx,
-        vcpu: &Vcpu<P, W>,
-        f: impl FnMut(Obj<Irq<P>>),
-    ) {
+    fn for_each<D: Design<Queue<P> = W>>(_vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>, f: impl FnMut(Obj<Irq<P>>)) {
         Self::of(vcpu).ap_list.iter(ctx).for_each(f);
     }
 

@@ -286,7 +286,8 @@ impl<P: Platform> HintQueue<P> {
 
     /// Throws the pending state away, if `which` says so, and counts it as dropped.
     fn throw_away(ctx: &P::Ctx, irq: &Irq<P>, which: impl Fn(Word) -> bool) {
-        let thrown = Self::change(ctx, irq, |word| (word.is_pending() && which(word)).then(|| word.with_pending(false)));
+        let thrown =
+            Self::change(ctx, irq, |word| (word.is_pending() && which(word)).then(|| word.with_pending(false)));
         if thrown.is_some_and(|(old, _)| !old.is_dead()) {
             P::count(ctx, Event::Dropped);
         }
@@ -331,13 +332,7 @@ impl<P: Platform> HintQueue<P> {
 
     /// The LPIs at which a bit tells to look.
     #[inline(always)]
-    fn lpis_of<D: Design>(
-        vm: &Vm<P, D>,
-        ctx: &P::Ctx,
-        rcu: &Rcu<'_, P>,
-        bit: u32,
-        mut look: impl FnMut(Obj<Irq<P>>),
-    ) {
+    fn lpis_of<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, rcu: &Rcu<'_, P>, bit: u32, mut look: impl FnMut(Obj<Irq<P>>)) {
         let store = &vm.dist.store.lpi_xa;
         if bit < Bitmap::<P>::BEYOND {
             store.load(ctx, rcu, FIRST_LPI + bit).into_iter().for_each(look);
