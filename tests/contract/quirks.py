@@ -29,6 +29,10 @@ _MOVALL = ("v6.10", "v7.3")
 _LEAKS = ("v6.17", "v7.1.8")
 #: What is sent is not lost to switches, and goes where it is mapped (docs/explain/hardened.md).
 _HARDENED = ("hardened", None)
+#: A vCPU has hints at which LPIs to look and no queue: they hold no LPI, and lead to its target at once.
+_HINTS = ("next-01", None)
+#: A command throws the translations that it makes stale out of a cache, and no others.
+_FORGETS = ("next-04", None)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class Quirks:
     cache_limit: int | None
     #: What is sent is not lost to switches, and goes where it is mapped (docs/explain/hardened.md).
     hardened: bool
+    #: A vCPU has hints at which LPIs to look and no queue: they hold no LPI, and lead to its target at once.
+    hints: bool
+    #: A command throws the translations that it makes stale out of a cache, and no others.
+    forgets_stale: bool
     #: Why memory may be lost while mappings come and go beside running vCPUs; empty if it may not.
     leak: str
 
@@ -80,6 +88,8 @@ def quirks(design: str) -> Quirks:
         cache_per_its=per_its,
         cache_limit=None if per_its or _has(design, _NO_LIMIT) else 16,
         hardened=_has(design, _HARDENED),
+        hints=_has(design, _HINTS),
+        forgets_stale=_has(design, _FORGETS),
         leak="CVE-2026-74568: an LPI whose release is put off and which a map overwrites"
         if _has(design, _LEAKS)
         else "",

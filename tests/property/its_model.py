@@ -40,7 +40,10 @@ class Rejected(Exception):
 
 @dataclass(eq=False)
 class Lpi:
-    """One LPI: it lives while something is mapped to it or a vCPU has it queued."""
+    """One LPI: it lives while something is mapped to it or a vCPU has it queued.
+
+    Where vCPUs have hints, it is queued by what it is, and that does not keep it alive.
+    """
 
     intid: int
     target: int | None
@@ -48,8 +51,16 @@ class Lpi:
     enabled: bool = False
     pending: bool = False
     active: bool = False
-    queued: int | None = None
+    hints: bool = False
+    on_list: int | None = None
     mappings: int = 0
+
+    @property
+    def queued(self) -> int | None:
+        """The vCPU that has it queued."""
+        if self.hints:
+            return self.target if self.pending and self.enabled else None
+        return self.on_list
 
 
 @dataclass(eq=False)
@@ -125,7 +136,7 @@ class Model:
                 "enabled": lpi.enabled,
                 "priority": lpi.priority,
                 "queued_on": lpi.queued,
-                "references": lpi.mappings + (lpi.queued is not None) + cached.count(lpi),
+                "references": lpi.mappings + (lpi.on_list is not None) + cached.count(lpi),
             }
             for _, lpi in sorted(self.lpis.items())
         ]
@@ -168,15 +179,20 @@ class Model:
         return lpi.target if lpi.enabled and lpi.pending and self.distributor else None
 
     def _queue(self, lpi: Lpi) -> None:
-        if lpi.queued is None:
-            lpi.queued = self._belongs(lpi)
+        if lpi.on_list is None and not lpi.hints:
+            lpi.on_list = self._belongs(lpi)
+
+    def _retarget(self, lpi: Lpi, target: int) -> None:
+        if lpi.hints and lpi.queued not in (None, target):
+            self.counts["migrations"] += 1
+        lpi.target = target
 
     def _unqueue(self, lpi: Lpi) -> None:
-        lpi.queued = None
+        lpi.on_list = None
         self._release(lpi)
 
     def _release(self, lpi: Lpi) -> None:
-        if lpi.mappings == 0 and lpi.queued is None:
+        if lpi.mappings == 0 and lpi.on_list is None:
             self._drop_pending(lpi)
             del self.lpis[lpi.intid]
 
@@ -283,7 +299,7 @@ class Model:
             known.target = vcpu
             for event in (event for device in its.devices.values() for event in device.events.values()):
                 if event.collection is known:
-                    event.lpi.target = vcpu
+                    self._retarget(event.lpi, vcpu)
             if self.quirks.hardened and not self.lpis_enabled[vcpu]:
                 self._invalidate(its)
 
@@ -304,14 +320,14 @@ class Model:
         target = its.collections[collection].target
         lpi = self.lpis.get(intid)
         if lpi is None:
-            lpi = self.lpis[intid] = Lpi(intid, target)
+            lpi = self.lpis[intid] = Lpi(intid, target, hints=self.quirks.hints)
             self._configure(lpi)
             if target is not None:
                 self._load_pending(lpi, (target, intid) in self.pending_table)
                 self.pending_table.discard((target, intid))
                 self._queue(lpi)
         elif self.quirks.hardened and target is not None:
-            lpi.target = target
+            self._retarget(lpi, target)
         lpi.mappings += 1
         its.devices[device].events[event] = Event(lpi, its.collections[collection])
 
@@ -322,8 +338,11 @@ class Model:
         if found.collection is None or found.collection.target is None or to is None or to.target is None:
             raise Rejected(MOVI_UNMAPPED_COLLECTION)
         found.collection = to
-        found.lpi.target = to.target
-        self._invalidate(its)
+        self._retarget(found.lpi, to.target)
+        if not self.quirks.forgets_stale:
+            self._invalidate(its)
+        elif not self.lpis_enabled[to.target]:
+            its.cached.discard((device, event))
 
     def movall(self, index: int, old: int, new: int) -> None:
         if old >= self.vcpus or new >= self.vcpus:
@@ -331,8 +350,9 @@ class Model:
         if old != new:
             for lpi in self._walk():
                 if lpi.target == old or self.quirks.movall_takes_all:
-                    lpi.target = new
-            self._invalidate(self.its[index])
+                    self._retarget(lpi, new)
+            if not self.quirks.forgets_stale or not self.lpis_enabled[new]:
+                self._invalidate(self.its[index])
 
     def discard(self, index: int, device: int, event: int) -> None:
         its = self.its[index]
@@ -340,7 +360,10 @@ class Model:
         if found.collection is None or found.collection.target is None:
             raise Rejected(DISCARD_UNMAPPED_INTERRUPT)
         del its.devices[device].events[event]
-        self._invalidate(its)
+        if self.quirks.forgets_stale:
+            its.cached.discard((device, event))
+        else:
+            self._invalidate(its)
         found.lpi.mappings -= 1
         self._release(found.lpi)
 
@@ -415,10 +438,12 @@ class Model:
     def _exit(self, vcpu: int) -> None:
         for lpi in self._queued(vcpu):
             belongs = self._belongs(lpi)
+            if lpi.hints:
+                continue
             if belongs is None:
                 self._unqueue(lpi)
             elif belongs != vcpu:
-                lpi.queued = belongs
+                lpi.on_list = belongs
                 self.counts["migrations"] += 1
 
     def choices(self, vcpu: int) -> set[int]:

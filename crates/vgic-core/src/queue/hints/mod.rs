@@ -112,7 +112,7 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
             Self::kick(vm, ctx, new.holder());
             return;
         }
-        if new.may_be_taken() && old.target() != vcpu {
+        if old.may_be_taken() && old.target() != vcpu {
             P::count(ctx, Event::Migration);
         }
         Self::see_to(vm, ctx, &irq, old, new);
