@@ -516,6 +516,7 @@ def predict(
     entry: str = "direct",  # "direct" | "ioctl" | "irqfd"
     gap_ps: int = ...,
     f_count: str = "cas",  # "cas" | "add" | "none"
+    msis_per_call: int = ...,  # above 1 with "ioctl" alone
     mapped: int = ...,
     list_registers: int = ...,
     seed: int = ...,
@@ -536,6 +537,8 @@ def predict_closed(
     requests: int,
     warmup: int = ...,
     entry: str = "irqfd",
+    f_count: str = "cas",
+    msis_per_call: int = ...,
     list_registers: int = ...,
     seed: int = ...,
     free: Sequence[str] = ...,

@@ -7,7 +7,7 @@
 
 use crate::Setting;
 use crate::Workload;
-use crate::entry::{Door, Entry};
+use crate::entry::{Call, Door, Entry, Place};
 use crate::gicv4::Hardware;
 use crate::outcome::Outcome;
 use crate::run::{Run, world};
@@ -93,6 +93,7 @@ impl Workload for Closed {
         in_range("network (ps)", self.network, 1, 1_000_000_000_000)?;
         in_range("requests", self.requests, 1, 1 << 40)?;
         in_range("warmup", self.warmup, 0, 1 << 40)?;
+        self.entry.check()?;
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)
     }
 
@@ -112,9 +113,8 @@ impl Workload for Closed {
         for queue in 0..self.queues {
             let shared = Rc::clone(&shared);
             world.spawn(&format!("sender{queue}"), move |ctx| {
-                shared.loop_.nic(ctx, queue, |event| {
-                    shared.loop_.run.sending(ctx, FIRST_LPI + event);
-                    shared.door.send(&shared.bench.vm, ctx, &message(0, event), 0)
+                shared.loop_.nic(ctx, queue, |event, place| {
+                    shared.door.send(&shared.bench.vm, ctx, &message(0, event), 0, place)
                 });
                 shared.bench.vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
             });
@@ -126,7 +126,7 @@ impl Workload for Closed {
     fn run_gicv4(&self, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
         let world = world(setting);
         let hardware = Rc::new(Hardware::new(self.vcpus));
-        let loop_ = Rc::new(Loop::new(*self));
+        let loop_ = Rc::new(Loop::new(Closed { entry: Entry::Direct, ..*self }));
         for id in 0..self.vcpus {
             let (hardware, loop_) = (Rc::clone(&hardware), Rc::clone(&loop_));
             world.spawn(&format!("vcpu{id}"), move |ctx| {
@@ -148,8 +148,7 @@ impl Workload for Closed {
         for queue in 0..self.queues {
             let (hardware, loop_) = (Rc::clone(&hardware), Rc::clone(&loop_));
             world.spawn(&format!("sender{queue}"), move |ctx| {
-                loop_.nic(ctx, queue, |event| {
-                    loop_.run.sending(ctx, FIRST_LPI + event);
+                loop_.nic(ctx, queue, |event, _| {
                     hardware.send(ctx, FIRST_LPI + event, event % loop_.closed.vcpus);
                     true
                 });
@@ -201,9 +200,10 @@ impl Loop {
     }
 
     /// The core of a queue pair: raises its interrupts when their time comes.
-    fn nic(&self, ctx: &SimCtx, queue: u32, raise: impl Fn(u32) -> bool) {
+    fn nic(&self, ctx: &SimCtx, queue: u32, raise: impl Fn(u32, Place) -> bool) {
         let pair = &self.pairs[queue as usize];
-        let Closed { queues, in_flight, network, .. } = self.closed;
+        let Closed { queues, in_flight, network, entry, .. } = self.closed;
+        let mut call = Call::default();
         for _ in 0..in_flight / queues + u32::from(queue < in_flight % queues) {
             let at = ctx.random(network);
             pair.plan(ctx, at, AtNic::Request(at));
@@ -217,6 +217,12 @@ impl Loop {
             match next {
                 Some((at, ..)) if at > ctx.now() => ctx.sleep_until(at, Spending::Idle),
                 Some(first) => {
+                    if call.is_over() {
+                        let now = ctx.now();
+                        let next = pair.next.borrow();
+                        let due = next.iter().take(entry.msis() as usize).take_while(|(at, ..)| *at <= now).count();
+                        call = Call::new(now, due as u32);
+                    }
                     pair.next.borrow_mut().remove(&first);
                     // Even events are RX queues, odd ones TX: a pair's interrupts go to one vCPU each, in turn.
                     let event = match first.2 {
@@ -226,7 +232,8 @@ impl Loop {
                         }
                         AtNic::Sent => queues + queue,
                     };
-                    let taken = raise(event);
+                    self.run.sending(FIRST_LPI + event, call.begin);
+                    let taken = raise(event, call.next());
                     self.run.sent(FIRST_LPI + event, taken);
                 }
                 None => {

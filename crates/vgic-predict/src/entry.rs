@@ -2,24 +2,44 @@
 //!
 //! - *direct*: a call of the library.
 //! - *ioctl* (`KVM_SIGNAL_MSI`): a system call, a copy of `struct kvm_msi`, and a reference on the VM's file taken and
-//!   dropped, which is one line shared by all senders.
+//!   dropped, which is one line shared by all senders. No kernel has one for several MSIs, or one on a registered file
+//!   (as io_uring's are): a call takes the MSIs that are due when it begins, copies and injects one after the other, and
+//!   pays the system call and the reference once.
 //! - *irqfd* (vhost, VFIO): a signalled eventfd, an SRCU section, a look at the irqfd's routing entry under its sequence
 //!   counter; a miss of the translation cache costs a hop to a workqueue.
 
 use vgic_core::designs::Composed;
 use vgic_core::platform::{Atomic, AtomicInt, Layout, PlainCell};
 use vgic_core::{Msi, Order, Pair, Platform, Vm};
-use vgic_sim::{AtomicU64, Cell, Sim, SimCtx};
+use vgic_host::{Refused, in_range};
+use vgic_sim::{AtomicU64, Cell, Ps, Sim, SimCtx};
 
 /// How an MSI comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A call.
     Direct,
-    /// A system call for each.
-    Ioctl(FileReference),
+    /// A system call for all MSIs that are due, `msis` at most.
+    Ioctl {
+        /// How it counts its reference.
+        reference: FileReference,
+        /// 1 is `KVM_SIGNAL_MSI`.
+        msis: u32,
+    },
     /// An eventfd.
     Irqfd,
+}
+
+impl Entry {
+    /// Says what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        in_range("msis_per_call", u64::from(self.msis()), 1, 1024)
+    }
+
+    /// MSIs that come in with one call, at most.
+    pub(crate) fn msis(&self) -> u32 {
+        if let Entry::Ioctl { msis, .. } = *self { msis } else { 1 }
+    }
 }
 
 /// How the reference on the VM's file is counted.
@@ -29,8 +49,41 @@ pub enum FileReference {
     CompareAndSwap,
     /// An atomic add each.
     Add,
-    /// Not at all (a process with one thread).
+    /// Not at all: a process with one thread, or a registered file, whose reference is kept.
     None,
+}
+
+/// A call, and how many of its MSIs are still to come.
+#[derive(Default)]
+pub(crate) struct Call {
+    /// When it began: with it, all its MSIs.
+    pub(crate) begin: Ps,
+    msis: u32,
+    left: u32,
+}
+
+/// Where an MSI stands in its call.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    first: bool,
+    last: bool,
+}
+
+impl Call {
+    pub(crate) fn new(begin: Ps, msis: u32) -> Self {
+        Call { begin, msis, left: msis }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
+    /// The next MSI's place; the call is not over.
+    pub(crate) fn next(&mut self) -> Place {
+        let first = self.left == self.msis;
+        self.left -= 1;
+        Place { first, last: self.left == 0 }
+    }
 }
 
 /// What senders share on their way in.
@@ -48,17 +101,21 @@ impl Door {
     }
 
     /// Sends; true if it was taken.
-    pub(crate) fn send(&self, vm: &Vm<Sim, Composed>, ctx: &SimCtx, msi: &Msi, device: u32) -> bool {
+    pub(crate) fn send(&self, vm: &Vm<Sim, Composed>, ctx: &SimCtx, msi: &Msi, device: u32, place: Place) -> bool {
         let costs = ctx.costs();
         match self.entry {
             Entry::Direct => vm.inject_msi(ctx, msi) == Ok(true),
-            Entry::Ioctl(reference) => {
-                ctx.work(costs.syscall / 2);
-                self.count_file(ctx, reference, 1);
+            Entry::Ioctl { reference, .. } => {
+                if place.first {
+                    ctx.work(costs.syscall / 2);
+                    self.count_file(ctx, reference, 1);
+                }
                 ctx.work(costs.copy);
                 let taken = vm.inject_msi(ctx, msi) == Ok(true);
-                self.count_file(ctx, reference, u64::MAX);
-                ctx.work(costs.syscall - costs.syscall / 2);
+                if place.last {
+                    self.count_file(ctx, reference, u64::MAX);
+                    ctx.work(costs.syscall - costs.syscall / 2);
+                }
                 taken
             }
             Entry::Irqfd => {

@@ -4,7 +4,7 @@
 //! device is somewhere in its round and its gap when the window begins: if all began alike they would visit one vCPU
 //! after the other together, and it takes a thousand sends until that has blurred.
 
-use crate::entry::{Door, Entry};
+use crate::entry::{Call, Door, Entry, Place};
 use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use crate::{Setting, Workload, gicv4};
@@ -49,6 +49,7 @@ impl Workload for Flood {
         in_range("iterations", self.iterations, 1, 1 << 40)?;
         in_range("warmup", self.warmup, 0, 1 << 40)?;
         in_range("gap (ps)", self.gap, 0, MAX_GAP)?;
+        self.entry.check()?;
         let all = u64::from(load.devices) * u64::from(load.events) + u64::from(load.mapped);
         in_range("devices x events + mapped", all, 1, lpis)
     }
@@ -90,12 +91,13 @@ impl Flood {
         self.warmup + self.iterations
     }
 
-    /// A sender: all its rounds. `send` sends an event with its INTID, and says whether it was taken. True for the last
-    /// one.
-    pub(crate) fn send_all(&self, ctx: &SimCtx, run: &Run, device: u32, send: impl Fn(u32, u32) -> bool) -> bool {
+    /// A sender: all its rounds. `send` sends an event with its INTID, at its place in a call, and says whether it was
+    /// taken. True for the last sender.
+    pub(crate) fn send_all(&self, ctx: &SimCtx, run: &Run, device: u32, send: impl Fn(u32, u32, Place) -> bool) -> bool {
         let Flood { load, warmup, gap, .. } = *self;
         let mut pace = Pace::new(ctx, gap);
         let mut first = pace.first(ctx, load.events);
+        let mut call = Call::default();
         for round in 0..self.rounds() {
             if round == warmup {
                 run.warmed_up(ctx, gap > 0, load.guest == Guest::Fixed);
@@ -104,11 +106,18 @@ impl Flood {
             }
             for turn in 0..load.events {
                 let event = (first + turn) % load.events;
-                pace.wait(ctx);
+                if call.is_over() {
+                    // No call goes on beyond the warm-up.
+                    let until = if round < warmup { warmup } else { self.rounds() };
+                    let left = (until - round) * u64::from(load.events) - u64::from(turn);
+                    let due = pace.due(ctx, left.min(u64::from(self.entry.msis())) as u32);
+                    call = Call::new(ctx.now(), due);
+                }
+                let place = call.next();
                 let begin = ctx.now();
                 let intid = load.intid(device, event);
-                let number = run.sending(ctx, intid);
-                let taken = send(event, intid);
+                let number = run.sending(intid, call.begin);
+                let taken = send(event, intid, place);
                 ctx.trace("send", format_args!("LPI {intid}"), begin, Some(number));
                 run.sent(intid, taken);
             }
@@ -141,7 +150,7 @@ struct Shared {
 impl Shared {
     fn sender(&self, ctx: &SimCtx, device: u32) {
         let vm = &self.bench.vm;
-        let send = |event, _| self.door.send(vm, ctx, &message(device, event), device);
+        let send = |event, _, place| self.door.send(vm, ctx, &message(device, event), device, place);
         if self.flood.send_all(ctx, &self.run, device, send) {
             vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
         }
@@ -199,13 +208,21 @@ impl Pace {
         if self.gap == 0 { 0 } else { ctx.random(u64::from(events)) as u32 }
     }
 
-    fn wait(&mut self, ctx: &SimCtx) {
+    /// Waits until a send is due, and says how many are by then, of `most`.
+    fn due(&mut self, ctx: &SimCtx, most: u32) -> u32 {
         if self.gap == 0 {
-            return;
+            return most;
         }
         if self.next > ctx.now() {
             ctx.sleep_until(self.next, Spending::Idle);
         }
-        self.next += ctx.vary(self.gap);
+        let mut due = 0;
+        loop {
+            self.next += ctx.vary(self.gap);
+            due += 1;
+            if due == most || self.next > ctx.now() {
+                return due;
+            }
+        }
     }
 }

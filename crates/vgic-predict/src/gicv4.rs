@@ -5,6 +5,7 @@
 //! `gicv4_deliver`, `gicv4_doorbell`. A device's write is posted: it waits only while the ITS is busy with earlier ones.
 
 use crate::Setting;
+use crate::entry::Entry;
 use crate::flood::{Flood, handle};
 use crate::outcome::Outcome;
 use crate::run::world;
@@ -105,7 +106,7 @@ impl Hardware {
 const MASKED: Ps = 100_000_000;
 
 pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
-    let flood = *flood;
+    let flood = Flood { entry: Entry::Direct, ..*flood };
     let world = world(setting);
     let run = flood.new_run();
     let hardware = Rc::new(Hardware::new(flood.load.vcpus));
@@ -126,7 +127,7 @@ pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
     for device in 0..flood.load.devices {
         let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
         world.spawn(&format!("sender{device}"), move |ctx| {
-            let send = |_, intid| {
+            let send = |_, intid, _| {
                 let target = if flood.load.guest == Guest::Fixed { (intid - FIRST_LPI) % flood.load.vcpus } else { 0 };
                 hardware.send(ctx, intid, target);
                 true

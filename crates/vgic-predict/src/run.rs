@@ -181,9 +181,9 @@ impl Run {
         self.measuring.get() && number >= self.first.get()
     }
 
-    /// An LPI is about to be sent; the number of the send that it is one with: one that finds it pending is one with the
-    /// first.
-    pub(crate) fn sending(&self, ctx: &SimCtx, intid: u32) -> u64 {
+    /// An LPI is about to be sent, in a call that has begun then; the number of the send that it is one with: one that
+    /// finds it pending is one with the first.
+    pub(crate) fn sending(&self, intid: u32, begin: Ps) -> u64 {
         let at = (intid - FIRST_LPI) as usize;
         let mut lpis = self.lpis.borrow_mut();
         if lpis.len() <= at {
@@ -192,7 +192,7 @@ impl Run {
         let number = self.sends.get();
         self.sends.set(number + 1);
         let lpi = &mut lpis[at];
-        lpi.last = (ctx.now(), number);
+        lpi.last = (begin, number);
         lpi.accepted = false;
         lpi.was_sent.get_or_insert(false);
         lpi.first.get_or_insert(lpi.last).1

@@ -40,7 +40,8 @@ fn check(outcome: &Outcome, what: &str) {
 
 #[test]
 fn no_more_is_accepted_than_sent_and_no_more_delivered_than_accepted() {
-    let entries = [Entry::Direct, Entry::Irqfd, Entry::Ioctl(FileReference::CompareAndSwap)];
+    let ioctl = |msis| Entry::Ioctl { reference: FileReference::CompareAndSwap, msis };
+    let entries = [Entry::Direct, Entry::Irqfd, ioctl(1), ioctl(5)];
     for design in designs() {
         for (gap, guest) in
             [(0, Guest::Fixed), (0, Guest::AsPublished), (900 * NS, Guest::Fixed), (5000 * NS, Guest::Fixed)]

@@ -143,6 +143,7 @@ arguments! {
     Seed: "seed", u64, 0..=u64::MAX;
     Warmup: "warmup", u64, 0..=u64::MAX;
     Gap: "gap_ps", u64, 0..=u64::MAX;
+    MsisPerCall: "msis_per_call", u32, 0..=u32::MAX;
     Trace: "trace", usize, 0..=u32::MAX;
     Queues: "queues", u32, 0..=u32::MAX;
     InFlight: "in_flight", u32, 0..=u32::MAX;

@@ -1,8 +1,8 @@
 //! `predict`, `predict_closed`: workloads in virtual time, with the interpreter lock released.
 
 use crate::arguments::{
-    Cpu, Devices, Events, Gap, InFlight, Iterations, Mapped, Network, OtherCpu, Queues, Registers, Requests, Seconds,
-    Seed, Service, Trace, Vcpus, Warmup, Whole,
+    Cpu, Devices, Events, Gap, InFlight, Iterations, Mapped, MsisPerCall, Network, OtherCpu, Queues, Registers,
+    Requests, Seconds, Seed, Service, Trace, Vcpus, Warmup, Whole,
 };
 use crate::runs::interruptible;
 use crate::vm::counts_dict;
@@ -18,7 +18,7 @@ use vgic_sim::report::{FieldTally, ThreadKind};
 
 const PS: f64 = 1e-12;
 
-fn entry(name: &str, f_count: &str) -> PyResult<Entry> {
+fn entry(name: &str, f_count: &str, msis: u32) -> PyResult<Entry> {
     let reference = match f_count {
         "cas" => FileReference::CompareAndSwap,
         "add" => FileReference::Add,
@@ -26,8 +26,11 @@ fn entry(name: &str, f_count: &str) -> PyResult<Entry> {
         other => return Err(PyValueError::new_err(format!("f_count must be cas, add or none, not {other:?}"))),
     };
     match name {
+        "ioctl" => Ok(Entry::Ioctl { reference, msis }),
+        "direct" | "irqfd" if msis != 1 => {
+            Err(PyValueError::new_err(format!("msis_per_call must be 1 with entry {name}, not {msis}")))
+        }
         "direct" => Ok(Entry::Direct),
-        "ioctl" => Ok(Entry::Ioctl(reference)),
         "irqfd" => Ok(Entry::Irqfd),
         other => Err(PyValueError::new_err(format!("entry must be direct, ioctl or irqfd, not {other:?}"))),
     }
@@ -190,8 +193,8 @@ fn outcome_dict<'py>(py: Python<'py>, design: &str, traced: bool, outcome: &Outc
 
 #[pyfunction]
 #[pyo3(signature = (design, machine, *, vcpus, devices, events, iterations, warmup = Whole(0), guest = "fixed",
-    entry = "direct", gap_ps = Whole(0), f_count = "cas", mapped = Whole(0), list_registers = Whole(4), seed = Whole(1), free = Vec::new(),
-    trace = Whole(0), allow_unsound = false, poll = None))]
+    entry = "direct", gap_ps = Whole(0), f_count = "cas", msis_per_call = Whole(1), mapped = Whole(0),
+    list_registers = Whole(4), seed = Whole(1), free = Vec::new(), trace = Whole(0), allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn predict<'py>(
     py: Python<'py>,
@@ -206,6 +209,7 @@ fn predict<'py>(
     entry: &str,
     gap_ps: Whole<Gap>,
     f_count: &str,
+    msis_per_call: Whole<MsisPerCall>,
     mapped: Whole<Mapped>,
     list_registers: Whole<Registers>,
     seed: Whole<Seed>,
@@ -223,7 +227,7 @@ fn predict<'py>(
         list_registers: list_registers.0,
         mapped: mapped.0,
     };
-    let entry = self::entry(entry, f_count)?;
+    let entry = self::entry(entry, f_count, msis_per_call.0)?;
     let flood = Flood { load, iterations: iterations.0, warmup: warmup.0, entry, gap: gap_ps.0 };
     let trace = trace.0;
     let setting = setting(machine, seed.0, free, trace, allow_unsound)?;
@@ -233,7 +237,7 @@ fn predict<'py>(
 
 #[pyfunction]
 #[pyo3(signature = (design, machine, *, vcpus, queues, in_flight, service_ps, network_ps, requests, warmup = Whole(0),
-    entry = "irqfd", list_registers = Whole(4), seed = Whole(1), free = Vec::new(), allow_unsound = false, poll = None))]
+    entry = "irqfd", f_count = "cas", msis_per_call = Whole(1), list_registers = Whole(4), seed = Whole(1), free = Vec::new(), allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn predict_closed<'py>(
     py: Python<'py>,
@@ -247,13 +251,15 @@ fn predict_closed<'py>(
     requests: Whole<Requests>,
     warmup: Whole<Warmup>,
     entry: &str,
+    f_count: &str,
+    msis_per_call: Whole<MsisPerCall>,
     list_registers: Whole<Registers>,
     seed: Whole<Seed>,
     free: Vec<String>,
     allow_unsound: bool,
     poll: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let entry = self::entry(entry, "cas")?;
+    let entry = self::entry(entry, f_count, msis_per_call.0)?;
     let closed = Closed {
         vcpus: vcpus.0,
         queues: queues.0,

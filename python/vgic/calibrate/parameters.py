@@ -57,7 +57,7 @@ def _absolute(name: str, text: str, values: tuple[str, ...], low: float, high: f
 
 def _known(machine: Machine, entry: str) -> dict[str, Free]:
     known = {"distance": Free("distance", "fetch of a line that another core has written", (), 0.25, 4.0)}
-    entrance = {"ioctl": "syscall", "irqfd": "irqfd"}.get(entry)
+    entrance = "syscall" if entry.startswith("ioctl") else "irqfd" if entry == "irqfd" else None
     if entrance is not None:
         text = f"the {entry} of a send, beside the engine"
         known["entry"] = _absolute("entry", text, (entrance,), 30, 3000, machine)

@@ -49,6 +49,7 @@ from vgic.host import host_text, profile_text
 from vgic.machines import PARAMETERS, Check, Machine, machine, read_matrix
 from vgic.measure.results import machine as this_machine
 from vgic.predict.prediction import DEFAULT_MACHINE, check_predicted
+from vgic.predict.workload import takes_reference
 
 #: Sends of a row that waits for grace periods, unless --full is given.
 _CAP = 50_000
@@ -202,8 +203,8 @@ def _rates(rates: str, without: Sequence[str], f_count: str | None) -> RateTable
     table = read_rates(rates).without(without)
     if f_count is None:
         return table
-    if table.entry != "ioctl":
-        raise RatesError(f"f-count: only with rates of entry ioctl, not {table.entry}")
+    if not takes_reference(table.entry):
+        raise RatesError(f"f-count: only with rates of entry ioctl or ioctl-many, not {table.entry}")
     table = replace(table, f_count=f_count)
     table.workload(table.rows[0], 1)  # Checks it.
     return table

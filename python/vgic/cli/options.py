@@ -8,6 +8,7 @@ import typer
 from vgic.designs import designs
 from vgic.kernels import kernels
 from vgic.machines import machines
+from vgic.predict.workload import ENTRIES
 from vgic.prove.proof import scenarios
 
 
@@ -68,6 +69,15 @@ GUEST_HELP = (
     "fixed: LPIs are spread and taken. as-published: they stay masked on vCPU 0; each is an ioctl and there is no gap, "
     "unless --entry or --gap is given."
 )
+EntryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ENTRY",
+        help="How a send enters: irqfd, ioctl or direct (irqfd); or as no kernel has it: ioctl-many:N, a call for N MSIs "
+        "at most (16), or ioctl-registered, without a reference on the file.",
+        autocompletion=completed(lambda: ENTRIES),
+    ),
+]
 UnsoundOption = Annotated[
     bool,
     typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),

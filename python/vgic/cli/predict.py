@@ -24,6 +24,7 @@ from vgic.cli.common import (
 )
 from vgic.cli.options import (
     GUEST_HELP,
+    EntryOption,
     JsonOption,
     UnsoundOption,
     completed,
@@ -51,6 +52,7 @@ from vgic.predict.prediction import (
     prediction_file,
     prediction_result,
 )
+from vgic.predict.workload import takes_reference
 from vgic.text import ratio_text
 
 Load = PredictedWorkload | ClosedWorkload
@@ -98,9 +100,7 @@ def predict_designs(
         str | None,
         typer.Option(metavar="GUEST", help=f"{GUEST_HELP} (fixed)"),
     ] = None,
-    entry: Annotated[
-        str | None, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct (irqfd).")
-    ] = None,
+    entry: EntryOption = None,
     gap: Annotated[
         float | None,
         typer.Option(metavar="US", help="Each sender sends once every so often; 0: as fast as it goes (5)."),
@@ -171,8 +171,8 @@ def predict_designs(
     )
     if trace is not None and closed:
         raise WorkloadError("trace: not with --closed")
-    if f_count is not None and workload.entry != "ioctl":
-        raise WorkloadError(f"f-count: only with entry ioctl, not {workload.entry}")
+    if f_count is not None and not takes_reference(workload.entry):
+        raise WorkloadError(f"f-count: only with entry ioctl or ioctl-many, not {workload.entry}")
     names = check_predicted(listed(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
     only(
         f"with a design, not with {GICV4} alone",
@@ -204,7 +204,7 @@ def predict_designs(
         )
         return
     plain = None
-    if isinstance(workload, PredictedWorkload) and workload.entry == "ioctl" and f_count is None:
+    if isinstance(workload, PredictedWorkload) and takes_reference(workload.entry) and f_count is None:
         plain = replace(workload, f_count="add")
     pairs: list[tuple[Load, str]] = [(workload, name) for name in names]
     # Direct injection has no ioctl.

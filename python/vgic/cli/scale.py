@@ -12,7 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from vgic.cli.common import check_outputs, command_line, console, progress, rate_text, write_json, write_whole
-from vgic.cli.options import GUEST_HELP, DesignsOption, JsonOption, UnsoundOption, completed, listed, machine_names
+from vgic.cli.options import (
+    GUEST_HELP,
+    DesignsOption,
+    EntryOption,
+    JsonOption,
+    UnsoundOption,
+    completed,
+    listed,
+    machine_names,
+)
 from vgic.cli.terminal_chart import terminal_chart
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import machine as find_machine
@@ -39,9 +48,7 @@ def scale(
             autocompletion=completed(machine_names),
         ),
     ] = SCALED_MACHINE,
-    entry: Annotated[
-        str | None, typer.Option(metavar="ENTRY", help="How a send enters: irqfd, ioctl or direct (irqfd).")
-    ] = None,
+    entry: EntryOption = None,
     gap: Annotated[
         float | None,
         typer.Option(metavar="US", help="Each sender sends once every so many us; 0 is as fast as it goes (5)."),

@@ -19,7 +19,7 @@ from vgic.machines import machine as find_machine
 from vgic.machines.values import hint
 from vgic.measure.results import Result, ResultFile, Sample, make_result, make_sample
 from vgic.measure.stats import spread_of
-from vgic.predict.workload import ClosedWorkload, PredictedWorkload
+from vgic.predict.workload import ClosedWorkload, PredictedWorkload, takes_reference
 
 __all__ = [
     "DEFAULT_MACHINE",
@@ -226,6 +226,13 @@ def check_cores(workload: PredictedWorkload | ClosedWorkload, machine: Machine) 
         )
 
 
+def _entry(entry: str, f_count: str) -> dict[str, Any]:
+    """What the core is told: a call on a registered file is an ioctl that counts no reference."""
+    name, _, msis = entry.partition(":")
+    how = f_count if takes_reference(entry) else "none"
+    return {"entry": name.split("-")[0], "f_count": how, "msis_per_call": int(msis or 1)}
+
+
 def _raw(
     workload: PredictedWorkload | ClosedWorkload,
     design: str,
@@ -247,7 +254,7 @@ def _raw(
             network_ps=_picoseconds(workload.network_us),
             requests=workload.rounds,
             warmup=workload.warmup_rounds,
-            entry=workload.entry,
+            **_entry(workload.entry, "cas"),
             list_registers=workload.list_registers,
             seed=seed,
             free=free,
@@ -263,9 +270,8 @@ def _raw(
         iterations=workload.rounds,
         warmup=workload.warmup_rounds,
         guest=workload.guest,
-        entry=workload.entry,
+        **_entry(workload.entry, workload.f_count),
         gap_ps=_picoseconds(workload.gap_us),
-        f_count=workload.f_count,
         mapped=workload.mapped,
         list_registers=workload.list_registers,
         seed=seed,

@@ -1,5 +1,6 @@
 """Workloads in virtual time: checked, frozen values like those of :mod:`vgic.measure.workload`."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -7,9 +8,14 @@ from vgic.arguments import real
 from vgic.errors import WorkloadError
 from vgic.measure.workload import GUESTS, LPI_COUNT, MAX_VCPUS, Load, _choice, _lpis, _options, _whole
 
-__all__ = ["ClosedWorkload", "PredictedWorkload"]
+__all__ = ["ENTRIES", "ClosedWorkload", "PredictedWorkload", "takes_reference"]
 
-ENTRIES = ("direct", "ioctl", "irqfd")
+#: How a send can enter. ``ioctl-many`` may have the most MSIs of a call behind it, as ``ioctl-many:16``.
+ENTRIES = ("direct", "ioctl", "ioctl-many", "ioctl-registered", "irqfd")
+_MANY = re.compile("ioctl-many(?::([0-9]{1,9}))?")
+#: Most MSIs of a call, unless given.
+_USUAL_MSIS = 16
+_MAX_MSIS = 1024
 F_COUNTS = ("cas", "add", "none")
 _MAX_SENDERS = 1024
 _MAX_ROUNDS = 10**12
@@ -22,6 +28,22 @@ _USUAL = {"fixed": ("irqfd", 5.0), "as-published": ("ioctl", 0.0)}
 
 def _microseconds(name: str, value: object, low: float) -> None:
     real(name, value, low, _MAX_US, unit=" us", error=WorkloadError)
+
+
+def _entry(value: object) -> str:
+    """An entry, with the most MSIs of a call if there may be many."""
+    many = _MANY.fullmatch(str(value))
+    if many is None:
+        _choice("entry", value, ENTRIES)
+        return str(value)
+    msis = _USUAL_MSIS if many[1] is None else int(many[1])
+    _whole("entry ioctl-many", msis, 1, _MAX_MSIS)
+    return f"ioctl-many:{msis}"
+
+
+def takes_reference(entry: str) -> bool:
+    """Whether a call takes a reference on the VM's file, and drops it."""
+    return entry.startswith("ioctl") and entry != "ioctl-registered"
 
 
 class _SimulatedLoad(Load):
@@ -55,8 +77,9 @@ class PredictedWorkload(_SimulatedLoad):
     warmup: int | None = None
     #: ``fixed``: LPIs are spread over the vCPUs, and taken. ``as-published``: all target vCPU 0 and stay masked.
     guest: str = "fixed"
-    #: How a send enters: ``irqfd`` (as from vhost and VFIO), ``ioctl`` (KVM_SIGNAL_MSI) or ``direct`` (a call). None:
-    #: ``irqfd``, but as published it is ``ioctl``.
+    #: How a send enters: ``irqfd`` (as from vhost and VFIO), ``ioctl`` (KVM_SIGNAL_MSI), ``direct`` (a call), or by an
+    #: ioctl that no kernel has: ``ioctl-many:N`` for all MSIs that are due, 1 to 1024 at most (``ioctl-many``: 16);
+    #: ``ioctl-registered`` on a registered file, as io_uring has. None: ``irqfd``, but as published it is ``ioctl``.
     entry: str = cast(str, None)
     #: Each sender sends once every so often, in us (an open loop); 0: as fast as it goes (a flood). None: 5, but as
     #: published it is 0.
@@ -87,11 +110,11 @@ class PredictedWorkload(_SimulatedLoad):
             object.__setattr__(self, "entry", entry)
         if cast("float | None", self.gap_us) is None:
             object.__setattr__(self, "gap_us", gap_us)
-        _choice("entry", self.entry, ENTRIES)
+        object.__setattr__(self, "entry", _entry(self.entry))
         _microseconds("gap", self.gap_us, 0)
         _choice("f-count", self.f_count, F_COUNTS)
-        if self.f_count != "cas" and self.entry != "ioctl":
-            raise WorkloadError(f"f-count: only with entry ioctl, not {self.entry}")
+        if self.f_count != "cas" and not takes_reference(self.entry):
+            raise WorkloadError(f"f-count: only with entry ioctl or ioctl-many, not {self.entry}")
         _whole("list-registers", self.list_registers, 1, 16)
 
     @property
@@ -180,7 +203,7 @@ class ClosedWorkload(_SimulatedLoad):
             _whole("requests", self.requests, 1, _MAX_ROUNDS)
         if self.warmup is not None:
             _whole("warmup", self.warmup, 0, _MAX_ROUNDS)
-        _choice("entry", self.entry, ENTRIES)
+        object.__setattr__(self, "entry", _entry(self.entry))
         _whole("list-registers", self.list_registers, 1, 16)
 
     @property
