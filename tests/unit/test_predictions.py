@@ -2,6 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_another_process_gives_the_same_result():
 SOUND = [design.name for design in vgic.designs() if not design.unsound]
 
 
-@pytest.mark.parametrize("entry", ["direct", "ioctl", "irqfd"])
+@pytest.mark.parametrize("entry", ["direct", "ioctl", "ioctl-many:4", "ioctl-registered", "irqfd"])
 @pytest.mark.parametrize("guest", ["fixed", "as-published"])
 def test_every_run_adds_up(entry, guest):
     for design in [*SOUND, "gicv4"]:
@@ -117,6 +118,15 @@ def test_a_prediction_can_be_pickled():
         ("warmup", -1, "warmup"),
         ("guest", "none", "guest"),
         ("entry", "vhost", "entry"),
+        ("entry", 5, "entry: 5 is unknown"),
+        ("entry", "ioctl-", "entry: 'ioctl-' is unknown .*ioctl, ioctl-many, ioctl-registered"),
+        ("entry", "ioctl-many:", "entry: 'ioctl-many:' is unknown"),
+        ("entry", "ioctl-many:-1", "entry: 'ioctl-many:-1' is unknown"),
+        ("entry", "ioctl-many:\N{ARABIC-INDIC DIGIT FOUR}", "entry"),
+        ("entry", "ioctl-many:16\n", "entry"),
+        ("entry", "irqfd:16", "entry: 'irqfd:16' is unknown"),
+        ("entry", "ioctl-many:0", "entry ioctl-many: 0 is out of range 1 to 1024"),
+        ("entry", "ioctl-many:1025", "entry ioctl-many: 1025 is out of range 1 to 1024"),
         ("gap_us", -1, "gap"),
         ("gap_us", 2e6, "gap"),
         ("gap_us", float("nan"), "gap"),
@@ -142,6 +152,7 @@ def test_bad_fields_are_named(field, value, name):
         ("requests", 0, "requests"),
         ("warmup", -1, "warmup"),
         ("entry", "", "entry"),
+        ("entry", "ioctl-many:0", "entry ioctl-many"),
         ("list_registers", 0, "list-registers"),
     ],
 )
@@ -192,7 +203,13 @@ def test_the_length_follows_the_devices_unless_it_is_given():
 
 @pytest.mark.parametrize(
     "workload",
-    [SMALL, PredictedWorkload(entry="ioctl", gap_us=0, f_count="add", mapped=3, label="x"), LOOP],
+    [
+        SMALL,
+        PredictedWorkload(entry="ioctl", gap_us=0, f_count="add", mapped=3, label="x"),
+        PredictedWorkload(entry="ioctl-many", f_count="none"),
+        ClosedWorkload(entry="ioctl-many:3"),
+        LOOP,
+    ],
     ids=lambda workload: workload.name,
 )
 def test_a_workload_comes_back_from_its_dictionary(workload):
@@ -216,8 +233,70 @@ def test_as_published_is_a_flood_of_ioctls_unless_told_otherwise():
 
 
 def test_a_count_of_references_needs_an_ioctl():
-    with pytest.raises(WorkloadError, match="f-count: only with entry ioctl, not irqfd"):
-        PredictedWorkload(f_count="add")
+    for entry in ("irqfd", "direct", "ioctl-registered"):
+        with pytest.raises(WorkloadError, match=f"f-count: only with entry ioctl or ioctl-many, not {entry}"):
+            PredictedWorkload(entry=entry, f_count="add")
+    assert PredictedWorkload(entry="ioctl-many:4", f_count="add").f_count == "add"
+
+
+def test_a_call_of_many_msis_says_how_many():
+    for workload in (PredictedWorkload(entry="ioctl-many"), ClosedWorkload(entry="ioctl-many")):
+        assert workload.entry == workload.to_dict()["entry"] == "ioctl-many:16"
+        assert " --entry ioctl-many:16" in workload.flags
+    assert PredictedWorkload(entry="ioctl-many:016").entry == "ioctl-many:16"
+    assert PredictedWorkload(entry="ioctl-many:1024").entry == "ioctl-many:1024"
+
+
+#: All senders want the VM's file at the same time.
+IOCTLS = PredictedWorkload(vcpus=16, devices=16, events=4, iterations=20, gap_us=0, entry="ioctl")
+
+
+def by(entry, workload=IOCTLS, design="v6.10", **more):
+    return predict(replace(workload, entry=entry, **more), design, "graviton3").raw
+
+
+def fetches(entry):
+    """How often the line of the VM's file goes from core to core."""
+    return sum(line["transfers"] for line in by(entry)["lines"] if line["object"] == "file")
+
+
+def test_a_call_of_one_msi_is_the_ioctl():
+    assert by("ioctl-many:1") == by("ioctl")
+    assert by("ioctl-many:1", LOOP) == by("ioctl", LOOP)
+
+
+def test_a_registered_file_is_an_ioctl_without_a_reference():
+    assert by("ioctl-registered") == by("ioctl", f_count="none") == by("ioctl-many:1", f_count="none")
+    assert fetches("ioctl") > 0
+    assert fetches("ioctl-registered") == fetches("irqfd") == 0
+
+
+def test_a_call_takes_what_is_due_and_waits_for_nothing():
+    # Each sends long before its next MSI is due.
+    kept_up = {"gap_us": 50.0, "iterations": 10}
+    assert by("ioctl-many:16", **kept_up) == by("ioctl", **kept_up)
+    # In a flood all are due at once.
+    one, two, four, many = (fetches(f"ioctl-many:{msis}") for msis in (1, 2, 4, 16))
+    assert one > two > four > many > 0
+    assert one > 8 * many
+
+
+def test_what_is_saved_of_the_reference_makes_a_flood_faster():
+    rates = [
+        predict(replace(IOCTLS, entry=entry), design, "graviton3").rate / predict(IOCTLS, design, "graviton3").rate
+        for design in ("v6.10", "hardened")
+        for entry in ("ioctl", "ioctl-many:2", "ioctl-many:4", "ioctl-registered", "direct")
+    ]
+    for of_a_design in (rates[:5], rates[5:]):
+        one, two, four, registered, direct = of_a_design
+        assert one == 1 < two < four < direct
+        assert four > 2
+        assert 2 < registered < direct
+
+
+def test_direct_injection_has_no_entry():
+    for workload in (IOCTLS, replace(IOCTLS, gap_us=2.5), LOOP):
+        assert by("ioctl-many", workload, "gicv4") == by("irqfd", workload, "gicv4")
 
 
 FLOOD = PredictedWorkload(vcpus=8, devices=8, events=4, iterations=15, gap_us=0)

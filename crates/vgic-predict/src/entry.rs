@@ -149,3 +149,62 @@ impl Door {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::rc::Rc;
+    use vgic_host::check_design;
+    use vgic_lab::bench::{Guest, Load, message};
+    use vgic_sim::{Machine, World};
+
+    /// What `msis` sends of a pending LPI cost a core that has all lines, in one call if that takes so many.
+    fn cost(entry: Entry, msis: u32) -> Ps {
+        let world = World::new(Machine::flat(1), 1, BTreeSet::new(), 0);
+        let load = Load { vcpus: 1, devices: 1, events: 1, guest: Guest::AsPublished, list_registers: 4, mapped: 0 };
+        let set_up = SimCtx::set_up(&world);
+        let bench = Rc::new(load.bench::<Sim, Composed>(check_design("v6.10", false).unwrap(), &set_up).unwrap());
+        let time = Rc::new(std::cell::Cell::new(0));
+        let (shared, last) = (Rc::clone(&bench), Rc::clone(&time));
+        world.spawn("sender0", move |ctx| {
+            let door = Door::new(entry, 1);
+            // The first ones miss the translation cache, then lines.
+            for _ in 0..4 {
+                let begin = ctx.now();
+                let mut call = Call::default();
+                for sent in 0..msis {
+                    if call.is_over() {
+                        call = Call::new(begin, entry.msis().min(msis - sent));
+                    }
+                    assert!(door.send(&shared.vm, ctx, &message(0, 0), 0, call.next()));
+                }
+                assert_eq!(door.f_count.load(ctx, Order::Relaxed), 1, "each reference is dropped");
+                last.set(ctx.now() - begin);
+            }
+        });
+        world.run(|| ()).expect("nobody waits");
+        bench.vm.destroy(&set_up);
+        Sim::rcu_barrier(&set_up);
+        time.get()
+    }
+
+    #[test]
+    fn a_call_pays_its_system_call_and_its_reference_once_and_a_copy_for_each_msi() {
+        let Machine { syscall, copy, .. } = Machine::flat(1);
+        for (reference, counted) in
+            [(FileReference::CompareAndSwap, true), (FileReference::Add, true), (FileReference::None, false)]
+        {
+            let more = |msis, most| cost(Entry::Ioctl { reference, msis: most }, msis) - cost(Entry::Direct, msis);
+            let reference = more(1, 1) - syscall - copy;
+            assert_eq!(reference > 0, counted);
+            for msis in [2, 5, 16] {
+                let calls = |many| Ps::from(many) * (syscall + reference) + Ps::from(msis) * copy;
+                assert_eq!(more(msis, 1), calls(msis), "{msis} calls");
+                assert_eq!(more(msis, msis), calls(1), "one call for {msis}");
+                assert_eq!(more(msis, 1024), calls(1), "one call for {msis}, and more could come");
+                assert_eq!(more(msis, 3), calls(msis.div_ceil(3)), "{msis} in calls of three");
+            }
+        }
+    }
+}

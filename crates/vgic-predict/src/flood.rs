@@ -93,7 +93,13 @@ impl Flood {
 
     /// A sender: all its rounds. `send` sends an event with its INTID, at its place in a call, and says whether it was
     /// taken. True for the last sender.
-    pub(crate) fn send_all(&self, ctx: &SimCtx, run: &Run, device: u32, send: impl Fn(u32, u32, Place) -> bool) -> bool {
+    pub(crate) fn send_all(
+        &self,
+        ctx: &SimCtx,
+        run: &Run,
+        device: u32,
+        send: impl Fn(u32, u32, Place) -> bool,
+    ) -> bool {
         let Flood { load, warmup, gap, .. } = *self;
         let mut pace = Pace::new(ctx, gap);
         let mut first = pace.first(ctx, load.events);

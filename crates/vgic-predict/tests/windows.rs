@@ -68,7 +68,9 @@ fn no_more_is_accepted_than_sent_and_no_more_delivered_than_accepted() {
                     // No send is under way when the window begins, and with a pace nothing is pending.
                     let ends = count(Event::Delivered) + count(Event::Coalesced) + count(Event::Dropped);
                     assert!(ends <= sent, "{what}: {ends} of {sent}");
-                    assert!(gap == 0 || count(Event::Delivered) > 0, "{what}");
+                    // Many sends at once may keep the guest out for all of so short a window.
+                    let bursts = gap == 0 || (gap < 5000 * NS && entry == ioctl(5));
+                    assert!(bursts || count(Event::Delivered) > 0, "{what}");
                 } else {
                     assert_eq!(count(Event::Delivered), 0, "{what}");
                 }
@@ -79,9 +81,11 @@ fn no_more_is_accepted_than_sent_and_no_more_delivered_than_accepted() {
 
 #[test]
 fn nor_in_a_closed_loop() {
+    let many = Entry::Ioctl { reference: FileReference::None, msis: 3 };
     for design in designs() {
-        for (requests, warmup) in [(1, 0), (7, 3), (60, 10)] {
-            let entry = Entry::Irqfd;
+        for (requests, warmup, entry) in
+            [(1, 0, Entry::Irqfd), (7, 3, Entry::Irqfd), (60, 10, Entry::Irqfd), (60, 10, many)]
+        {
             let (service, network) = (3000 * NS, 9000 * NS);
             let closed = Closed {
                 vcpus: 3,
