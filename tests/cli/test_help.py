@@ -63,6 +63,8 @@ def test_version(vgic_command):
         ("vgic compare --design patch-1", [row.name for row in vgic.designs() if row.name.startswith("patch-1")]),
         ("vgic prove --scenario send_vs_dis", ["send_vs_discard"]),
         ("vgic predict --machine grav", [name for name in vgic.machines() if name.startswith("grav")]),
+        ("vgic predict --entry io", ["ioctl", "ioctl-many", "ioctl-registered"]),
+        ("vgic scale --entry i", ["ioctl", "ioctl-many", "ioctl-registered", "irqfd"]),
         ("vgic designs v6.8", ["v6.8-rc1"]),
         ("vgic designs --kernel 6.12", ["6.12", "6.12.117"]),
     ],

@@ -50,6 +50,17 @@ def test_an_ioctl_shows_what_f_count_is_worth(vgic_command):
     assert "with f_count" not in vgic_command(*flags, "--f-count", "cas").stdout
 
 
+def test_so_does_one_for_many_msis_and_a_registered_file_has_none(vgic_command, tmp_path):
+    many = vgic_command(*QUICK, "--entry", "ioctl-many", "--design", "v6.10", "--json", "many.json")
+    assert "with f_count as plain atomic adds: " in many.stdout
+    [workload] = json.loads((tmp_path / "many.json").read_text())["workloads"]
+    assert workload["entry"] == "ioctl-many:16"
+    assert vgic_command(*QUICK, "--entry", "ioctl-many:16", "--design", "v6.10").stdout == many.stdout
+    registered = vgic_command(*QUICK, "--entry", "ioctl-registered", "--design", "v6.10")
+    assert registered.stdout == vgic_command(*QUICK, "--entry", "ioctl", "--f-count", "none", "--design", "v6.10").stdout
+    assert "with f_count" not in registered.stdout
+
+
 def test_the_published_row_is_tried_as_it_was_published(vgic_command):
     row = ("predict", "--guest", "as-published", "--machine", "published-2024", "-i", "20")
     done = vgic_command(*row, "--design", "v6.8-rc1", "--design", "v2")
@@ -155,8 +166,11 @@ def test_the_machine_grows_with_the_threads_unless_it_is_named(vgic_command):
         (["--closed", "--gap", "4"], "gap: not with --closed"),
         (["--closed", "-d", "4"], "devices: not with --closed"),
         (["--closed", "--trace", "x"], "trace: not with --closed"),
-        (["--f-count", "add"], "f-count: only with entry ioctl, not irqfd"),
-        (["--f-count", "cas"], "f-count: only with entry ioctl, not irqfd"),
+        (["--f-count", "add"], "f-count: only with entry ioctl or ioctl-many, not irqfd"),
+        (["--f-count", "cas"], "f-count: only with entry ioctl or ioctl-many, not irqfd"),
+        (["--entry", "ioctl-registered", "--f-count", "cas"], "f-count: only with entry ioctl or "),
+        (["--entry", "ioctl-many:0"], "entry ioctl-many: 0 is out of range 1 to 1024"),
+        (["--entry", "ioctl-many:a"], "entry: 'ioctl-many:a' is unknown (one of: direct, ioctl, ioctl-many, "),
         (["--design", "gicv4", "--entry", "ioctl"], "entry: only with a design, not with gicv4 alone"),
         (["--design", "gicv4", "--list-registers", "2"], "list-registers: only with a design"),
         (["--trace", "x", "--report", "./x"], "trace and report: both are x"),

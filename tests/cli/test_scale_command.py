@@ -57,6 +57,7 @@ def test_the_cores_follow_the_machine(vgic_command):
         (("--machine", "none"), "unknown machine 'none'"),
         (("--design", "v6.99"), "unknown design 'v6.99'"),
         (("--entry", "x"), "entry: 'x' is unknown"),
+        (("--entry", "ioctl-many:1025"), "entry ioctl-many: 1025 is out of range 1 to 1024"),
         (("--gap", "-1"), "gap: -1 us is out of range"),
         (("--seeds", "0"), "seeds: 0 is out of range"),
         (("--jobs", "0"), "jobs: 0 is out of range"),

@@ -1,12 +1,12 @@
 """What a fit makes small, without the simulator: weights of rows, the pull, seeds, bounds, and what is called fixed."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 import vgic.calibrate.fit as fitting
-from vgic.calibrate import Effort, Free, RateRow, RateTable, fit_rates, free_parameters
+from vgic.calibrate import Effort, Free, RateRow, RatesError, RateTable, fit_rates, free_parameters
 from vgic.calibrate.fit import FittedValue
 from vgic.machines import machine
 
@@ -159,6 +159,14 @@ def test_a_parameter_stays_within_its_range(simulated, name, low, high):
         factors = [factor(point) for point in simulated.points]
         assert min(factors) >= free.low * (1 - 1e-9)
         assert max(factors) <= free.high * (1 + 1e-9)
+
+
+def test_whichever_ioctl_it_is_its_entry_is_the_system_call():
+    for entry, value in (("ioctl", "syscall"), ("ioctl-many:4", "syscall"), ("irqfd", "irqfd")):
+        [one] = free_parameters(BASE, replace(table(row(2)), entry=entry), ["entry"])
+        assert one.values == (value,)
+    with pytest.raises(RatesError, match="unknown parameter 'entry'"):
+        free_parameters(BASE, replace(table(row(2)), entry="direct"), ["entry"])
 
 
 def test_a_machine_beyond_a_range_may_stay_where_it_is():

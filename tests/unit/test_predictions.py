@@ -392,7 +392,10 @@ def nested(slices):
     return True
 
 
-@pytest.mark.parametrize("workload", [SMALL, FLOOD, PredictedWorkload(vcpus=3, devices=2, entry="ioctl", iterations=5)])
+DRAWN = PredictedWorkload(vcpus=3, devices=2, entry="ioctl", iterations=5)
+
+
+@pytest.mark.parametrize("workload", [SMALL, FLOOD, DRAWN, replace(DRAWN, entry="ioctl-many", gap_us=0)])
 def test_a_trace_can_be_drawn(workload):
     traced = [predict(workload, design, trace=100_000) for design in ("v6.8-rc1", "patch-15", "v7.1.8", "gicv4")]
     trace = json.loads("".join(trace_json(traced)))

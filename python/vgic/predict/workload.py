@@ -8,7 +8,7 @@ from vgic.arguments import real
 from vgic.errors import WorkloadError
 from vgic.measure.workload import GUESTS, LPI_COUNT, MAX_VCPUS, Load, _choice, _lpis, _options, _whole
 
-__all__ = ["ENTRIES", "ClosedWorkload", "PredictedWorkload", "takes_reference"]
+__all__ = ["ClosedWorkload", "PredictedWorkload"]
 
 #: How a send can enter. ``ioctl-many`` may have the most MSIs of a call behind it, as ``ioctl-many:16``.
 ENTRIES = ("direct", "ioctl", "ioctl-many", "ioctl-registered", "irqfd")
