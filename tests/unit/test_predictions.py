@@ -275,6 +275,8 @@ def test_a_call_takes_what_is_due_and_waits_for_nothing():
     # Each sends long before its next MSI is due.
     kept_up = {"gap_us": 50.0, "iterations": 10}
     assert by("ioctl-many:16", **kept_up) == by("ioctl", **kept_up)
+    one_client = ClosedWorkload(vcpus=1, queues=1, in_flight=1, requests=50)
+    assert by("ioctl-many:16", one_client) == by("ioctl", one_client)
     # In a flood all are due at once.
     one, two, four, many = (fetches(f"ioctl-many:{msis}") for msis in (1, 2, 4, 16))
     assert one > two > four > many > 0

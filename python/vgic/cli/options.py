@@ -73,8 +73,8 @@ EntryOption = Annotated[
     str | None,
     typer.Option(
         metavar="ENTRY",
-        help="How a send enters: irqfd, ioctl or direct (irqfd); or as no kernel has it: ioctl-many:N, a call for N MSIs "
-        "at most (16), or ioctl-registered, without a reference on the file.",
+        help="How a send enters: irqfd, ioctl or direct (irqfd); or as no kernel has it: ioctl-many:N, a call for N "
+        "MSIs at most (16), or ioctl-registered, without a reference on the file.",
         autocompletion=completed(lambda: ENTRIES),
     ),
 ]
