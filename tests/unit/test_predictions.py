@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 import vgic
-from vgic import ClosedWorkload, ConservationError, PredictedWorkload, Prediction, ResultFile, WorkloadError, predict
+from vgic import (
+    ClosedWorkload,
+    ConservationError,
+    PredictedWorkload,
+    Prediction,
+    ResultFile,
+    WorkloadError,
+    _core,
+    predict,
+)
 from vgic.predict.chrome_trace import chrome_trace, short_workload, trace_json
 from vgic.predict.explain import lines, locks, spent, what_if
 from vgic.predict.prediction import PREDICTED_DESIGNS, check_predicted, free_names, prediction_file, prediction_result
@@ -281,6 +290,48 @@ def test_a_call_takes_what_is_due_and_waits_for_nothing():
     one, two, four, many = (fetches(f"ioctl-many:{msis}") for msis in (1, 2, 4, 16))
     assert one > two > four > many > 0
     assert one > 8 * many
+
+
+def test_a_latency_begins_with_the_call():
+    def mean_from_each_turn(done):
+        """From when a call came to an MSI until the guest took it, in seconds."""
+        begun, taken = {}, {}
+        for kind, _, _, begin, _, number in done.trace:
+            {"send": begun, "deliver": taken}.get(kind, {}).setdefault(number, begin)
+        # What was taken while its next send was under way has a number that no send has.
+        both = begun.keys() & taken.keys()
+        assert len(both) > 0.95 * len(taken)
+        return sum(taken[number] - begun[number] for number in both) / len(both) * 1e-12
+
+    one, many = (
+        predict(replace(IOCTLS, entry=entry, warmup=0), "v6.10", "graviton3", trace=10**5)
+        for entry in ("ioctl", "ioctl-many")
+    )
+    assert one.latency["mean_seconds"] == pytest.approx(mean_from_each_turn(one), rel=0.01)
+    assert many.latency["mean_seconds"] > 1.05 * mean_from_each_turn(many)
+
+
+def test_a_call_of_many_keeps_up_with_more():
+    one, many = (
+        predict(replace(IOCTLS, entry=entry, gap_us=1.0), "v6.10", "graviton3") for entry in ("ioctl", "ioctl-many")
+    )
+    assert one.rate < 0.6 * one.workload.offered < 0.9 * many.workload.offered < many.rate
+    assert many.delivered_rate > 1.3 * one.delivered_rate
+
+
+def test_the_core_refuses_a_number_of_msis_that_no_entry_has():
+    loads = (
+        (_core.predict, {"devices": 1, "events": 1, "iterations": 1}),
+        (_core.predict_closed, {"queues": 1, "in_flight": 1, "service_ps": 1, "network_ps": 1, "requests": 1}),
+    )
+    for function, load in loads:
+        load |= {"design": "v6.10", "machine": vgic.machine("generic-arm64-2").to_core(), "vcpus": 1}
+        for msis in (0, 1025):
+            with pytest.raises(ValueError, match=f"msis_per_call.*{msis}"):
+                function(entry="ioctl", msis_per_call=msis, **load)
+        for entry in ("direct", "irqfd"):
+            with pytest.raises(ValueError, match=f"msis_per_call must be 1 with entry {entry}, not 2"):
+                function(entry=entry, msis_per_call=2, **load)
 
 
 def test_what_is_saved_of_the_reference_makes_a_flood_faster():
