@@ -23,7 +23,7 @@ from vgic.cli.common import (
     write_json,
     write_whole,
 )
-from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
+from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed_designs
 from vgic.designs import check_names
 from vgic.errors import Interrupted
 from vgic.measure.results import ResultFile, busy_text
@@ -56,7 +56,7 @@ def compare(
     """
     from vgic.report import render  # loads a template engine: only when needed
 
-    names = check_names(listed(design) or COMPARED_DESIGNS, allow_unsound=allow_unsound, measured=True)
+    names = check_names(listed_designs(design) or COMPARED_DESIGNS, allow_unsound=allow_unsound, measured=True)
     folder = Path(output)
     report, result_json = folder / "report.html", folder / "result.json"
     check_json(json)

@@ -35,9 +35,19 @@ def completed(known: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     return complete
 
 
+def _groups() -> dict[str, list[str]]:
+    """Several designs by one name: what they are measured by comes first."""
+    return {"next": ["v6.10", "hardened", *(row.name for row in designs() if row.name.startswith("next-"))]}
+
+
 def design_names() -> list[str]:
     """For shells."""
     return [row.name for row in designs()]
+
+
+def design_and_group_names() -> list[str]:
+    """For shells, where several may be given."""
+    return [*design_names(), *_groups()]
 
 
 def scenario_names() -> list[str]:
@@ -60,7 +70,20 @@ def listed(given: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(name.strip() for text in given or () for name in text.split(",")))
 
 
-DesignsOption = Annotated[list[str] | None, names_option("design", "A design, see 'vgic designs'.", design_names)]
+def listed_designs(given: Sequence[str] | None) -> list[str]:
+    """The same of designs, of which a group is told by its name."""
+    groups = _groups()
+    return list(dict.fromkeys(name for one in listed(given) for name in groups.get(one, [one])))
+
+
+DesignsOption = Annotated[
+    list[str] | None,
+    names_option(
+        "design",
+        "A design, see 'vgic designs', or next: that series, after v6.10 and hardened.",
+        design_and_group_names,
+    ),
+]
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")
 ]

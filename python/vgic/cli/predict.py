@@ -29,7 +29,7 @@ from vgic.cli.options import (
     UnsoundOption,
     completed,
     design_names,
-    listed,
+    listed_designs,
     machine_names,
     names_option,
 )
@@ -173,7 +173,7 @@ def predict_designs(
         raise WorkloadError("trace: not with --closed")
     if f_count is not None and not takes_reference(workload.entry):
         raise WorkloadError(f"f-count: only with entry ioctl or ioctl-many, not {workload.entry}")
-    names = check_predicted(listed(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
+    names = check_predicted(listed_designs(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
     only(
         f"with a design, not with {GICV4} alone",
         names != [GICV4],

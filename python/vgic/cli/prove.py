@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from vgic.cli.common import check_json, console, indented, progress, write_json
-from vgic.cli.options import DesignsOption, JsonOption, listed, names_option, scenario_names
+from vgic.cli.options import DesignsOption, JsonOption, listed, listed_designs, names_option, scenario_names
 from vgic.cli.proofs import as_row, show_proofs, show_replay
 from vgic.cli.prove_bisect import bisect_designs
 from vgic.cli.prove_history import Meter, prove_history
@@ -109,7 +109,7 @@ def prove_designs(
         if ProofPlan(search, preemptions, depth, seed, findings=findings) != ProofPlan():
             raise ValueError("--history has searches of its own: of what limits a search it takes only --seconds")
         return prove_history(json, full=full, seconds=seconds)
-    designs = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=True)
+    designs = check_names(listed_designs(design) or [DEFAULT_DESIGN], allow_unsound=True)
     files = [read_scenario(path) for path in scenario_file or ()]
     names = check_scenarios(listed(scenario)) if scenario or not files else []
     wanted: list[str | ScenarioFile] = [*names, *files]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vgic.cli.common import check_json, command_line, console, progress, recording_notes, show_results, warn, write_json
-from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
+from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed_designs
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.designs import design as find
 from vgic.errors import Interrupted
@@ -42,7 +42,7 @@ def replay(
     Exit status 1: a design does not do what the guest saw, for another reason than a tie or the log's order, or the
     recording has nothing to check.
     """
-    names = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
+    names = check_names(listed_designs(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
     check_json(json)
     read = read_recording(recording)
     workload = ReplayWorkload(recording=read, mode=mode, loops=max(loop, 1), list_registers=list_registers)

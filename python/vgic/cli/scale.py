@@ -19,7 +19,7 @@ from vgic.cli.options import (
     JsonOption,
     UnsoundOption,
     completed,
-    listed,
+    listed_designs,
     machine_names,
 )
 from vgic.cli.terminal_chart import terminal_chart
@@ -92,7 +92,7 @@ def scale(
     with executor as pool, progress("predicting") as update:
         try:
             result = sweep(
-                listed(design) or SCALED_DESIGNS,
+                listed_designs(design) or SCALED_DESIGNS,
                 sizes,
                 machine=target,
                 workload=workload,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vgic.cli.common import check_json, command_line, console, progress, show_results, warn, write_json
-from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed
+from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed_designs
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.errors import Interrupted
 from vgic.measure.results import ResultFile
@@ -70,7 +70,7 @@ def stress(
         window=window,
         churn=churn,
     )
-    names = check_names(listed(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound, measured=True)
+    names = check_names(listed_designs(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound, measured=True)
     if not 1 <= repeat <= 1_000_000:
         raise ValueError(f"repeat: {repeat} is out of range 1 to 1000000")
     check_json(json)

@@ -348,7 +348,7 @@ axis! {
     Ask {
         /// It sets the request, and kicks.
         Always = "always",
-        /// The same, unless the request is set: whoever has set it kicks.
+        /// It sets the request; whoever finds it set already leaves the kick to who has set it.
         Once = "once",
     }
 }

@@ -6,7 +6,7 @@
 use super::Vcpu;
 use super::kick::{EXITING_GUEST_MODE, IN_GUEST_MODE, OUTSIDE_GUEST_MODE};
 use super::list_register::{LR_ACTIVE, LR_PENDING, LR_STALE, lr_intid, lr_priority};
-use crate::designs::{Ask, Design, EmptyList, ExitMode, Replay};
+use crate::designs::{Design, EmptyList, ExitMode, Replay};
 use crate::guard::Mutex;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, Event, PlainCell, Platform, Work};
@@ -73,11 +73,6 @@ impl<'a, P: Platform, D: Design> Running<'a, P, D> {
         if vcpu.requests.load(ctx, Order::Relaxed) != 0 {
             // Acquire: what was queued before the request is seen by the flush (O-04).
             let requests = vcpu.requests.swap(ctx, 0, Order::Acquire(Pair::KickEntry));
-            if self.vm.spec().hints().ask == Ask::Once {
-                // Full: between the request and the look for what comes with it. Who finds the request has given a hint
-                // before, and makes none (O-04).
-                P::fence_after_rmw(ctx, Pair::KickEntry);
-            }
             vcpu.handle_requests(self.vm.spec(), ctx, requests);
         }
         D::Queue::flush(self.vm, ctx, vcpu);

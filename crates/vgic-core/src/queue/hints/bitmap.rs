@@ -59,12 +59,12 @@ impl<P: Platform> Bitmap<P> {
         FIRST_LPI + Self::BEYOND
     }
 
-    /// Sets a bit. A full barrier follows it.
+    /// Sets a bit.
     #[inline(always)]
     pub(super) fn set(&self, ctx: &P::Ctx, bit: u32) {
         // Release: who clears the bit sees the LPI as it was made before (O-10).
         self.levels[0][(bit / BITS) as usize].fetch_or(ctx, 1 << (bit % BITS), Order::Release(Pair::HintState));
-        // Full: between the bit and the looks at its summaries (O-11), and what the caller looks at behind it.
+        // Full: between the bit and the looks at its summaries (O-11).
         P::fence_after_rmw(ctx, Pair::HintSummary);
         for level in 1..LEVELS {
             self.set_summary(ctx, level, bit / BITS.pow(level as u32));
@@ -80,8 +80,10 @@ impl<P: Platform> Bitmap<P> {
         if word.load(ctx, Order::Relaxed) & bit == 0 {
             // Relaxed: it says where to look; what is found there has an order of its own.
             word.fetch_or(ctx, bit, Order::Relaxed);
-            // Full: as the one in `set`, for what is looked at next.
-            P::fence_after_rmw(ctx, Pair::HintSummary);
+            if level + 1 < LEVELS {
+                // Full: between this summary and the look at the one above it (O-11).
+                P::fence_after_rmw(ctx, Pair::HintSummary);
+            }
         }
     }
 
