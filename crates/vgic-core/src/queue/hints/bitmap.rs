@@ -163,8 +163,8 @@ impl<P: Platform> Bitmap<P> {
         // Full: between the summary and the second look at the word (O-11).
         P::fence_after_rmw(ctx, Pair::HintSummary);
         if self.levels[level][word as usize].load(ctx, Order::Relaxed) != 0 {
-            for level in level + 1..LEVELS {
-                self.set_summary(ctx, level, word / BITS.pow((level - 1) as u32));
+            for above in level + 1..LEVELS {
+                self.set_summary(ctx, above, word / BITS.pow((above - level - 1) as u32));
             }
         }
     }
