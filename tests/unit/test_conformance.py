@@ -32,6 +32,7 @@ def test_our_frames_keep_every_rule_but_those_that_kvm_breaks(design):
 
 def test_hardened_keeps_all_but_one():
     assert list(OurTarget("hardened").known) == ["discard-takes-the-pending-state-away"]
+    assert OurTarget("next-01").known == {}
 
 
 #: A command that an ITS never hears of, and a rule that it breaks then.

@@ -15,7 +15,9 @@ _GROUP_1 = 1 << 1
 
 def _known(axes: Mapping[str, str]) -> dict[str, str]:
     """Cases in which a design does as its kernel and not as the architecture, and why."""
-    found = {"discard-takes-the-pending-state-away": "an LPI that is queued for a vCPU stays queued, as in KVM"}
+    found = {}
+    if axes["queue"] == "ap-list":
+        found["discard-takes-the-pending-state-away"] = "an LPI that is queued for a vCPU stays queued, as in KVM"
     if axes["distributor-on"] == "kick":
         found["a-disabled-group-holds-lpis-back"] = (
             "what became pending meanwhile is forgotten, as in KVM (docs/reports/distributor-forgets.txt)"
