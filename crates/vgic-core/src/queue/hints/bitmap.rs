@@ -126,32 +126,27 @@ impl<P: Platform> Bitmap<P> {
     #[inline(always)]
     fn find_word(&self, ctx: &P::Ctx, from: u32, empty: impl Fn(usize, u32)) -> Option<(u32, u64)> {
         let [hints, summaries, top] = &self.levels;
-        let mut at = from;
-        loop {
-            let groups = top[0].load(ctx, Order::Relaxed) & u64::MAX.checked_shl(at / BITS)?;
-            if groups == 0 {
-                return None;
-            }
+        let (first, behind) = (from / BITS, u64::MAX << (from % BITS));
+        let mut groups = top[0].load(ctx, Order::Relaxed) & u64::MAX.checked_shl(first)?;
+        while groups != 0 {
             let group = groups.trailing_zeros();
-            if group != at / BITS {
-                at = group * BITS;
+            let all = summaries[group as usize].load(ctx, Order::Relaxed);
+            if all == 0 {
+                empty(1, group);
             }
-            let words = summaries[group as usize].load(ctx, Order::Relaxed) & u64::MAX << (at % BITS);
-            if words == 0 {
-                if at % BITS == 0 {
-                    empty(1, group);
+            let mut words = if group == first { all & behind } else { all };
+            while words != 0 {
+                let at = group * BITS + words.trailing_zeros();
+                let bits = hints[at as usize].load(ctx, Order::Relaxed);
+                if bits != 0 {
+                    return Some((at, bits));
                 }
-                at = (group + 1) * BITS;
-                continue;
+                empty(0, at);
+                words &= words - 1;
             }
-            at = group * BITS + words.trailing_zeros();
-            let bits = hints[at as usize].load(ctx, Order::Relaxed);
-            if bits != 0 {
-                return Some((at, bits));
-            }
-            empty(0, at);
-            at += 1;
+            groups &= groups - 1;
         }
+        None
     }
 
     /// Clears what is said above a word of a level that is empty.

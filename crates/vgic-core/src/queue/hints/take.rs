@@ -256,9 +256,10 @@ impl<P: Platform> HintQueue<P> {
 /// The lowest bits of a word, at most so many.
 #[inline(always)]
 fn lowest(bits: u64, count: usize) -> u64 {
-    let mut rest = bits;
-    for _ in 0..count.min(BITS as usize) {
-        rest &= rest.wrapping_sub(1);
+    let (mut rest, mut count) = (bits, count);
+    while rest != 0 && count != 0 {
+        rest &= rest - 1;
+        count -= 1;
     }
     bits & !rest
 }
