@@ -78,8 +78,8 @@ impl Platform for Shuttle {
     /// Four, so that few objects make a tree of several levels, and an INTID needs no more than seven.
     type Slots<T: Send + Sync> = [T; 4];
     type Thread = Thread;
-    // Two words, so that there is more than one, and few to make anew for each interleaving.
-    const HINT_WORDS: usize = 2;
+    // So that their summaries need a second word. There are few to make anew for each interleaving.
+    const HINT_WORDS: usize = 65;
 
     fn alloc<T: Send + Sync + 'static>(
         ctx: &Ctx,

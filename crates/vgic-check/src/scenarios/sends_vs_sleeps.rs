@@ -7,6 +7,9 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 use vgic_core::Platform;
 
+/// An LPI so far from the first that no word of a bitmap, nor of what sums it up, has both.
+const FAR: u32 = 64 * 64;
+
 /// See the module's text.
 pub struct SendsVsSleeps;
 
@@ -19,7 +22,7 @@ impl Scenario for SendsVsSleeps {
     fn run<P: Platform, S: Stage<P>>(ctx: &P::Ctx, stage: S) {
         let guest = Guest::<P, S>::new(ctx, stage, 1, 1);
         guest.map(ctx, 0, 0, 0);
-        guest.map(ctx, 1, 1, 0);
+        guest.map(ctx, 1, FAR, 0);
         guest.warm(ctx, &[0, 1]);
         guest.spawn(ctx, "vcpu0", |guest, ctx| {
             let mut taken = 0;
