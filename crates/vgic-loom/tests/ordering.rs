@@ -78,6 +78,11 @@ fn put_unless_last() {
 }
 
 #[test]
+fn a_fold_beside_a_discard() {
+    holds("a_fold_beside_a_discard", Some(BOUND));
+}
+
+#[test]
 fn kick_or_stay_out() {
     holds("kick_or_stay_out", Some(BOUND));
 }
@@ -98,6 +103,21 @@ fn wake_or_see_it() {
 }
 
 #[test]
+fn kick_or_stay_out_asked() {
+    holds("kick_or_stay_out_asked", Some(BOUND));
+}
+
+#[test]
+fn kick_or_stay_out_of_two() {
+    holds("kick_or_stay_out_of_two", Some(BOUND));
+}
+
+#[test]
+fn wake_or_see_it_asked() {
+    holds("wake_or_see_it_asked", Some(BOUND));
+}
+
+#[test]
 fn off_when_rwp_is_clear() {
     holds("off_when_rwp_is_clear", Some(BOUND));
 }
@@ -108,8 +128,18 @@ fn off_when_rwp_is_clear_patch_15() {
 }
 
 #[test]
+fn off_when_rwp_is_clear_hints() {
+    holds("off_when_rwp_is_clear_hints", Some(BOUND));
+}
+
+#[test]
 fn on_beside_a_send() {
     holds("on_beside_a_send", Some(BOUND));
+}
+
+#[test]
+fn on_beside_a_send_hints() {
+    holds("on_beside_a_send_hints", Some(BOUND));
 }
 
 #[test]
@@ -135,6 +165,36 @@ fn a_hit_beside_a_new_mapping() {
 #[test]
 fn an_its_that_comes() {
     holds("an_its_that_comes", Some(BOUND));
+}
+
+#[test]
+fn a_first_its_that_comes() {
+    holds("a_first_its_that_comes", Some(BOUND));
+}
+
+#[test]
+fn a_look_beside_a_send() {
+    holds("a_look_beside_a_send", Some(BOUND));
+}
+
+#[test]
+fn a_look_at_the_top_beside_a_send() {
+    holds("a_look_at_the_top_beside_a_send", Some(BOUND));
+}
+
+#[test]
+fn a_look_beside_a_clear() {
+    holds("a_look_beside_a_clear", Some(BOUND));
+}
+
+#[test]
+fn what_a_device_wrote() {
+    holds("what_a_device_wrote", Some(BOUND));
+}
+
+#[test]
+fn what_a_device_wrote_before_a_move() {
+    holds("what_a_device_wrote_before_a_move", Some(BOUND));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use vgic_core::{Msi, Platform, Vm};
 
 const BASE: u64 = 0x1000_0000;
 
-pub(super) fn an_its_that_comes(ctx: &Ctx) {
-    let vm = Arc::new(Vm::<Loom, _>::new(Composed::named("v7.1.8"), ctx, 1, 1, Box::new(Tables)).expect("memory"));
+fn add_beside_a_send(ctx: &Ctx, design: &str) {
+    let vm = Arc::new(Vm::<Loom, _>::new(Composed::named(design), ctx, 1, 1, Box::new(Tables)).expect("memory"));
     let adds = Arc::clone(&vm);
     let adds = Loom::spawn(ctx, "adds", move |ctx| {
         adds.add_its(ctx, BASE).expect("memory");
@@ -18,4 +18,12 @@ pub(super) fn an_its_that_comes(ctx: &Ctx) {
     // A lookup without a look at the count of ITSes before, as the hit path makes it.
     let _ = vm.inject_msi(ctx, &Msi { doorbell: BASE + TRANSLATER, device_id: 0, event_id: 0, device_id_valid: true });
     Loom::join(ctx, adds);
+}
+
+pub(super) fn an_its_that_comes(ctx: &Ctx) {
+    add_beside_a_send(ctx, "v7.1.8");
+}
+
+pub(super) fn a_first_its_that_comes(ctx: &Ctx) {
+    add_beside_a_send(ctx, "next-03");
 }

@@ -12,7 +12,7 @@ pub(super) fn hit(ctx: &Ctx, guest: &Guest) -> bool {
 
 /// Nothing is cached before.
 fn mapped(ctx: &Ctx) -> Arc<Guest> {
-    let guest = guest_of(ctx, "patch-15");
+    let guest = guest_of(ctx, "patch-15", 1);
     guest.map(ctx, 0, 0, 0);
     guest
 }

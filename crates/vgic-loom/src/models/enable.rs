@@ -26,9 +26,22 @@ pub(super) fn off_when_rwp_is_clear_patch_15(ctx: &Ctx) {
     read_ctlr(ctx, "patch-15");
 }
 
+/// The same where a hint may be left, and leads to nothing.
+pub(super) fn off_when_rwp_is_clear_hints(ctx: &Ctx) {
+    let guest = guest(ctx, "next-05");
+    let _ = guest.send(ctx, 0);
+    guest.spawn(ctx, "other", |guest, ctx| guest.set_lpis(ctx, 0, false));
+    let vcpu = &guest.vm.vcpus[0];
+    if vcpu.gicr_ctlr(ctx) == 0 {
+        ctx.expect(!guest.vm.vcpu_pending_irq(ctx, vcpu), "LPIs are off, and one is due");
+        ctx.expect(!hit(ctx, &guest), "LPIs are off, and one is still cached");
+    }
+    guest.join(ctx);
+}
+
 /// LPIs go on: a send that was taken is delivered.
-pub(super) fn on_beside_a_send(ctx: &Ctx) {
-    let guest = guest(ctx, "hardened");
+fn on_beside_a_send_in(ctx: &Ctx, design: &str) {
+    let guest = guest(ctx, design);
     guest.set_lpis(ctx, 0, false);
     guest.spawn(ctx, "other", |guest, ctx| guest.set_lpis(ctx, 0, true));
     let sent = guest.send(ctx, 0);
@@ -37,9 +50,17 @@ pub(super) fn on_beside_a_send(ctx: &Ctx) {
     ctx.expect((sent == Ok(true)) == (taken == 1), "an MSI was taken and not delivered, or the other way round");
 }
 
+pub(super) fn on_beside_a_send(ctx: &Ctx) {
+    on_beside_a_send_in(ctx, "hardened");
+}
+
+pub(super) fn on_beside_a_send_hints(ctx: &Ctx) {
+    on_beside_a_send_in(ctx, "next-05");
+}
+
 /// Who finds the ITS enabled finds what was mapped before.
 pub(super) fn mapped_before_it_is_on(ctx: &Ctx) {
-    let guest = guest_of(ctx, "v7.1.8");
+    let guest = guest_of(ctx, "v7.1.8", 1);
     guest.set_its(ctx, 0, false);
     guest.spawn(ctx, "guest", |guest, ctx| {
         guest.map(ctx, 0, 0, 0);

@@ -2,10 +2,10 @@
 
 use super::{Guest, guest};
 use crate::platform::Ctx;
+use std::sync::Arc;
 
 /// Either the vCPU stays out or takes the LPI, or it has been told to leave.
-fn enter_beside_a_send(ctx: &Ctx, design: &str) {
-    let guest = guest(ctx, design);
+fn enter_beside_a_send(ctx: &Ctx, guest: &Arc<Guest>) {
     guest.spawn(ctx, "sender", |guest, ctx| {
         let _ = guest.send(ctx, 0);
     });
@@ -17,15 +17,51 @@ fn enter_beside_a_send(ctx: &Ctx, design: &str) {
 }
 
 pub(super) fn kick_or_stay_out(ctx: &Ctx) {
-    enter_beside_a_send(ctx, "v6.10");
+    enter_beside_a_send(ctx, &guest(ctx, "v6.10"));
 }
 
 pub(super) fn kick_or_stay_out_6_19(ctx: &Ctx) {
-    enter_beside_a_send(ctx, "v7.1.8");
+    enter_beside_a_send(ctx, &guest(ctx, "v7.1.8"));
+}
+
+/// A VM whose vCPU has a request already, for nothing, where a sender leaves it to whoever has made it.
+fn asked(ctx: &Ctx) -> Arc<Guest> {
+    let guest = guest(ctx, "next-05");
+    guest.vm.vcpus[0].interrupt(ctx);
+    guest
+}
+
+pub(super) fn kick_or_stay_out_asked(ctx: &Ctx) {
+    enter_beside_a_send(ctx, &asked(ctx));
+}
+
+/// One of the two finds the summary set by the other, who then owes the kick for both.
+pub(super) fn kick_or_stay_out_of_two(ctx: &Ctx) {
+    let guest = asked(ctx);
+    guest.map(ctx, 1, 1, 0);
+    guest.warm(ctx, &[1]);
+    guest.vm.vcpus[0].interrupt(ctx);
+    for event in 0..2 {
+        guest.spawn(ctx, "sender", move |guest, ctx| {
+            let _ = guest.send(ctx, event);
+        });
+    }
+    ctx.note("enters the guest");
+    let mut running = guest.vm.run_vcpu(ctx, 0);
+    let mut missed = 0;
+    if running.enter() {
+        missed = 2;
+        while let Some(intid) = running.acknowledge() {
+            running.eoi(intid);
+            missed -= 1;
+        }
+    }
+    guest.join(ctx);
+    ctx.expect(missed == 0 || running.must_exit(), "a vCPU stays in the guest while an LPI is due to it");
 }
 
 /// A wake-up that is lost is a deadlock.
-fn block_beside(ctx: &Ctx, guest: &std::sync::Arc<Guest>, other: impl FnOnce(&Guest, &Ctx) + Send + 'static) {
+fn block_beside(ctx: &Ctx, guest: &Arc<Guest>, other: impl FnOnce(&Guest, &Ctx) + Send + 'static) {
     guest.spawn(ctx, "other", other);
     ctx.note("blocks");
     let running = guest.vm.run_vcpu(ctx, 0);
@@ -41,9 +77,16 @@ pub(super) fn wake_or_stay_up(ctx: &Ctx) {
     block_beside(ctx, &guest, |guest, ctx| guest.vm.set_distributor_enabled(ctx, true));
 }
 
-pub(super) fn wake_or_see_it(ctx: &Ctx) {
-    let guest = guest(ctx, "v7.1.8");
-    block_beside(ctx, &guest, |guest, ctx| {
+fn block_beside_a_send(ctx: &Ctx, guest: &Arc<Guest>) {
+    block_beside(ctx, guest, |guest, ctx| {
         let _ = guest.send(ctx, 0);
     });
+}
+
+pub(super) fn wake_or_see_it(ctx: &Ctx) {
+    block_beside_a_send(ctx, &guest(ctx, "v7.1.8"));
+}
+
+pub(super) fn wake_or_see_it_asked(ctx: &Ctx) {
+    block_beside_a_send(ctx, &asked(ctx));
 }

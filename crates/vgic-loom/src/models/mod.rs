@@ -6,6 +6,7 @@
 mod bus;
 mod cache;
 pub mod enable;
+mod hints;
 mod kick;
 pub mod latch;
 mod list;
@@ -21,14 +22,19 @@ use vgic_core::tables::{Fault, GuestTables};
 
 type Guest = vgic_check::guest::Guest<Loom, LoomStage>;
 
-/// A VM with one vCPU.
-fn guest_of(ctx: &Ctx, design: &str) -> Arc<Guest> {
-    Guest::new(ctx, LoomStage::new(Composed::named(design)), 1, 1)
+/// A VM with so many vCPUs.
+fn guest_of(ctx: &Ctx, design: &str, vcpus: u32) -> Arc<Guest> {
+    Guest::new(ctx, LoomStage::new(Composed::named(design)), vcpus, 1)
 }
 
 /// A VM with one vCPU and one LPI, which is cached and not pending.
 fn guest(ctx: &Ctx, design: &str) -> Arc<Guest> {
-    let guest = guest_of(ctx, design);
+    guest_with(ctx, design, 1)
+}
+
+/// The same with so many vCPUs; the LPI is the first one's.
+fn guest_with(ctx: &Ctx, design: &str, vcpus: u32) -> Arc<Guest> {
+    let guest = guest_of(ctx, design, vcpus);
     guest.map(ctx, 0, 0, 0);
     guest.warm(ctx, &[0]);
     guest
@@ -78,18 +84,30 @@ models! {
     refcount::the_last_of_two_puts, "O-03: two threads that drop their references, the last one frees";
     refcount::found_at_zero, "O-03: a count that another thread finds at zero, and frees what it belongs to";
     refcount::put_unless_last, "O-03: a reference dropped only if it is not the last, against another";
+    hints::a_fold_beside_a_discard, "O-03: a list register that is folded, against the last put of its LPI";
     kick::kick_or_stay_out, "O-04: an entry of the guest, against an MSI to the vCPU, up to 6.18";
     kick::kick_or_stay_out_6_19, "O-04: the same from 6.19 on, where each entry takes the lock of the ap_list";
     kick::wake_or_stay_up, "O-08: a vCPU that goes to sleep, against GICD_CTLR, which lets it see what is pending";
     kick::wake_or_see_it, "O-08: the same against an MSI";
+    kick::kick_or_stay_out_asked, "O-04, O-11: an entry that takes back a request, against an MSI that finds it (next-05)";
+    kick::kick_or_stay_out_of_two, "O-04, O-11: the same, against two whose hints have one summary";
+    kick::wake_or_see_it_asked, "O-08, O-11: a vCPU that goes to sleep, against an MSI that finds a request (next-05)";
     enable::off_when_rwp_is_clear, "O-05: EnableLPIs = 0, against who reads that RWP is clear and counts on it";
     enable::off_when_rwp_is_clear_patch_15, "O-05: the same with the cache of patch 15";
+    enable::off_when_rwp_is_clear_hints, "O-05: the same with hints";
     enable::on_beside_a_send, "O-05: EnableLPIs = 1, against an MSI";
+    enable::on_beside_a_send_hints, "O-05: the same with hints";
     enable::mapped_before_it_is_on, "O-05: MAPTI and GITS_CTLR = 1, against an MSI";
     enable::a_walk_behind_the_invalidation, "O-05: GITS_CTLR = 0, against an MSI that misses since the cache is empty";
     cache::a_hit_beside_an_insertion, "O-02, O-06: a hit without a lock, against the miss that fills the cache";
     cache::a_hit_beside_a_new_mapping, "O-02, O-06: a hit without a lock, against DISCARD, MAPTI and an MSI";
     bus::an_its_that_comes, "O-07: an ITS that is added, against an MSI to it";
+    bus::a_first_its_that_comes, "O-07: the same where the first ITS is looked at before the bus";
+    hints::a_look_beside_a_send, "O-10, O-11: a vCPU that clears the summary of an empty word, against an MSI whose hint is there";
+    hints::a_look_at_the_top_beside_a_send, "O-11: the same a level higher";
+    hints::a_look_beside_a_clear, "O-10: a vCPU that has found an LPI due, against CLEAR and an MSI";
+    hints::what_a_device_wrote, "O-12: an LPI that is taken, against a write and an MSI that finds the LPI pending";
+    hints::what_a_device_wrote_before_a_move, "O-12: the same beside MOVI, taken by the vCPU that it goes to";
     protocol::a_section_and_a_free, "R-02, R-03: a section that uses an object, against its unlinking, a grace period, and the free";
     protocol::two_sections_and_a_free, "R-02: the same with a second section behind the first";
     protocol::a_reader_that_registers_late, "R-05: the same with a thread that registers meanwhile";

@@ -73,8 +73,8 @@ impl Platform for Loom {
     /// Four, so that few objects make a tree of two levels, and an INTID needs no more than seven.
     type Slots<T: Send + Sync> = [T; 4];
     type Thread = Thread;
-    // Two words, so that there is more than one, and few to make anew for each interleaving.
-    const HINT_WORDS: usize = 2;
+    /// So many that the hint of the LPIs beyond them is below the second bit of the word on top.
+    const HINT_WORDS: usize = 64;
 
     fn alloc<T: Send + Sync + 'static>(
         ctx: &Ctx,

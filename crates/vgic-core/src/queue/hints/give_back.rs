@@ -44,9 +44,9 @@ impl<P: Platform> HintQueue<P> {
         let mut old = Self::word(ctx, &irq);
         let new = loop {
             let new = old.given_back().with_pending(pending || old.is_pending());
-            // Release: another vCPU that takes it sees what the device wrote before it sent, as this one did (O-12); and who
-            // frees it frees it behind this (O-03).
-            match irq.word().compare_exchange(ctx, old.0, new.0, Order::Release(Pair::LpiTake)) {
+            // Release: of this and `retire`, the later one frees it, behind the other (O-03). What a device wrote is handed on
+            // all the same, as in `change`.
+            match irq.word().compare_exchange(ctx, old.0, new.0, Order::Release(Pair::RefDrop)) {
                 Ok(_) => break new,
                 Err(found) => old = Word(found),
             }
@@ -56,6 +56,7 @@ impl<P: Platform> HintQueue<P> {
             if pending {
                 P::count(ctx, Event::Dropped);
             }
+            // Acquire: what others did with it comes before the free (O-03).
             P::fence_acquire(ctx, Pair::RefDrop);
             vm.free_retired(ctx, irq);
             return;

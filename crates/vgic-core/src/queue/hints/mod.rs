@@ -276,7 +276,7 @@ impl<P: Platform> HintQueue<P> {
         let mut old = Self::word(ctx, irq);
         loop {
             let wanted = new(old)?;
-            // Relaxed: what a sender has published is handed on by every exchange behind it (O-12).
+            // Relaxed: nobody stores to a word, so every exchange hands on what senders have published before (O-12).
             match irq.word().compare_exchange(ctx, old.0, wanted.0, Order::Relaxed) {
                 Ok(_) => return Some((old, wanted)),
                 Err(found) => old = Word(found),

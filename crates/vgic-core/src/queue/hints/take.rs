@@ -15,7 +15,7 @@ use crate::guard::Rcu;
 use crate::irq::Irq;
 use crate::irq::word::Word;
 use crate::obj::Obj;
-use crate::order::{Order, Pair};
+use crate::order::Order;
 use crate::platform::{Atomic, PlainCell, Platform, PointerCell, Work};
 use crate::vcpu::list_register::{LR_PENDING, lr};
 use crate::vcpu::{MAX_LIST_REGISTERS, Vcpu};
@@ -239,9 +239,8 @@ impl<P: Platform> HintQueue<P> {
             if !old.may_be_taken() || old.target() != vcpu.id {
                 return false;
             }
-            // Acquire: the guest sees what the device wrote before it sent (O-12).
-            let order = Order::Acquire(Pair::LpiTake);
-            match irq.word().compare_exchange(ctx, old.0, old.taken_by(vcpu.id).0, order) {
+            // Relaxed: the guest runs behind the full barrier of `enter`, and so sees what the device has written (O-12).
+            match irq.word().compare_exchange(ctx, old.0, old.taken_by(vcpu.id).0, Order::Relaxed) {
                 Ok(_) => break,
                 Err(found) => old = Word(found),
             }
