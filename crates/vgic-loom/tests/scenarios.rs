@@ -6,7 +6,7 @@ use vgic_loom::Options;
 use vgic_loom::scenarios::check;
 
 /// Those that differ in what weak memory could break.
-const DESIGNS: &[&str] = &["v6.8-rc1", "patch-15", "v6.10", "v7.1.8", "hardened"];
+const DESIGNS: &[&str] = &["v6.8-rc1", "patch-15", "v6.10", "v7.1.8", "hardened", "next-01"];
 
 /// Loom has no more to try with one preemption, and nothing was broken.
 fn passes(scenario: &str, designs: &[&str]) {
@@ -23,8 +23,18 @@ fn passes(scenario: &str, designs: &[&str]) {
 
 #[test]
 fn kicks_are_not_lost() {
-    passes("kick_vs_block", DESIGNS);
-    passes("kick_vs_entry", DESIGNS);
+    for scenario in ["kick_vs_block", "kick_vs_entry"] {
+        passes(scenario, DESIGNS);
+        passes(scenario, &["next-05"]);
+    }
+}
+
+/// With hints, where no lock orders anything.
+#[test]
+fn hints_are_not_lost() {
+    for scenario in ["clear_vs_fold", "send_after_movi", "fold_unmapped", "lpi_in_two_registers"] {
+        passes(scenario, &["next-01", "next-05"]);
+    }
 }
 
 #[test]
