@@ -78,8 +78,7 @@ pub const ORDERS: &[Asked] = &[
         "the fence before it orders the exchange after the request, and nothing is passed on with the mode",
     ),
     fails("O-04", Acquire, "vcpu/run.rs enter", "kick_or_stay_out"),
-    fails("O-04", Full, "vcpu/run.rs enter", "kick_or_stay_out_asked"),
-    fails("O-04", Full, "vcpu/run.rs enter 2", "kick_or_stay_out"),
+    fails("O-04", Full, "vcpu/run.rs enter", "kick_or_stay_out"),
     nothing(
         "O-05",
         Acquire,

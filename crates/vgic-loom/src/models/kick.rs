@@ -24,10 +24,16 @@ pub(super) fn kick_or_stay_out_6_19(ctx: &Ctx) {
     enter_beside_a_send(ctx, &guest(ctx, "v7.1.8"));
 }
 
-/// A VM whose vCPU has a request already, for nothing, where a sender leaves it to whoever has made it.
+/// Makes a request for nothing, where a sender leaves the kick to whoever has made it. Nothing is left above the hints.
+fn ask(ctx: &Ctx, guest: &Guest) {
+    guest.run(ctx, 0);
+    guest.vm.vcpus[0].interrupt(ctx);
+}
+
+/// A VM whose vCPU has a request already.
 fn asked(ctx: &Ctx) -> Arc<Guest> {
     let guest = guest(ctx, "next-05");
-    guest.vm.vcpus[0].interrupt(ctx);
+    ask(ctx, &guest);
     guest
 }
 
@@ -35,12 +41,12 @@ pub(super) fn kick_or_stay_out_asked(ctx: &Ctx) {
     enter_beside_a_send(ctx, &asked(ctx));
 }
 
-/// One of the two finds the summary set by the other, who then owes the kick for both.
+/// One of the two finds the summary set by the other, or its request.
 pub(super) fn kick_or_stay_out_of_two(ctx: &Ctx) {
-    let guest = asked(ctx);
+    let guest = guest(ctx, "next-05");
     guest.map(ctx, 1, 1, 0);
     guest.warm(ctx, &[1]);
-    guest.vm.vcpus[0].interrupt(ctx);
+    ask(ctx, &guest);
     for event in 0..2 {
         guest.spawn(ctx, "sender", move |guest, ctx| {
             let _ = guest.send(ctx, event);
