@@ -76,12 +76,14 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let Some(irq) = self.dist.cache.check(self, ctx, section.as_ref(), &msi.key()) else {
             return false;
         };
-        P::count(ctx, Event::CacheHit);
-        D::Queue::send(self, ctx, irq);
+        let sent = D::Queue::send(self, ctx, irq);
         if matches!(how, Found::Get | Found::TryGet) {
             self.put_irq(ctx, irq);
         }
-        true
+        if sent {
+            P::count(ctx, Event::CacheHit);
+        }
+        sent
     }
 
     #[cold]
@@ -124,6 +126,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let irq = self.resolve_lpi(ctx, its, device_id, event_id)?;
         let key = Key { doorbell: its.doorbell(), device_id, event_id };
         self.dist.cache.insert(self, ctx, its, key, irq);
+        // The ITE holds it, so it is alive.
         D::Queue::send(self, ctx, irq);
         Ok(())
     }

@@ -80,7 +80,7 @@ impl<P: Platform> Queue<P> for AnyQueue<P> {
         }
     }
 
-    fn send<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+    fn send<D: Design<Queue<P> = Self>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
         kind!(vm.spec(), Kind => <Kind<P> as Queue<P, Self>>::send(vm, ctx, irq))
     }
 

@@ -44,8 +44,9 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     /// An empty queue as part of `struct kvm_vcpu`.
     fn new(l: &P::Layout, spec: &Spec) -> Self;
 
-    /// An MSI or INT: the LPI becomes pending and is queued where it belongs. Never sleeps.
-    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
+    /// An MSI or INT: the LPI becomes pending and is queued where it belongs. False, and nothing done, for one that has died
+    /// since it was found. Never sleeps.
+    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool;
     /// The LPI's state has come to depend on something else than before (`GICD_CTLR`): queues it if it should be queued.
     fn look_again<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
     /// Its configuration byte was read; with `only_target`, applies it only if the LPI targets that vCPU.

@@ -49,10 +49,11 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
     }
 
     #[inline(always)]
-    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
         let lock = Spin::<P>::lock_irqsave(&irq.irq_lock, ctx);
         irq.make_pending(vm.spec(), ctx);
         Self::queue_irq_unlock(vm, ctx, irq, lock);
+        true
     }
 
     fn look_again<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {

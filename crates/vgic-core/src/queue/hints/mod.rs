@@ -58,16 +58,18 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
     }
 
     #[inline(always)]
-    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
+    fn send<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
         // Release: who takes the LPI sees what the device wrote before it sent, also of a send that coalesces (O-12).
         let old = Word(irq.word().fetch_or(ctx, Word::PENDING, Order::Release(Pair::LpiTake)));
+        if old.is_dead() {
+            return false;
+        }
         if old.is_pending() {
             P::count(ctx, Event::Coalesced);
-        } else if old.is_dead() {
-            P::count(ctx, Event::Dropped);
         } else {
             Self::see_to(vm, ctx, &irq, old, old.with_pending(true));
         }
+        true
     }
 
     fn look_again<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
@@ -151,8 +153,8 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
     }
 
     fn retire(_spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
-        // Acquire and release: of this and the vCPU that gives the LPI back, the later one frees it (O-03). Of this and a
-        // send, the later one counts the event as dropped.
+        // Acquire and release: of this and the vCPU that gives the LPI back, the later one frees it (O-03). A send that comes
+        // later finds it dead.
         let old = Word(irq.word().fetch_or(ctx, Word::DEAD, Order::AcqRel(Pair::RefDrop)));
         if old.is_pending() {
             P::count(ctx, Event::Dropped);
