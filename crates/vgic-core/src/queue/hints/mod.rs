@@ -337,7 +337,7 @@ impl<P: Platform> HintQueue<P> {
     fn lpis_of<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, rcu: &Rcu<'_, P>, bit: u32, mut look: impl FnMut(Obj<Irq<P>>)) {
         let store = &vm.dist.store.lpi_xa;
         if bit < Bitmap::<P>::BEYOND {
-            store.load(ctx, rcu, FIRST_LPI + bit).into_iter().for_each(look);
+            store.load(ctx, rcu, FIRST_LPI + bit).into_iter().for_each(&mut look);
             return;
         }
         let mut from = Bitmap::<P>::first_beyond();
