@@ -7,9 +7,9 @@ ln(factor) / ln 3, for each parameter. The pull decides where the rates do not; 
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from vgic.arguments import whole
@@ -123,15 +123,6 @@ class Fit:
     evaluations: int
 
 
-@contextmanager
-def _pool(executor: Executor | None) -> Iterator[Executor]:
-    if executor is not None:
-        yield executor
-    else:
-        with local_executor() as own:
-            yield own
-
-
 class _Objective:
     """Evaluates places: what all rows and seeds of all places need goes to the executor at once."""
 
@@ -203,7 +194,7 @@ def fit_rates(
         raise RatesError(f"{machine.name}: has {machine.cores} cores, and the largest row needs {table.cores}")
     chosen = free_parameters(machine, table, free)
     bounds = [(math.log(one.low), math.log(one.high)) for one in chosen]
-    with _pool(executor) as pool:
+    with local_executor() if executor is None else nullcontext(executor) as pool:
         objective = _Objective(machine, table, chosen, effort, pool, progress)
         found = minimise(objective.values, _starts(chosen, effort), bounds, most=effort.evaluations)
         best = min(found, key=lambda one: one.value)

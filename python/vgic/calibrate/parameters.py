@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vgic.calibrate.rates import RatesError, RateTable
-from vgic.machines import PARAMETERS, Classes, Distance, Machine, Matrix, Value
+from vgic.machines import PARAMETERS, Distance, Machine, Matrix, Value
 from vgic.machines.values import hint
 
 __all__ = ["MOST_FREE", "Free", "changed", "free_parameters", "measured_parameters", "scaled_distance"]
@@ -17,6 +17,11 @@ __all__ = ["MOST_FREE", "Free", "changed", "free_parameters", "measured_paramete
 MOST_FREE = 4
 #: A parameter without a range of its own may be so many times smaller or larger.
 _RANGE = 10.0
+#: Which fields of a distance are nanoseconds, by its kind; None is one that it does without.
+_TIMES = {
+    "classes": ("within_cluster", "within_socket", "across"),
+    "mesh": ("same_crosspoint", "base", "hop", "across", "sibling"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +112,9 @@ def scaled_distance(distance: Distance, factor: float, source: str) -> Distance:
     if isinstance(distance, Matrix):
         cells = tuple(tuple(cell * factor for cell in row) for row in distance.cells)
         return replace(distance, cells=cells, source=source, status="fitted")
-    if isinstance(distance, Classes):
-        return replace(
-            distance,
-            within_cluster=distance.within_cluster * factor,
-            within_socket=distance.within_socket * factor,
-            across=distance.across * factor,
-            source=source,
-            status="fitted",
-        )
-    return replace(
-        distance,
-        same_crosspoint=distance.same_crosspoint * factor,
-        base=distance.base * factor,
-        hop=distance.hop * factor,
-        across=None if distance.across is None else distance.across * factor,
-        sibling=None if distance.sibling is None else distance.sibling * factor,
-        source=source,
-        status="fitted",
-    )
+    given = {name: getattr(distance, name) for name in _TIMES[distance.kind]}
+    times = {name: value * factor for name, value in given.items() if value is not None}
+    return replace(distance, **times, source=source, status="fitted")
 
 
 def changed(machine: Machine, factors: Mapping[Free, float], source: Mapping[str, str] | None = None) -> Machine:

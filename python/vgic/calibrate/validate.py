@@ -118,7 +118,7 @@ def predict_rows(
             mean,
             residual_of(row, runs, beside.get(row, ())),
             published_rate(table, row, design),
-            mean is not None and cap is not None and row.sends > cap,
+            mean is not None and runs[0].workload.rounds < row.iterations,
         )
         for (row, mean), runs in sorted(rows.items(), key=lambda item: (order[item[0][0]], item[0][1] or 0.0))
     ]
