@@ -173,10 +173,10 @@ def test_a_nudge_to_a_bound_is_taken_and_the_smaller_rise_of_the_two_counts():
     nudge = math.log(1.5)
     noticed = 2 * math.log(1.1) ** 2
     misfits = {
-        (0.0, 1.0): 0.25,
-        (-nudge, 1.0): 0.25 + noticed,
+        (0.0, 1.0): 0.0,
+        (-nudge, 1.0): noticed,
         (nudge, 1.0): 1.0,
-        (0.0, 1.0 + nudge): 0.25 + noticed / 2,
+        (0.0, 1.0 + nudge): noticed / 2,
     }
 
     class Known:
@@ -186,7 +186,7 @@ def test_a_nudge_to_a_bound_is_taken_and_the_smaller_rise_of_the_two_counts():
     rises, unnoticed = fitting._rises(Known(), (0.0, 1.0), [(-nudge, nudge), (0.9, 1.0 + nudge)])
     assert rises == [pytest.approx(noticed), pytest.approx(noticed / 2)]
     assert unnoticed == [(0.0, 1.0 + nudge)]
-    misfits[-nudge, 1.0] = 0.25 + noticed * 0.999
+    misfits[-nudge, 1.0] = noticed * 0.999
     rises, unnoticed = fitting._rises(Known(), (0.0, 1.0), [(-nudge, nudge), (0.9, 1.0 + nudge)])
     assert unnoticed == [(-nudge, 1.0), (0.0, 1.0 + nudge)]
 
@@ -283,6 +283,8 @@ def test_what_a_fit_says(simulated):
     # Its misfit is that of its rates, without the pull.
     assert fit.misfit == pytest.approx(1.25 * math.log(step.factor / 2) ** 2)
     assert fit.misfit < min(one.value for one in fit.found)
+    assert [one.row for one in fit.residuals] == list(made.rows)
+    assert [one.ratio for one in fit.residuals] == pytest.approx([step.factor / 2] * 2)
     # Every place that was looked at: of two searches, of the end, and of a nudge either way of each parameter.
     *fitted, last = simulated.calls
     assert fit.evaluations == sum(one.evaluations for one in fit.found) + 1 + 5

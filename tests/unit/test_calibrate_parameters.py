@@ -56,6 +56,9 @@ def test_what_was_measured_stays():
     assert [one.name for one in free_parameters(ours, MADE)] == ["distance", "entry", "step"]
     assert measured_parameters(ours, MADE) == {"world-switch": "by us"}
     assert measured_parameters(BASE, MADE) == {}
+    sent = BASE.with_values(irqfd=50, source="by us", status="measured")
+    assert measured_parameters(sent, table(row(2), entry="irqfd")) == {"entry": "by us"}
+    assert measured_parameters(sent, MADE) == {}
     for name in ("world-switch", "kfree"):
         with pytest.raises(RatesError, match=rf"^{name}: is measured \(by us\), and a fit changes only what is not$"):
             free_parameters(ours, MADE, ["step", name])

@@ -123,11 +123,12 @@ def test_the_smallest_and_the_largest_numbers_of_a_row(tmp_path):
         ("[[row]]", "[row]", "row: missing; write a [[row]] for each rate"),
         (RATES, RATES + RATES[RATES.index("[[row]]") :], "row 2/2/4: there twice"),
         ('"mine"', '"mine', "not a table of rates: "),
-        ('title = "mine"', "deep = " + "[" * 5000, "nested too deep"),
+        ('title = "mine"', "deep = " + "[" * 5000, "not a table of rates: nested too deep"),
         ('title = "mine"', f"{'k' * 50} = 1", f"unknown key '{'k' * 40}': "),
         ("rate = 1e6", "rate = true", "row 1: rate: 'True' is not a number above 0"),
         ("rate = 1e6", "rate = 1e15", "row 1: rate: '1000000000000000.0' is not a number above 0"),
         ("rate = 1e6", 'rate = "much"', "row 1: rate: 'much' is not a number above 0"),
+        ("iterations = 1000", f"iterations = {10**12 + 1}", "iterations: 1000000000001 is out of range 1 to"),
         ("rate = 1e6", "rate = 0", "row 1: rate: '0' is not a number above 0"),
         ("rate = 1e6", f"rate = '{'m' * 41}'", f"row 1: rate: '{'m' * 40}' is not a number above 0"),
         ("vcpus = 2", f"{'k' * 41} = 1", f"row 1: unknown key '{'k' * 40}': "),
@@ -145,8 +146,7 @@ def test_rates_that_cannot_be_read(tmp_path, old, new, text):
     path.write_text(RATES.replace(old, new))
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         read_rates(path)
-    assert text in str(caught.value)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path}: {text}")
     assert "\n" not in str(caught.value)
 
 
@@ -162,5 +162,10 @@ def test_rows_can_be_left_out():
 def test_rates_that_are_not_there(tmp_path):
     with pytest.raises(RatesError, match=rf"^unknown rates 'published:{'x' * 50}': known: {BASELINE}; or give a FILE"):
         read_rates(f"published:{'x' * 51}")
+    with pytest.raises(RatesError) as caught:
+        read_rates("published:v2")
+    assert str(caught.value) == (
+        f"published:v2: these rates are there to check predictions, not to fit to; fit {BASELINE}"
+    )
     with pytest.raises(RatesError, match=rf"^{tmp_path}/none.toml: no such file$"):
         read_rates(tmp_path / "none.toml")

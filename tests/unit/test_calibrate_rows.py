@@ -12,7 +12,7 @@ from vgic.predict import Point
 
 BASE = machine("generic-arm64-16")
 #: The second one waits for grace periods, in a run with seed 3 at least.
-QUICK, SLOW, OTHER = row(2), row(1, events=17, iterations=20), row(4)
+QUICK, SLOW, OTHER = row(2, iterations=10_000), row(1, events=17, iterations=20), row(4)
 MADE = table(QUICK, SLOW, OTHER)
 
 
@@ -45,6 +45,7 @@ def test_rows_that_wait_are_predicted_again_with_each_grace_period(simulated):
     assert (cold.rounds, cold.warmup_rounds) == (6, 0)
     assert long == [Point(cold, "v2", one, seed) for one in slow for seed in (2, 3, 4)]
     # What each row is made of.
+    assert [one.result.row for one in rows] == [one.row for one in rows]
     points = [[run.point for run in one.result.predictions] for one in rows]
     assert points == [short[:3], long[3:], long[:3], short[6:]]
     assert [one.grace_periods for one in rows] == pytest.approx([0, 7 / 3, 7 / 3, 0])

@@ -237,18 +237,17 @@ def _rises(
     Rows with one sender are left out: their rates jump, so that any change looks as if they noticed.
     """
     nudge = math.log(_NUDGE)
-    places, of = [best], [-1]
+    nudged = []
     for axis, (low, high) in enumerate(bounds):
         for by in (-nudge, nudge):
             if low <= best[axis] + by <= high:
-                places.append((*best[:axis], best[axis] + by, *best[axis + 1 :]))
-                of.append(axis)
-    misfits = objective.misfits(places, steady=True)
+                nudged.append((axis, (*best[:axis], best[axis] + by, *best[axis + 1 :])))
+    before, *misfits = objective.misfits([best, *(place for _, place in nudged)], steady=True)
     rises = [math.inf] * len(best)
     unnoticed = []
-    for axis, place, misfit in zip(of[1:], places[1:], misfits[1:], strict=True):
-        rises[axis] = min(rises[axis], misfit - misfits[0])
-        if misfit - misfits[0] < _NOTICED:
+    for (axis, place), misfit in zip(nudged, misfits, strict=True):
+        rises[axis] = min(rises[axis], misfit - before)
+        if misfit - before < _NOTICED:
             unnoticed.append(place)
     return rises, unnoticed
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from vgic.designs import design
 from vgic.errors import MachineError
-from vgic.machines.distance import read_text
+from vgic.machines.distance import read_toml
 from vgic.machines.values import hint
 from vgic.predict.prediction import PredictedWorkload
 
@@ -156,12 +156,9 @@ def read_rates(name_or_path: str | Path) -> RateTable:
         raise RatesError(f"unknown rates {name[:60]!r}: known: {table.name}; or give a FILE.toml")
     path = Path(name)
     try:
-        data = tomllib.loads(read_text(path))
+        data = read_toml(path, "a table of rates")
     except MachineError as error:
         raise RatesError(str(error)) from None
-    except (ValueError, RecursionError) as error:
-        why = "nested too deep" if isinstance(error, RecursionError) else str(error).split("\n", 1)[0]
-        raise RatesError(f"{path}: not a table of rates: {why}") from None
     try:
         return _parse(data, path)
     except ValueError as error:
@@ -200,7 +197,7 @@ def _parse(data: Mapping[str, Any], path: Path) -> RateTable:
         texts["title"], texts["source"], name, texts["entry"], texts["guest"], rows, f_count=texts["f_count"]
     )
     for row in rows:
-        table.workload(row, 1)  # Checks every field.
+        table.workload(row, None)  # Checks every field.
     return table
 
 

@@ -5,6 +5,7 @@ place (cluster, socket, machine).
 """
 
 import math
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "parse_distance",
     "read_matrix",
     "read_text",
+    "read_toml",
 ]
 
 #: Most cores that a machine may have.
@@ -315,6 +317,16 @@ def read_text(path: Path) -> str:
         if isinstance(error, MachineError):
             raise
         raise MachineError(f"{where}: not a text file") from None
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """What is in a TOML file, or :class:`MachineError`, which says that it is not ``what``."""
+    text = read_text(path)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else error
+        raise MachineError(f"{path}: not {what}: {why}") from None
 
 
 def read_matrix(path: str | Path) -> Rows:

@@ -4,7 +4,6 @@ A profile may be based on another (``base = "generic-arm64"``) and then says onl
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,7 +23,7 @@ from vgic.machines.distance import (
     distance_toml,
     pair_statistics,
     parse_distance,
-    read_text,
+    read_toml,
 )
 from vgic.machines.values import PARAMETERS, STATUSES, Parameter, Value, hint, parse_value, quoted, status_of, text_of
 
@@ -247,12 +246,7 @@ def _by_name(name: str) -> Machine | None:
 
 def _read(path: Path, depth: int = 0) -> Machine:
     """The profile in a file; its errors name the file."""
-    text = read_text(path)
-    try:
-        data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        why = "nested too deep" if isinstance(error, RecursionError) else str(error).split("\n", 1)[0]
-        raise MachineError(f"{path}: not a profile: {why}") from None
+    data = read_toml(path, "a profile")
     try:
         return _build(data, path, depth)
     except MachineError as error:
