@@ -21,7 +21,7 @@ tests_of() {
   case "$1" in
     python/vgic/its/*.py | python/vgic/redist/*.py) echo frame_accesses its_frame its_restore its_tables redist_frame frame_locks kvm_device ;;
     python/vgic/vm/*.py) echo topology kvm_device memory vm its_tables on_pending ;;
-    python/vgic/trace/*.py) echo trace_check trace_pieces trace_qemu trace_registers trace_spelling trace_topology ;;
+    python/vgic/trace/*.py) echo trace_check trace_pieces trace_qemu trace_recording trace_registers trace_spelling trace_topology ;;
     python/vgic/calibrate/*.py) echo calibrate_{measured,misfit,parameters,rates,rows,search} ;;
     *)
       echo "mutate-python.sh: $1: no unit tests are named for it; see tests_of in this script" >&2

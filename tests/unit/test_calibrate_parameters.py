@@ -55,6 +55,7 @@ def test_what_was_measured_stays():
     ours = BASE.with_values(world_switch_out=500, kfree=7, source="by us", status="measured")
     assert [one.name for one in free_parameters(ours, MADE)] == ["distance", "entry", "step"]
     assert measured_parameters(ours, MADE) == {"world-switch": "by us"}
+    assert [one.measured(BASE) for one in free_parameters(BASE, MADE)] == [""] * 4
     assert measured_parameters(BASE, MADE) == {}
     sent = BASE.with_values(irqfd=50, source="by us", status="measured")
     assert measured_parameters(sent, table(row(2), entry="irqfd")) == {"entry": "by us"}

@@ -84,8 +84,8 @@ def test_a_workload_is_that_of_a_row(tmp_path):
         label="2/2/4",
     )
     assert table.workload(table.rows[0], None).warmup is None
-    path.write_text(RATES.replace("[[row]]", 'entry = "irqfd"\n[[row]]'))
-    assert read_rates(path).workload(table.rows[0], None).entry == "irqfd"
+    path.write_text(RATES.replace("[[row]]", 'entry = "direct"\n[[row]]'))
+    assert read_rates(path).workload(table.rows[0], None).entry == "direct"
     path.write_text(RATES.replace('title = "mine"', ""))
     assert read_rates(path).title == "mine.toml"
 

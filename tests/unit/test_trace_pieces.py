@@ -129,6 +129,13 @@ def test_gicr_ctlr_is_one_bit_of_several():
     assert kinds(recording) == [("lpis_enabled", (0, 1)), ("lpis_enabled", (0, 0))]
 
 
+def test_a_write_that_is_wider_than_a_register_is_one_of_all_of_it():
+    follow, recording = registers()
+    follow.its_write(1, 0, 0x100, 8, VALID | 0x4300_0000)
+    follow.its_write(2, 0, 0x100, 10**18, VALID | 0x4400_0000)
+    assert kinds(recording) == [("its_tables", (1, 0))]
+
+
 @pytest.mark.parametrize("halves", [False, True])
 @pytest.mark.parametrize(
     ("before", "after", "new"),

@@ -171,10 +171,10 @@ def _lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[bytes, bool]]:
             raise RecordingError(f"{path}: binary data, not a QEMU trace log")
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
-            number += 1
             if len(line) > MAX_LINE:
                 rest = line
                 break
+            number += 1
             yield line, True
         if len(rest) > MAX_LINE:
             raise RecordingError(f"{path}: line {number + 1} is longer than {MAX_LINE >> 10} KiB: not a QEMU trace log")

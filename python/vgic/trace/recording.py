@@ -112,18 +112,13 @@ class Recording:
         """As :meth:`append`, before the event with index ``place``, from 0 to their number."""
         if len(self._kind) >= MAX_EVENTS:
             raise RecordingError(f"{self.source or self.name}: more than {MAX_EVENTS:,} events")
-        # A look at most: recordings have millions of these.
-        if type(place) is not int or not 0 <= place <= len(self._kind):
-            place = integer("place", place, 0, len(self._kind), error=RecordingError)
-        if type(line) is not int or not 0 <= line < 2**64:
-            integer("line", line, 0, 2**64 - 1, error=RecordingError)
-        if type(time_us) is not int or not -(2**63) <= time_us < 2**63:
-            integer("time_us", time_us, -(2**63), 2**63 - 1, error=RecordingError)
+        place = integer("place", place, 0, len(self._kind), error=RecordingError)
+        line = integer("line", line, 0, 2**64 - 1, error=RecordingError)
+        time_us = integer("time_us", time_us, -(2**63), 2**63 - 1, error=RecordingError)
         names = KINDS[kind]
         for name, value in zip(names, operands, strict=True):
             limit = MAX_VCPUS if name in ("vcpu", "from", "to") else 2**32
-            if type(value) is not int:
-                integer(name, value)
+            value = integer(name, value)
             if not 0 <= value < limit:
                 text = f"{value:#x}"[:_MOST_DIGITS]
                 raise RecordingError(f"{self.source or self.name}: line {line}: {kind}: {name} {text} is out of range")
