@@ -16,7 +16,7 @@ root="$PWD"
 work="$root/target/mutants"
 tool="$work/venv-python/bin"
 
-# The unit tests that are to notice.
+# The unit tests that are to notice; of calibrate's those that need no simulator.
 tests_of() {
   case "$1" in
     python/vgic/its/*.py | python/vgic/redist/*.py) echo frame_accesses its_frame its_restore its_tables redist_frame frame_locks kvm_device ;;

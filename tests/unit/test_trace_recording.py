@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import vgic
+from vgic._core import OPS
 from vgic.trace import Recording, qemu, read_qemu
 from vgic.trace.recording import MAX_VCPUS, Event
 
@@ -99,12 +100,24 @@ def test_an_event_goes_where_it_is_put():
         recording.time_at(-1)
 
 
+def test_vcpus_that_only_commands_name_count():
+    recording = Recording("guest")
+    recording.append(1, 0, "sync")
+    recording.number_vcpus([])
+    assert recording.vcpus == 0
+    recording.append(2, 0, "mapc", 9, 4, 1)
+    recording.number_vcpus([])
+    assert recording.vcpus == 5
+
+
 def test_a_program_begins_with_the_earliest_event():
     recording = Recording("guest")
     recording.append(5, -10, "mapc", 0, 3, 1)
     recording.append(2**64 - 1, -40, "acknowledge", 3, 2**32 - 1)
-    assert [*recording.program()][1:7] == [5, 30, 0, 3, 1, 0]
-    assert [*recording.program()][8:] == [2**64 - 1, 0, 3, 2**32 - 1, 0, 0]
+    assert [*recording.program()] == [
+        *(OPS["mapc"], 5, 30, 0, 3, 1, 0),
+        *(OPS["acknowledge"], 2**64 - 1, 0, 3, 2**32 - 1, 0, 0),
+    ]
     assert recording.seconds == pytest.approx(30e-6)
 
 
@@ -158,6 +171,18 @@ def test_a_file_is_read_in_pieces(monkeypatch):
     assert (b"".join(pieces), max(map(len, pieces))) == (plain, 7)
     assert digest.hexdigest() == hashlib.sha256(data).hexdigest()
     assert list(qemu._text(io.BytesIO(b"\xfd7zX"), Path("a.log"), digest)) == [b"\xfd7zX"]
+
+
+def test_streams_of_xz_follow_each_other_wherever_a_piece_ends():
+    one, other, padding = lzma.compress(b"one"), lzma.compress(b"other"), bytes(4)
+    for pieces in (
+        [one + other],
+        [one, other],
+        [one + padding, other],
+        [one, padding, padding + other, padding],
+        [one[:20], one[20:] + padding + other[:3], other[3:]],
+    ):
+        assert b"".join(qemu._decompressed(iter(pieces), Path("a.log"))) == b"oneother"
 
 
 def test_a_text_may_be_just_as_long_as_the_limit(monkeypatch):
@@ -223,6 +248,27 @@ def test_a_log_with_two_troubles_names_the_first_line_of_each(tmp_path):
     path.write_bytes(LOG + taken * 3)
     assert read_qemu(path).notes[0].startswith("3 acknowledges are of LPIs which no command in the log maps, or whose")
     assert "(first: line 3)" in read_qemu(path).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\0", "binary data, not a QEMU trace log"),
+        (LOG + b"x" * (qemu.MAX_LINE + 1), "line 3 is longer than 64 KiB: not a QEMU trace log"),
+        (lzma.compress(LOG)[:-1], "truncated: the xz data ends before its end mark"),
+        (
+            b"gicv3_redist_write GICv3 x: offset 0x0 data 0x1 size 4\n",
+            "line 1: gicv3_redist_write without redistributor",
+        ),
+        (b"", "the file is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_file_names_it(tmp_path, data, what):
+    path = tmp_path / "a.log"
+    path.write_bytes(data)
+    with pytest.raises(vgic.RecordingError) as caught:
+        read_qemu(path)
+    assert str(caught.value) == f"{path}: {what}"
 
 
 def test_a_guest_has_one_vcpu_at_least(tmp_path):

@@ -149,7 +149,7 @@ def _decompressed(chunks: Iterator[bytes], path: Path) -> Iterator[bytes]:
                 if decoder.needs_input and not decoder.eof:
                     break
     except lzma.LZMAError as error:
-        raise RecordingError(f"{path}: damaged xz data ({str(error).rstrip('.').lower()})") from None
+        raise RecordingError(f"{path}: damaged xz data ({str(error).lower()})") from None
     if not decoder.eof:
         raise RecordingError(f"{path}: truncated: the xz data ends before its end mark")
 
