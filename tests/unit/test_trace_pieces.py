@@ -24,6 +24,7 @@ def mapped(*, collection: int = 0, number: int = 0) -> Topology:
 
 def test_an_lpi_is_known_while_its_collection_is_mapped():
     topology = mapped()
+    topology.command("mapc", (1, 0, 1))
     assert topology.acknowledge(0, 8192)
     assert not topology.acknowledge(0, 8193)
     topology.command("mapc", (0, 0, 0))
@@ -83,10 +84,13 @@ def test_typer_chooses_among_sizes_of_clusters():
     ("affinities", "numbers"),
     [
         ([0x0, 0x1, 0x100], [0, 1, 2]),  # the last cluster is smaller
+        ([0x0, 0x1, 0x100, 0x101, 0x200], [0, 1, 2, 3, 4]),
+        ([0x0, 0x1, 0x100, 0x101], [0, 1, 2, 3]),  # or as large as the others
         ([0x0, 0x100, 0x101], [0, 16, 17]),  # a larger one comes last: not all are seen
         ([0x0, 0x1, 0x100, 0x200, 0x201], [0, 1, 16, 32, 33]),
         ([0x0, 0x2], [0, 2]),  # one is missing
         ([0x1, 0x2], [1, 2]),
+        ([0x10], [0]),  # no cluster is that large
     ],
 )
 def test_a_board_is_whole_or_its_clusters_are_of_some_size(affinities, numbers):
@@ -172,7 +176,42 @@ def test_what_lies_behind_a_register_is_not_it():
     follow.redistributor_write(2, 0, 0, 0x80, 8, 0)  # behind GICR_PENDBASER
     follow.its_write(3, 0, 0x140, 8, 0)  # behind GITS_BASER7
     follow.redistributor_write(4, 0, 0, 0x0, 4, 1)
+    follow.its_write(5, 0, 0x0, 4, 1)
     assert not recording.resets
+
+
+def test_a_redistributor_is_reset_by_its_own_sign():
+    for shown_by, resets in ((5, 1), (6, 0)):
+        follow, recording = registers()
+        for affinity in (5, 6):
+            follow.redistributor_write(1, 0, affinity, 0x0, 4, 1)
+        follow.redistributor_write(2, 0, shown_by, 0x70, 8, 0x4300_0000)
+        follow.redistributor_write(3, 0, 5, 0x0, 4, 1)
+        assert len(recording.resets) == resets
+        # Of the others nothing is known behind a reset.
+        assert follow.redistributors.keys() == ({5} if resets else {5, 6})
+        assert follow.redistributors[5].on
+
+
+def test_an_its_that_is_turned_on_again_and_again_was_not_reset():
+    follow, recording = registers()
+    for line in range(4):
+        follow.its_write(line, 0, 0x0, 4, 1)
+    assert not recording.resets
+
+
+def test_what_was_turned_on_since_a_weak_sign_is_on_behind_the_reset():
+    for again in (True, False):
+        follow, recording = registers()
+        follow.its_write(1, 0, 0x0, 4, 1)
+        follow.redistributor_write(2, 0, 5, 0x0, 4, 1)
+        follow.command(0, "mapc", (0, 0, 1))
+        if again:
+            follow.its_write(3, 0, 0x0, 4, 1)
+        follow.redistributor_write(4, 0, 5, 0x0, 4, 1)
+        follow.command(0, "mapc", (0, 0, 1))
+        assert len(recording.resets) == 1
+        assert follow.assumed == ([] if again else ["the ITS"])
 
 
 def test_a_table_is_gone_if_it_was_there():

@@ -147,6 +147,17 @@ def test_missing_recording_names_those_there_are(tmp_path):
         vgic.read_recording(tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
+    def broken(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("vgic.trace.store.read_qemu", broken)
+    path = tmp_path / "guest.log"
+    path.touch()
+    with pytest.raises(vgic.RecordingError, match=rf"^{path}: Input/output error$"):
+        vgic.read_recording(path)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

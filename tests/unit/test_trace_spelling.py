@@ -227,3 +227,9 @@ def test_a_day_of_syslog_is_one_of_the_year():
     first, last = (spelled(f"{date} 23:59:58.5 host qemu: {SYNC}").time_us for date in ("Jan  1", "Dec 31"))
     assert (last - first) == 365 * day
     assert first % day == day - 1_500_000
+
+
+def test_a_time_that_is_none_is_not_told():
+    spelled = Lines().read(b"2026-13-40T00:00:00Z gicv3_its_cmd_sync GICv3 ITS: command SYNC")
+    assert spelled is not None
+    assert spelled.time_us == 0

@@ -117,7 +117,6 @@ class Registers:
         if offset == GICR.CTLR:
             if data & 1 and self._shown_by(affinity):
                 self._reset()
-                gicr = self.redistributors.setdefault(affinity, _Redistributor())
             elif data & 1 and data == gicr.ctlr:
                 text = f"GICR_CTLR.EnableLPIs of redistributor {affinity:#x} was turned on while it was on"
                 self._sign(line, time_us, text, affinity, weak=True)
