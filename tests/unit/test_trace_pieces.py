@@ -49,6 +49,13 @@ def test_commands_say_where_an_lpi_goes(command):
     assert topology.numbers() == [5]
 
 
+def test_what_mapi_maps_can_be_moved():
+    topology = mapped()
+    topology.command("mapi", (8, 8200, 7))
+    topology.command("movi", (8, 8200, 0))
+    assert topology.acknowledge(0, 8200)
+
+
 @pytest.mark.parametrize("command", [("discard", (8, 0)), ("mapd", (8, 4, 0)), ("discard", (8, 3))])
 def test_what_is_unmapped_does_not_move(command):
     topology = mapped()
@@ -212,6 +219,26 @@ def test_what_was_turned_on_since_a_weak_sign_is_on_behind_the_reset():
         follow.command(0, "mapc", (0, 0, 1))
         assert len(recording.resets) == 1
         assert follow.assumed == ([] if again else ["the ITS"])
+
+
+def test_a_collection_that_was_unmapped_may_be_mapped_again():
+    follow, recording = registers()
+    follow.redistributor_write(1, 0, 5, 0x0, 4, 1)
+    follow.command(0, "mapc", (0, 0, 1))
+    follow.command(0, "mapc", (0, 0, 0))
+    follow.redistributor_write(2, 0, 5, 0x0, 4, 1)
+    follow.command(0, "mapc", (0, 0, 1))
+    assert not recording.resets
+
+
+def test_what_is_taken_to_be_on_is_so_since_the_first_event():
+    follow, recording = registers()
+    follow.acknowledge(40, 0)
+    follow.command(50, "sync", ())
+    assert kinds(recording) == [("its_enabled", (1,)), ("lpis_enabled", (0, 1))]
+    assert [recording.time_at(place) for place in range(2)] == [40, 40]
+    assert follow.its_on
+    assert follow.redistributors[0].on
 
 
 def test_a_table_is_gone_if_it_was_there():
