@@ -344,6 +344,34 @@ def test_a_register_is_written_as_wide_as_the_line_says(tmp_path):
     assert recording.counts["pending_table"] == 1
 
 
+@pytest.mark.parametrize(("size", "moved"), [(" size 4", 0), (" size 8", 1), ("", 1)])
+def test_a_write_of_an_its_table_is_as_wide_as_the_line_says_or_whole(tmp_path, size, moved):
+    write = "gicv3_its_write GICv3 ITS write: offset {:#x} data {:#x}{}\n"
+    text = write.format(0x100, VALID | 0x4300_0000, " size 8") + write.format(0x100, VALID | 0x4300_0000, "")
+    # Half of it is the lower one, which says nothing of VALID: the same table.
+    text += write.format(0x100, 0x4300_0000, size)
+    recording = read(tmp_path, text)
+    assert recording.counts["its_tables"] == moved
+
+
+@pytest.mark.parametrize(("size", "new"), [(" size 4", 0), (" size 8", 1), ("", 1)])
+def test_a_write_of_a_pending_table_is_as_wide_as_the_line_says_or_whole(tmp_path, size, new):
+    write = "gicv3_redist_write GICv3 redistributor 0x0 write: offset 0x78 data {:#x}{} secure 0\n"
+    text = "gicv3_its_cmd_sync GICv3 ITS: command SYNC\n"
+    text += write.format(0x1_4300_0000, " size 8") + write.format(0x4300_0000, size)
+    assert read(tmp_path, text).counts["pending_table"] == new
+
+
+def test_a_command_that_is_processed_and_not_told_is_missing(tmp_path):
+    process = "gicv3_its_process_command GICv3 ITS: processing command at offset 0x0: 0x3\n"
+    told = "gicv3_its_cmd_int GICv3 ITS: command INT DeviceID 0x8 EventID 0x0\n"
+    recording = read(tmp_path, process + told + process)
+    assert recording.notes[0].startswith("the log does not have the operands of these commands: 1 INT; what they did")
+    # Whatever a line says of no command at all.
+    odd = "gicv3_its_process_command GICv3 ITS: processing command\n"
+    assert read(tmp_path, odd + process + told).notes == read(tmp_path, process + told).notes
+
+
 def test_invall_goes_to_the_collection_of_the_last_mapc(tmp_path):
     told = Guest()
     told.boot()
