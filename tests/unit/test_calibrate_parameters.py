@@ -27,6 +27,13 @@ def test_what_is_fitted_unless_something_is_named():
     assert [one.name for one in direct] == ["distance", "world-switch", "step"]
 
 
+def test_whichever_ioctl_it_is_its_entry_is_the_system_call():
+    [many] = free_parameters(BASE, table(row(2), entry="ioctl-many:4"), ["entry"])
+    assert many == Free("entry", "the ioctl-many:4 of a send, beside the engine", ("syscall",), 30 / 120, 3000 / 120)
+    with pytest.raises(RatesError, match="unknown parameter 'entry'"):
+        free_parameters(BASE, table(row(2), entry="direct"), ["entry"])
+
+
 def test_any_other_time_of_a_machine_can_be_named():
     kfree, step = free_parameters(BASE, MADE, ["kfree", "step", "kfree"])
     assert kfree == Free("kfree", "to free an object", ("kfree",), 0.1, 10.0)
