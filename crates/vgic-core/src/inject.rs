@@ -76,12 +76,10 @@ impl<P: Platform, D: Design> Vm<P, D> {
         let Some(irq) = self.dist.cache.check(self, ctx, section.as_ref(), &msi.key()) else {
             return false;
         };
+        P::count(ctx, Event::CacheHit);
         let sent = D::Queue::send(self, ctx, irq);
         if matches!(how, Found::Get | Found::TryGet) {
             self.put_irq(ctx, irq);
-        }
-        if sent {
-            P::count(ctx, Event::CacheHit);
         }
         sent
     }

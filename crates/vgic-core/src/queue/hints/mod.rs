@@ -341,7 +341,7 @@ impl<P: Platform> HintQueue<P> {
             return;
         }
         let mut from = Bitmap::<P>::first_beyond();
-        while let Some((intid, irq)) = store.find(ctx, rcu, from, vm.tables.last_intid()) {
+        while let Some((intid, irq)) = store.find(ctx, rcu, from, u32::MAX) {
             look(irq);
             let Some(next) = intid.checked_add(1) else { break };
             from = next;

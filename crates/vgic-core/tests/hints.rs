@@ -1,0 +1,182 @@
+//! A vCPU's hints where there are many words of them, in the designs that have them.
+
+mod common;
+
+use common::{events, take_all};
+use vgic_core::designs::Composed;
+use vgic_core::designs::series::DESIGNS;
+use vgic_core::irq::FIRST_LPI;
+use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
+use vgic_core::{Command, Platform};
+use vgic_count::life::{DEVICE, Guest};
+use vgic_count::{Count, CountCtx, Tables};
+
+/// LPIs at both ends of a word, of what sums words up, and of all that have a hint of their own.
+const AT_ENDS: [u32; 8] = [0, 63, 64, 4095, 4096, 8191, 57_343, 57_344];
+/// And some of those beyond, which share a hint.
+const BEYOND: [u32; 3] = [57_345, 100_000, 1 << 20];
+
+/// Event `n` is the `n`th of `lpis`, on vCPU 0, with the `n`th priority; collection 1 is vCPU 1. INTIDs of more than 16 bits
+/// come by a restore only.
+fn with(lpis: &[u32], priority: impl Fn(u32) -> u8, test: impl Fn(&str, &Guest<'_>)) {
+    for (name, _) in DESIGNS.iter().filter(|(_, spec)| spec.has_hints()) {
+        let ctx = CountCtx::new();
+        let guest = Guest::new(Composed::named(name), &ctx, 2, Tables::new()).expect("memory");
+        let event = |(event_id, lpi): (u32, &u32)| {
+            guest.tables.configure(FIRST_LPI + lpi, priority(event_id) | 1);
+            EventState { event_id, intid: FIRST_LPI + lpi, collection_id: Some(0) }
+        };
+        let events = (0..).zip(lpis).map(event).collect();
+        let device = DeviceState { device_id: DEVICE, event_bits: 5, itt_addr: 0, events };
+        let collections = [0, 1].map(|vcpu| CollectionState { collection_id: vcpu, vcpu: Some(vcpu) });
+        assert_eq!(guest.vm.restore(&ctx, &guest.its[0], &[device], &collections), Ok(()), "{name}");
+        guest.lpis(0, true);
+        guest.lpis(1, true);
+        guest.vm.set_its_enabled(&ctx, &guest.its[0], true);
+        test(name, &guest);
+        guest.assert_balanced(guest.vm.pending_count(&ctx));
+        guest.destroy();
+    }
+}
+
+fn entry(guest: &Guest<'_>) -> Vec<u32> {
+    let mut running = guest.vm.run_vcpu(guest.ctx, 0);
+    running.enter_always();
+    take_all(&mut running)
+}
+
+#[test]
+fn each_of_many_words_is_looked_at_and_left() {
+    let lpis = [&AT_ENDS[..], &BEYOND].concat();
+    with(
+        &lpis,
+        |_| 0xa0,
+        |name, guest| {
+            let queue = || guest.vm.run_vcpu(guest.ctx, 0).has_queued();
+            assert!(!queue(), "{name}");
+            for (event, lpi) in (0..).zip(&lpis) {
+                assert_eq!(guest.send(0, event), Ok(true), "{name}");
+                assert!(guest.vm.vcpu_pending_irq(guest.ctx, &guest.vm.vcpus[0]) && queue(), "{name}: {lpi}");
+                assert_eq!(entry(guest), [*lpi], "{name}");
+                assert!(!guest.vm.vcpu_pending_irq(guest.ctx, &guest.vm.vcpus[0]) && !queue(), "{name}: {lpi}");
+            }
+        },
+    );
+}
+
+/// Four list registers: each entry begins behind the last one that was taken, and goes around.
+#[test]
+fn all_have_their_turn() {
+    let lpis = [&AT_ENDS[..], &BEYOND].concat();
+    with(
+        &lpis,
+        |_| 0xa0,
+        |name, guest| {
+            let all = |what: &str| {
+                (0..lpis.len() as u32).for_each(|n| assert_eq!(guest.send(0, n), Ok(true), "{name}: {what}"))
+            };
+            all("first");
+            assert_eq!(entry(guest), lpis[..4], "{name}");
+            all("again");
+            assert_eq!(entry(guest), lpis[4..8], "{name}");
+            assert_eq!(entry(guest), lpis[..4], "{name}: around");
+            assert_eq!(entry(guest), BEYOND, "{name}: the rest");
+            assert_eq!(entry(guest), Vec::<u32>::new(), "{name}");
+        },
+    );
+}
+
+/// Those beyond share a hint: it stays while it leads to one that had no room.
+#[test]
+fn those_beyond_have_no_fewer_turns() {
+    let beyond: Vec<u32> = (0..6).map(|n| 60_000 + 1000 * n).collect();
+    for priorities in [[0xa0; 6], [0xa0, 0xa0, 0xa0, 0xa0, 0x40, 0x80]] {
+        with(
+            &beyond,
+            |event| priorities[event as usize],
+            |name, guest| {
+                (0..6).for_each(|event| assert_eq!(guest.send(0, event), Ok(true), "{name}"));
+                let mut taken = entry(guest);
+                let first = if priorities[4] == 0x40 { [4, 5, 0, 1] } else { [0, 1, 2, 3] };
+                assert_eq!(taken, first.map(|n: usize| beyond[n]), "{name}");
+                taken.extend(entry(guest));
+                taken.sort_unstable();
+                assert_eq!(taken, beyond, "{name}");
+                assert_eq!(entry(guest), Vec::<u32>::new(), "{name}");
+                assert!(!guest.vm.run_vcpu(guest.ctx, 0).has_queued(), "{name}: the hint has led to nothing");
+            },
+        );
+    }
+}
+
+/// A hint may be left behind by a move, a mask or an unmapping: it is cleared when it leads to nothing, and keeps nothing out.
+#[test]
+fn hints_that_lead_to_nothing_are_cleared() {
+    for priority in [0xa0, 0x40] {
+        with(
+            &AT_ENDS,
+            |event| if event == 7 { priority } else { 0xa0 },
+            |name, guest| {
+                (0..8).for_each(|event| assert_eq!(guest.send(0, event), Ok(true), "{name}"));
+                let command = |command| assert_eq!(guest.command(0, command), Ok(()), "{name}");
+                command(Command::Movi { device_id: DEVICE, event_id: 0, collection_id: 1 });
+                command(Command::Discard { device_id: DEVICE, event_id: 1 });
+                command(Command::Clear { device_id: DEVICE, event_id: 2 });
+                guest.tables.configure(FIRST_LPI + AT_ENDS[3], 0xa0);
+                command(Command::Inv { device_id: DEVICE, event_id: 3 });
+                let mut taken = entry(guest);
+                taken.sort_unstable();
+                assert_eq!(taken, AT_ENDS[4..], "{name}: in one entry");
+                assert_eq!(entry(guest), Vec::<u32>::new(), "{name}");
+                assert!(!guest.vm.run_vcpu(guest.ctx, 0).has_queued(), "{name}");
+                assert_eq!(events(guest.run(1)), [AT_ENDS[0]], "{name}");
+                guest.tables.configure(FIRST_LPI + AT_ENDS[3], 0xa1);
+                command(Command::Inv { device_id: DEVICE, event_id: 3 });
+                assert_eq!(entry(guest), [AT_ENDS[3]], "{name}");
+            },
+        );
+    }
+}
+
+/// The distributor is off: nothing is taken, and no hint is lost.
+#[test]
+fn hints_stay_while_the_distributor_is_off() {
+    with(
+        &AT_ENDS[..4],
+        |_| 0xa0,
+        |name, guest| {
+            (0..2).for_each(|event| assert_eq!(guest.send(0, event), Ok(true), "{name}"));
+            guest.vm.set_distributor_enabled(guest.ctx, false);
+            (2..4).for_each(|event| assert_eq!(guest.send(0, event), Ok(true), "{name}"));
+            assert_eq!(entry(guest), Vec::<u32>::new(), "{name}");
+            guest.vm.set_distributor_enabled(guest.ctx, true);
+            assert_eq!(entry(guest), AT_ENDS[..4], "{name}");
+        },
+    );
+}
+
+/// An LPI that dies in a list register is freed when its vCPU folds, and what is mapped under its INTID is another one.
+#[test]
+fn an_lpi_that_dies_in_a_list_register_is_freed_at_the_fold() {
+    with(
+        &AT_ENDS[..2],
+        |_| 0xa0,
+        |name, guest| {
+            let irqs = || guest.ctx.live_objects().iter().filter(|label| label.starts_with("vgic_irq")).count();
+            assert_eq!((guest.send(0, 0), guest.send(0, 1)), (Ok(true), Ok(true)), "{name}");
+            let mut running = guest.vm.run_vcpu(guest.ctx, 0);
+            running.enter_always();
+            assert_eq!(running.acknowledge(), Some(FIRST_LPI), "{name}");
+            for event_id in [0, 1] {
+                assert_eq!(guest.command(0, Command::Discard { device_id: DEVICE, event_id }), Ok(()), "{name}");
+                guest.mapti(0, event_id, FIRST_LPI + AT_ENDS[event_id as usize], 0);
+            }
+            assert_eq!(irqs(), 4, "{name}: the list registers have two");
+            running.exit();
+            drop(running);
+            Count::rcu_barrier(guest.ctx);
+            assert_eq!(irqs(), 2, "{name}");
+            assert_eq!(entry(guest), Vec::<u32>::new(), "{name}: the new ones are not pending");
+        },
+    );
+}
