@@ -109,7 +109,7 @@ def _accesses(names: Sequence[str], *, deliver: bool) -> str:
     return table(("design", "locks taken", "other read-modify-writes", "stores", "loads"), rows, left=2)
 
 
-_EXPLAINED = (BASE, "patch-05", "patch-10", "patch-15", "v2", "v6.10", "v7.1.8")
+_EXPLAINED = (BASE, "patch-05", "patch-10", "patch-15", "v2", "v6.10", "v7.1.8", "next-01", "next-05")
 
 
 def senders(plan: Plan, update: Update) -> Section:
@@ -130,6 +130,13 @@ def senders(plan: Plan, update: Update) -> Section:
             "`v6.10` to `patch-15`, `-e 16`",
             _ratio(results[many.name, "v6.10"], results[many.name, "patch-15"]),
             least=1.1,
+        ),
+        Bar(
+            "floors-next-05",
+            "`next-05`, cost of a send, `-e 1`",
+            _floors(results[one.name, "next-05"], floor),
+            most=2,
+            unit="floors",
         ),
     ]
     text = f"""
@@ -156,24 +163,47 @@ lock is two more atomic accesses, one to take and one to release:
 def lockstep(plan: Plan, update: Update) -> Section:
     """Section 2: what delivery costs."""
     workload = StressWorkload(events=1, mode="lockstep")
+    many = StressWorkload(events=16, mode="lockstep")
     names = _sound()
-    results, floor = _measure([workload], names, plan, update)
-    ratio = _ratio(results[workload.name, "patch-15"], results[workload.name, BASE])
+    results, floor = _measure([workload, many], names, plan, update)
+    bars = [
+        Bar(
+            "lockstep-patch-15",
+            f"`patch-15` to `{BASE}`, delivered",
+            _ratio(results[workload.name, "patch-15"], results[workload.name, BASE]),
+            least=1.15,
+        ),
+        *(
+            Bar(
+                f"lockstep-next-05-{of.events}",
+                f"`next-05` to `v6.10`, delivered, `-e {of.events}`",
+                _ratio(results[of.name, "next-05"], results[of.name, "v6.10"]),
+                least=2,
+            )
+            for of in (workload, many)
+        ),
+    ]
     text = f"""
 One thread sends one LPI, then runs the vCPU, which takes and ends it: queue, list register, acknowledge, fold, prune.
 Nanoseconds of thread CPU time for one LPI delivered; {_command(workload)}:
 
 {_series_table(results, workload, names, floor)}
 
+The same for sixteen, of which four have a list register at a time; {_command(many)}:
+
+{_series_table(results, many, names, floor)}
+
 Shared accesses of one LPI from send to prune:
 
 {_accesses(_EXPLAINED, deliver=True)}
 """
-    bar = Bar("lockstep-patch-15", f"`patch-15` to `{BASE}`, delivered", ratio, least=1.15)
-    return Section("lockstep", "2. A single stream: delivered", text, [bar], _data(results, floor))
+    return Section("lockstep", "2. A single stream: delivered", text, bars, _data(results, floor))
 
 
-_CACHES = (BASE, "patch-10", "patch-13", "patch-14", "patch-15", "v2", "rwlock", "call-rcu", "v6.9", "v6.10", "v7.1.8")
+_CACHES = (
+    *(BASE, "patch-10", "patch-13", "patch-14", "patch-15", "v2", "rwlock", "call-rcu", "v6.9", "v6.10", "v7.1.8"),
+    "next-05",
+)
 
 
 def overcommitted(plan: Plan, update: Update) -> Section:
@@ -239,7 +269,7 @@ which waits for every CPU to pass through its scheduler, it takes milliseconds a
     return Section("overcommitted", "3. An overcommitted cache", text, bars, _data(results, floor))
 
 
-_STORES = (BASE, "patch-01", "patch-02", "patch-05", "patch-15", "v6.10", "v7.1.8")
+_STORES = (BASE, "patch-01", "patch-02", "patch-05", "patch-15", "v6.10", "v7.1.8", "next-05")
 
 
 def mapped(plan: Plan, update: Update) -> Section:
