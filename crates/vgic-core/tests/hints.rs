@@ -7,7 +7,7 @@ use vgic_core::designs::Composed;
 use vgic_core::designs::series::DESIGNS;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::its::snapshot::{CollectionState, DeviceState, EventState};
-use vgic_core::{Command, Platform};
+use vgic_core::{Command, Event, Platform};
 use vgic_count::life::{DEVICE, Guest};
 use vgic_count::{Count, CountCtx, Tables};
 
@@ -177,6 +177,36 @@ fn an_lpi_that_dies_in_a_list_register_is_freed_at_the_fold() {
             Count::rcu_barrier(guest.ctx);
             assert_eq!(irqs(), 2, "{name}");
             assert_eq!(entry(guest), Vec::<u32>::new(), "{name}: the new ones are not pending");
+        },
+    );
+}
+
+/// A hint that leads to nothing does not hide the next word's; an LPI that was moved while a list register had it pending
+/// goes to its new vCPU when the register is folded, and is counted as moved.
+#[test]
+fn a_move_leaves_nothing_behind() {
+    with(
+        &AT_ENDS[..3],
+        |_| 0xa0,
+        |name, guest| {
+            let movi = |event_id| {
+                let command = Command::Movi { device_id: DEVICE, event_id, collection_id: 1 };
+                assert_eq!(guest.command(0, command), Ok(()), "{name}");
+            };
+            let migrations = || guest.ctx.events(Event::Migration);
+            assert_eq!((guest.send(0, 0), guest.send(0, 2)), (Ok(true), Ok(true)), "{name}");
+            movi(0);
+            let pending = [0, 1].map(|vcpu: usize| guest.vm.vcpu_pending_irq(guest.ctx, &guest.vm.vcpus[vcpu]));
+            assert_eq!((pending, migrations()), ([true, true], 1), "{name}");
+            let mut running = guest.vm.run_vcpu(guest.ctx, 0);
+            running.enter_always();
+            movi(2);
+            assert!(running.must_exit(), "{name}: its vCPU is told");
+            assert_eq!(migrations(), 1, "{name}: it is still in the register");
+            running.exit();
+            drop(running);
+            assert_eq!(migrations(), 2, "{name}");
+            assert_eq!((entry(guest), events(guest.run(1))), (vec![], vec![AT_ENDS[0], AT_ENDS[2]]), "{name}");
         },
     );
 }
