@@ -90,6 +90,8 @@ def test_the_document_has_what_the_data_says(document):
     assert depends < text.index(remarks[KEY].strip()) < missed
     rows = text[: text.index("### What depends")]
     verdicts = [line.rsplit("|", 2)[1].strip() for line in rows.splitlines() if line.count("|") == 6]
-    met, depends, missed = (verdicts.count(said) for said in ("met", "depends on the machine", "**MISSED**"))
-    assert (met + depends + missed, depends) == (26, 1)
+    # A miss may be told to be within the spread.
+    said = ("met", "depends on the machine", "**MISSED**")
+    met, depends, missed = (sum(verdict.startswith(one) for verdict in verdicts) for one in said)
+    assert (met + depends + missed, depends) == (29, 1)
     assert f"## {met} of 26 bars met, 1 depends on the machine\n" in text
