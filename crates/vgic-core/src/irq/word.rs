@@ -95,11 +95,18 @@ impl Word {
         self.0 & (all | Self::DEAD) == all && self.0 >> TARGET & NONE != NONE
     }
 
-    /// Whether that vCPU may take it now.
+    /// Whether its target may take it now.
     #[inline(always)]
     #[must_use]
     pub const fn may_be_taken(self) -> bool {
         self.is_due() && !self.is_in_register()
+    }
+
+    /// Whether that vCPU may take it now.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_be_taken_by(self, vcpu: u32) -> bool {
+        self.may_be_taken() && self.target() == vcpu
     }
 
     /// Pending, or not.

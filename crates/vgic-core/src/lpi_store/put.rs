@@ -76,7 +76,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
                 let last = irq.refcount.put_and_test(ctx);
                 if last {
                     // Counted here, as a map may overwrite it before it is swept up; then it leaks (CVE-2026-74568).
-                    <D::Queue<P>>::drop_pending(self.spec(), ctx, irq);
+                    <D::Queue<P>>::retire(self.spec(), ctx, irq);
                     irq.pending_release.set(ctx, true);
                 }
                 last

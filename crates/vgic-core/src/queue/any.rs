@@ -139,10 +139,6 @@ impl<P: Platform> Queue<P> for AnyQueue<P> {
         kind!(vm.spec(), Kind => <Kind<P> as Queue<P, Self>>::has_pending(vm, ctx, vcpu))
     }
 
-    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        kind!(spec, Kind => <Kind<P> as Queue<P, Self>>::drop_pending(spec, ctx, irq));
-    }
-
     fn retire(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
         kind!(spec, Kind => <Kind<P> as Queue<P, Self>>::retire(spec, ctx, irq))
     }

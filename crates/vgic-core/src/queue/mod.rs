@@ -10,7 +10,7 @@ pub mod ap_list;
 pub mod hints;
 
 use crate::designs::{Design, Spec};
-use crate::irq::Irq;
+use crate::irq::{Irq, NO_VCPU};
 use crate::obj::Obj;
 use crate::platform::Platform;
 use crate::vcpu::Vcpu;
@@ -77,9 +77,8 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     ) -> bool;
     /// The command CLEAR: throws its pending state away, and counts it as dropped.
     fn clear<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, irq: Obj<Irq<P>>);
-    /// The same of an LPI that nobody can reach any more. May be called under any lock.
-    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>);
-    /// The same, before its memory goes: true if the caller frees it, false if the queue does when it has no use for it.
+    /// The same of an LPI that nobody can reach any more. May be called under any lock. Before its memory goes: true if the
+    /// caller frees it, false if the queue does when it has no use for it.
     fn retire(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool;
 
     /// LPIs of a vCPU are switched off: nothing stays in its queue that it would deliver.
@@ -108,6 +107,11 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     fn view(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> LpiView;
     /// Empties the queue of a VM that nobody else uses any more.
     fn destroy<D: Design<Queue<P> = W>>(&self, vm: &Vm<P, D>, ctx: &P::Ctx);
+}
+
+/// A vCPU, or none.
+fn some_vcpu(vcpu: u32) -> Option<u32> {
+    (vcpu != NO_VCPU).then_some(vcpu)
 }
 
 /// What has a queue of the kind `Q`: such a queue itself, or one of [any kind](any).

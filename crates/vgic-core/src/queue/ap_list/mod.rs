@@ -13,7 +13,7 @@ mod prune;
 mod replay;
 mod switch_off;
 
-use super::{Applies, LpiView, Part, Queue};
+use super::{Applies, LpiView, Part, Queue, some_vcpu};
 use crate::designs::{Clear, Design, LpisOff, Moved, Replay, Spec, TableBit, rank};
 use crate::guard::Spin;
 use crate::irq::{ApList, Irq, NO_VCPU};
@@ -125,10 +125,6 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         irq.drop_pending(vm.spec(), ctx);
     }
 
-    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        irq.drop_pending(spec, ctx);
-    }
-
     fn retire(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
         irq.drop_pending(spec, ctx);
         true
@@ -210,10 +206,6 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
             vm.put_irq(ctx, irq);
         }
     }
-}
-
-fn some_vcpu(vcpu: u32) -> Option<u32> {
-    (vcpu != NO_VCPU).then_some(vcpu)
 }
 
 impl<P: Platform> ApListQueue<P> {

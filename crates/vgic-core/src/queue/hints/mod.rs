@@ -25,11 +25,11 @@ mod bitmap;
 mod give_back;
 mod take;
 
-use super::{Applies, LpiView, Part, Queue};
+use super::{Applies, LpiView, Part, Queue, some_vcpu};
 use crate::designs::{Ask, Design, Spec, TableBit};
 use crate::guard::Rcu;
 use crate::irq::word::Word;
-use crate::irq::{FIRST_LPI, Irq, NO_VCPU};
+use crate::irq::{FIRST_LPI, Irq};
 use crate::obj::Obj;
 use crate::order::{Order, Pair};
 use crate::platform::{Atomic, AtomicInt, Event, Layout, PlainCell, Platform, PointerCell};
@@ -148,10 +148,6 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
         Self::throw_away(ctx, &irq, |_| true);
     }
 
-    fn drop_pending(spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) {
-        <Self as Queue<P, W>>::retire(spec, ctx, irq);
-    }
-
     fn retire(_spec: &Spec, ctx: &P::Ctx, irq: Obj<Irq<P>>) -> bool {
         // Acquire and release: of this and the vCPU that gives the LPI back, the later one frees it (O-03). A send that comes
         // later finds it dead.
@@ -209,7 +205,7 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
         let mut look = |irq: Obj<Irq<P>>| {
             let word = Self::word(ctx, &irq);
             let holds = word.is_in_register() && word.holder() == vcpu.id;
-            if holds || word.may_be_taken() && word.target() == vcpu.id {
+            if holds || word.may_be_taken_by(vcpu.id) {
                 f(irq);
             }
         };
@@ -248,10 +244,6 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
     fn destroy<D: Design<Queue<P> = W>>(&self, _vm: &Vm<P, D>, _ctx: &P::Ctx) {}
 }
 
-fn some_vcpu(vcpu: u32) -> Option<u32> {
-    (vcpu != NO_VCPU).then_some(vcpu)
-}
-
 impl<P: Platform> HintQueue<P> {
     /// The one of a vCPU.
     #[inline(always)]
@@ -270,10 +262,11 @@ impl<P: Platform> HintQueue<P> {
     #[inline(always)]
     fn takes(ctx: &P::Ctx, irq: &Irq<P>, vcpu: u32) -> Option<Word> {
         let word = Self::word(ctx, irq);
-        (word.may_be_taken() && word.target() == vcpu).then_some(word)
+        word.may_be_taken_by(vcpu).then_some(word)
     }
 
     /// Exchanges an LPI's state, unless `new` has none for it: the state before, and behind it.
+    #[inline(always)]
     fn change(ctx: &P::Ctx, irq: &Irq<P>, new: impl Fn(Word) -> Option<Word>) -> Option<(Word, Word)> {
         let mut old = Self::word(ctx, irq);
         loop {

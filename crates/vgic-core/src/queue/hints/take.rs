@@ -13,7 +13,6 @@ use super::{HintQueue, Part};
 use crate::designs::Design;
 use crate::guard::Rcu;
 use crate::irq::Irq;
-use crate::irq::word::Word;
 use crate::obj::Obj;
 use crate::order::Order;
 use crate::platform::{Atomic, PlainCell, Platform, PointerCell, Work};
@@ -234,17 +233,9 @@ impl<P: Platform> HintQueue<P> {
     /// Takes an LPI into a list register, if it is still due to the vCPU.
     #[inline(always)]
     fn take<W: Part<Self>>(ctx: &P::Ctx, vcpu: &Vcpu<P, W>, irq: Obj<Irq<P>>, register: usize) -> bool {
-        let mut old = Self::word(ctx, &irq);
-        loop {
-            if !old.may_be_taken() || old.target() != vcpu.id {
-                return false;
-            }
-            // Relaxed: the guest runs behind the full barrier of `enter`, and so sees what the device has written (O-12).
-            match irq.word().compare_exchange(ctx, old.0, old.taken_by(vcpu.id).0, Order::Relaxed) {
-                Ok(_) => break,
-                Err(found) => old = Word(found),
-            }
-        }
+        // Relaxed is enough: the guest runs behind the full barrier of `enter`, and so sees what the device has written (O-12).
+        let taken = Self::change(ctx, &irq, |word| word.may_be_taken_by(vcpu.id).then(|| word.taken_by(vcpu.id)));
+        let Some((old, _)) = taken else { return false };
         P::work(ctx, Work::WriteListRegister);
         Self::of(vcpu).taken[register].set(ctx, Some(irq));
         vcpu.list_registers[register].set(ctx, lr(irq.intid.get(ctx), old.priority()) | LR_PENDING);
