@@ -111,7 +111,7 @@ pub const ORDERS: &[Asked] = &[
     fails("O-07", Acquire, "bus.rs first_or_at", "a_first_its_that_comes"),
     fails("O-07", Release, "bus.rs publish", "an_its_that_comes"),
     fails("O-07", Release, "bus.rs publish 2", "a_first_its_that_comes"),
-    fails("O-08", Full, "vcpu/kick.rs say_blocked", "wake_or_stay_up"),
+    fails("O-08", Full, "vcpu/kick.rs say_blocked", "wake_or_see_it_hints"),
     unmet("O-09", Acquire, "vcpu/halt.rs halt_guest", LOOP),
     unmet("O-09", Release, "vcpu/run.rs leave", LOOP),
     unmet("O-09", Release, "vcpu/halt.rs resume_guest", LOOP),

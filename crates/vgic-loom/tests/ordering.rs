@@ -103,8 +103,8 @@ fn wake_or_see_it() {
 }
 
 #[test]
-fn kick_or_stay_out_asked() {
-    holds("kick_or_stay_out_asked", Some(BOUND));
+fn kick_or_stay_out_hints() {
+    holds("kick_or_stay_out_hints", Some(BOUND));
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn kick_or_stay_out_of_two() {
 }
 
 #[test]
-fn wake_or_see_it_asked() {
-    holds("wake_or_see_it_asked", Some(BOUND));
+fn wake_or_see_it_hints() {
+    holds("wake_or_see_it_hints", Some(BOUND));
 }
 
 #[test]

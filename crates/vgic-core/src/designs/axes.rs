@@ -344,16 +344,6 @@ axis! {
 }
 
 axis! {
-    /// How a sender makes a vCPU look, where vCPUs have hints.
-    Ask {
-        /// It sets the request, and kicks.
-        Always = "always",
-        /// It sets the request; whoever finds it set already leaves the kick to who has set it.
-        Once = "once",
-    }
-}
-
-axis! {
     /// What entry and exit of a vCPU do with an empty `ap_list`.
     EmptyList {
         /// They skip it, without its lock; a list register that is in use then stays as it is.

@@ -18,7 +18,7 @@ pub mod spec;
 pub use axes::*;
 pub use composed::Composed;
 pub use row::{ROWS, Row, row};
-pub use spec::{AXES, ApList, Axis, CacheKind, Hints, Lazy, PerIts, QueueKind, Spec};
+pub use spec::{AXES, ApList, Axis, CacheKind, Lazy, PerIts, QueueKind, Spec};
 
 use crate::cache::Cache;
 use crate::platform::Platform;

@@ -291,14 +291,6 @@ pub const ROWS: &[Row] = &[
         defect: "",
         reference: "docs/explain/next.md (ours)",
     },
-    Row {
-        name: "next-05",
-        based_on: "next-04",
-        changed: "a sender that finds the vCPU's request set leaves the kick to whoever has set it",
-        fixes: "in a flood a send writes neither the vCPU's request nor its mode",
-        defect: "",
-        reference: "docs/explain/next.md (ours)",
-    },
 ];
 
 /// The row of a design by name.

@@ -201,8 +201,7 @@ const HARDENED: Spec = Spec {
 };
 
 /// Hints instead of a list. docs/explain/next.md has a section for each of this series.
-const NEXT_01: Spec =
-    Spec { queue: QueueKind::Hints(Hints { ask: Ask::Always }), irq_bits: IrqBits::Atomic, ..HARDENED };
+const NEXT_01: Spec = Spec { queue: QueueKind::Hints, irq_bits: IrqBits::Atomic, ..HARDENED };
 /// Use the LPI in the read section that has found it.
 const NEXT_02: Spec = Spec { cache_hit: Found::InSection, ..NEXT_01 };
 /// Look at the first ITS before the bus.
@@ -211,8 +210,6 @@ const NEXT_03: Spec =
 /// Throw out of the cache what a command makes stale.
 const NEXT_04: Spec =
     Spec { cache: CacheKind::PerIts(PerIts { forgets: Forgets::WhatIsStale, ..NEXT_03.per_its() }), ..NEXT_03 };
-/// Ask a vCPU once.
-const NEXT_05: Spec = Spec { queue: QueueKind::Hints(Hints { ask: Ask::Once }), ..NEXT_04 };
 
 macro_rules! designs {
     ($($(#[$doc:meta])* $type:ident, $name:literal, $spec:ident, $cache:ident, $queue:ident;)*) => {
@@ -330,6 +327,4 @@ designs! {
     Next03, "next-03", NEXT_03, PerItsCache, HintQueue;
     /// `next-04`.
     Next04, "next-04", NEXT_04, PerItsCache, HintQueue;
-    /// `next-05`.
-    Next05, "next-05", NEXT_05, PerItsCache, HintQueue;
 }

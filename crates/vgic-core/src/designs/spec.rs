@@ -47,20 +47,13 @@ pub struct PerIts {
     pub doorbell: Doorbell,
 }
 
-/// The axes of hints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hints {
-    /// Who is asked to look.
-    pub ask: Ask,
-}
-
 /// The kinds of a vCPU's queue of LPIs, each with the axes that it alone has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueKind {
     /// A list of interrupts that are active or pending, under `ap_list_lock`.
     ApList(ApList),
     /// A bitmap of LPIs to look at, without a lock.
-    Hints(Hints),
+    Hints,
 }
 
 /// The axes of an `ap_list`.
@@ -159,7 +152,7 @@ impl Spec {
     pub const fn ap_list(&self) -> ApList {
         match self.queue {
             QueueKind::ApList(ap_list) => ap_list,
-            QueueKind::Hints(_) => ApList {
+            QueueKind::Hints => ApList {
                 empty: EmptyList::Visited,
                 overflow: Overflow::BySummary,
                 fold_active: FoldActive::Dropped,
@@ -171,19 +164,10 @@ impl Spec {
         }
     }
 
-    /// The axes of hints; where the queue is of another kind, as in `next-01`.
-    #[inline(always)]
-    pub const fn hints(&self) -> Hints {
-        match self.queue {
-            QueueKind::Hints(hints) => hints,
-            QueueKind::ApList(_) => Hints { ask: Ask::Always },
-        }
-    }
-
     /// Whether vCPUs have hints.
     #[inline(always)]
     pub const fn has_hints(&self) -> bool {
-        matches!(self.queue, QueueKind::Hints(_))
+        matches!(self.queue, QueueKind::Hints)
     }
 
     /// Whether being in a vCPU's queue is a reference on an LPI.
@@ -456,7 +440,7 @@ pub static AXES: &[Axis] = &[
         ],
         get: |spec| Some(usize::from(spec.has_hints())),
         set: |spec, number| {
-            spec.queue = if number == 0 { QueueKind::ApList(spec.ap_list()) } else { QueueKind::Hints(spec.hints()) };
+            spec.queue = if number == 0 { QueueKind::ApList(spec.ap_list()) } else { QueueKind::Hints };
             true
         },
     },
@@ -467,7 +451,6 @@ pub static AXES: &[Axis] = &[
     of_kind!("prune-gap", queue, QueueKind::ApList, prune_gap, PruneGap),
     of_kind!("moved", queue, QueueKind::ApList, moved, Moved),
     of_kind!("in-register", queue, QueueKind::ApList, in_register, InRegister),
-    of_kind!("ask", queue, QueueKind::Hints, ask, Ask),
     plain!("irq-bits", irq_bits, IrqBits),
     plain!("clear", clear, Clear),
     plain!("lpis-off", lpis_off, LpisOff),

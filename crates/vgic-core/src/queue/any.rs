@@ -52,7 +52,7 @@ macro_rules! kind {
                 type $kind<P> = ApListQueue<P>;
                 $call
             }
-            QueueKind::Hints(_) => {
+            QueueKind::Hints => {
                 type $kind<P> = HintQueue<P>;
                 $call
             }
@@ -76,7 +76,7 @@ impl<P: Platform> Queue<P> for AnyQueue<P> {
     fn new(l: &P::Layout, spec: &Spec) -> Self {
         match spec.queue {
             QueueKind::ApList(_) => AnyQueue::ApList(Queue::<P, Self>::new(l, spec)),
-            QueueKind::Hints(_) => AnyQueue::Hints(Queue::<P, Self>::new(l, spec)),
+            QueueKind::Hints => AnyQueue::Hints(Queue::<P, Self>::new(l, spec)),
         }
     }
 

@@ -40,29 +40,13 @@ impl<P: Platform, Q> Vcpu<P, Q> {
         self.send_ipi(ctx);
     }
 
-    /// The same, but whoever finds the request made leaves the kick to who has made it, and nobody exchanges the mode of a
-    /// vCPU that is outside.
+    /// Makes a request that a vCPU on its way into the guest finds; what follows comes after it.
     #[inline(always)]
-    pub(crate) fn kick_once(&self, ctx: &P::Ctx) {
-        let made = self.make_request(ctx, IRQ_PENDING) & IRQ_PENDING == 0;
-        // Relaxed: the barrier of the request orders it (O-04).
-        if made && self.mode.load(ctx, Order::Relaxed) == IN_GUEST_MODE {
-            self.send_ipi(ctx);
-        }
-        // A vCPU that blocks takes no request back, so that it is made says nothing.
-        if self.blocked.load(ctx, Order::Relaxed) != 0 {
-            self.wake(ctx);
-        }
-    }
-
-    /// Makes a request that a vCPU on its way into the guest finds; what follows comes after it. Which were made before.
-    #[inline(always)]
-    pub(crate) fn make_request(&self, ctx: &P::Ctx, request: u32) -> u32 {
+    pub(crate) fn make_request(&self, ctx: &P::Ctx, request: u32) {
         // Release: what was queued before is visible to who sees the request, also if it was made before (O-04).
-        let before = self.requests.fetch_or(ctx, request, Order::Release(Pair::KickEntry));
+        self.requests.fetch_or(ctx, request, Order::Release(Pair::KickEntry));
         // Full: between the request, and the looks at `blocked` (O-08) and `mode` (O-04).
         P::fence_after_rmw(ctx, Pair::KickEntry);
-        before
     }
 
     /// Kicks the vCPU out of the guest, if it is there and nobody has done so.

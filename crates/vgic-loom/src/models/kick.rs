@@ -24,29 +24,15 @@ pub(super) fn kick_or_stay_out_6_19(ctx: &Ctx) {
     enter_beside_a_send(ctx, &guest(ctx, "v7.1.8"));
 }
 
-/// Makes a request for nothing, where a sender leaves the kick to whoever has made it. Nothing is left above the hints.
-fn ask(ctx: &Ctx, guest: &Guest) {
-    guest.run(ctx, 0);
-    guest.vm.vcpus[0].interrupt(ctx);
+pub(super) fn kick_or_stay_out_hints(ctx: &Ctx) {
+    enter_beside_a_send(ctx, &guest(ctx, "next-04"));
 }
 
-/// A VM whose vCPU has a request already.
-fn asked(ctx: &Ctx) -> Arc<Guest> {
-    let guest = guest(ctx, "next-05");
-    ask(ctx, &guest);
-    guest
-}
-
-pub(super) fn kick_or_stay_out_asked(ctx: &Ctx) {
-    enter_beside_a_send(ctx, &asked(ctx));
-}
-
-/// One of the two finds the summary set by the other, or its request.
+/// One of the two may find the summary set by the other.
 pub(super) fn kick_or_stay_out_of_two(ctx: &Ctx) {
-    let guest = guest(ctx, "next-05");
+    let guest = guest(ctx, "next-04");
     guest.map(ctx, 1, 1, 0);
     guest.warm(ctx, &[1]);
-    ask(ctx, &guest);
     for event in 0..2 {
         guest.spawn(ctx, "sender", move |guest, ctx| {
             let _ = guest.send(ctx, event);
@@ -93,6 +79,6 @@ pub(super) fn wake_or_see_it(ctx: &Ctx) {
     block_beside_a_send(ctx, &guest(ctx, "v7.1.8"));
 }
 
-pub(super) fn wake_or_see_it_asked(ctx: &Ctx) {
-    block_beside_a_send(ctx, &asked(ctx));
+pub(super) fn wake_or_see_it_hints(ctx: &Ctx) {
+    block_beside_a_send(ctx, &guest(ctx, "next-04"));
 }

@@ -89,9 +89,9 @@ models! {
     kick::kick_or_stay_out_6_19, "O-04: the same from 6.19 on, where each entry takes the lock of the ap_list";
     kick::wake_or_stay_up, "O-08: a vCPU that goes to sleep, against GICD_CTLR, which lets it see what is pending";
     kick::wake_or_see_it, "O-08: the same against an MSI";
-    kick::kick_or_stay_out_asked, "O-04, O-11: an entry that takes back a request, against an MSI that finds it (next-05)";
+    kick::kick_or_stay_out_hints, "O-04, O-11: an entry, against an MSI that gives a hint";
     kick::kick_or_stay_out_of_two, "O-04, O-11: the same, against two whose hints have one summary";
-    kick::wake_or_see_it_asked, "O-08, O-11: a vCPU that goes to sleep, against an MSI that finds a request (next-05)";
+    kick::wake_or_see_it_hints, "O-08, O-11: a vCPU that goes to sleep, against an MSI that gives a hint";
     enable::off_when_rwp_is_clear, "O-05: EnableLPIs = 0, against who reads that RWP is clear and counts on it";
     enable::off_when_rwp_is_clear_patch_15, "O-05: the same with the cache of patch 15";
     enable::off_when_rwp_is_clear_hints, "O-05: the same with hints";

@@ -26,7 +26,7 @@ mod give_back;
 mod take;
 
 use super::{Applies, LpiView, Part, Queue, some_vcpu};
-use crate::designs::{Ask, Design, Spec, TableBit};
+use crate::designs::{Design, Spec, TableBit};
 use crate::guard::Rcu;
 use crate::irq::word::Word;
 use crate::irq::{FIRST_LPI, Irq};
@@ -313,10 +313,7 @@ impl<P: Platform> HintQueue<P> {
     fn hint<D: Design<Queue<P>: Part<Self>>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: u32, intid: u32) {
         let Some(target) = vm.vcpus.get(vcpu as usize) else { return };
         Self::of(target).bitmap.set(ctx, Bitmap::<P>::bit_of(intid));
-        match vm.spec().hints().ask {
-            Ask::Always => target.kick(ctx),
-            Ask::Once => target.kick_once(ctx),
-        }
+        target.kick(ctx);
     }
 
     fn kick<D: Design>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: u32) {
