@@ -9,6 +9,10 @@
 //! child: [`born_here`] tells, and who would have to wait for what it may hold panics instead of hanging. No lock of
 //! this crate has state outside itself (as a table of sleeping threads would be), so new ones always work.
 //!
+//! **What is not covered.** While a thread begins or ends, Rust's standard library (1.95) has a lock of its own, for the
+//! message of a stack overflow. In a child of a fork at that moment it stays locked, and the next thread of that library
+//! that begins there waits for ever.
+//!
 //! **Cost.** One relaxed load where something is made, or waits.
 
 use core::ptr;

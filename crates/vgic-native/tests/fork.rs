@@ -139,6 +139,13 @@ fn a_child_works_whenever_the_fork_came() {
         std::thread::spawn(move || work(&NativeCtx::new("thread"), pair, number % 2, u32::MAX - 1, &stop))
     };
     let threads: Vec<_> = (0..4).map(spawn).collect();
+    // The one moment that is left out: while a thread begins, Rust's library has a lock of its own, which a child would find
+    // locked. All have begun when they have come to their first round, and the one that runs callbacks when it has run one.
+    while pairs.iter().flat_map(|pair| &pair.rounds).any(|round| round.load(Ordering::SeqCst) == 0) {
+        std::thread::yield_now();
+    }
+    defer(&ctx);
+    Native::rcu_barrier(&ctx);
     for number in 0..forks() {
         // At some point of what the threads do.
         (0..number * 7919 % 1013).for_each(|_| std::hint::spin_loop());

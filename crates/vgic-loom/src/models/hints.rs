@@ -9,11 +9,15 @@ use vgic_core::{Command, Order, Platform};
 /// The first LPI whose hint is below the second bit of the word on top.
 const FAR: u32 = 64 * 64;
 
-/// A VM with one vCPU and one LPI, which was taken. The hint is gone, and all above it is left.
+/// A VM with one vCPU and two LPIs, which were taken. The hints are gone, and all above them is left: a look leaves what is
+/// above the first, which it meets before.
 fn taken(ctx: &Ctx) -> Arc<Guest> {
     let guest = guest_of(ctx, "next-01", 1);
     guest.map(ctx, 0, FAR, 0);
-    let _ = guest.send(ctx, 0);
+    guest.map(ctx, 1, 0, 0);
+    for event in 0..2 {
+        let _ = guest.send(ctx, event);
+    }
     guest.run(ctx, 0);
     guest
 }

@@ -8,9 +8,11 @@
 //! A bit and its summary are two accesses. A setter sets the bit, then looks at the summary, and sets that only if it is not
 //! set. The vCPU clears a summary when it has found the word below empty, then looks at that word again. So either the setter
 //! finds the summary cleared and sets it, or the vCPU finds the word's new bit and does (O-11). A summary over an empty word
-//! is a normal state, and costs a look; so a vCPU that takes the same LPI again and again, and its senders, leave the
-//! summaries alone. Whoever sets a bit looks at all summaries above it: one that is set may stand under one that its setter
-//! has not set yet.
+//! is a normal state, and costs a look. So the first one that a walk meets stays: most vCPUs have their LPIs in one word, and
+//! whoever sends them finds its summaries set. Only what lies behind it, before the next bit, is cleared, so a walk wastes
+//! one look for each word that it finds, and one more.
+//!
+//! Whoever sets a bit looks at all summaries above it: one that is set may stand under one that its setter has not set yet.
 //!
 //! Anybody sets bits; only the vCPU's own thread clears them.
 
@@ -94,11 +96,17 @@ impl<P: Platform> Bitmap<P> {
         self.levels[0][word as usize].fetch_and(ctx, !bits, Order::Acquire(Pair::HintState));
     }
 
-    /// The first word from `from` on that has bits, and they; by the vCPU's own thread, which clears a summary that it finds
-    /// wrong.
+    /// The first word from `from` on that has bits, and they; by the vCPU's own thread, which clears summaries that it finds
+    /// wrong, but for the first.
     #[inline(always)]
     pub(super) fn next_word(&self, ctx: &P::Ctx, from: u32) -> Option<(u32, u64)> {
-        self.find_word(ctx, from, |level, at| self.clear_summary(ctx, level, at))
+        let mut is_first = true;
+        self.find_word(ctx, from, |level, at| {
+            if !is_first {
+                self.clear_summary(ctx, level, at);
+            }
+            is_first = false;
+        })
     }
 
     /// Whether no bit is set; by anybody.
@@ -124,7 +132,7 @@ impl<P: Platform> Bitmap<P> {
     /// All loads are relaxed: a bit that comes later is followed by a kick, and what a bit leads to is looked at when it is
     /// cleared (O-10).
     #[inline(always)]
-    fn find_word(&self, ctx: &P::Ctx, from: u32, empty: impl Fn(usize, u32)) -> Option<(u32, u64)> {
+    fn find_word(&self, ctx: &P::Ctx, from: u32, mut empty: impl FnMut(usize, u32)) -> Option<(u32, u64)> {
         let [hints, summaries, top] = &self.levels;
         let (first, behind) = (from / BITS, u64::MAX << (from % BITS));
         let mut groups = top[0].load(ctx, Order::Relaxed) & u64::MAX.checked_shl(first)?;
