@@ -109,7 +109,7 @@ def _accesses(names: Sequence[str], *, deliver: bool) -> str:
     return table(("design", "locks taken", "other read-modify-writes", "stores", "loads"), rows, left=2)
 
 
-_EXPLAINED = (BASE, "patch-05", "patch-10", "patch-15", "v2", "v6.10", "v7.1.8", "next-01", "next-04")
+_EXPLAINED = (BASE, "patch-05", "patch-10", "patch-15", "v2", "v6.10", "v7.1.8", "next-01", "next-05")
 
 
 def senders(plan: Plan, update: Update) -> Section:
@@ -132,9 +132,9 @@ def senders(plan: Plan, update: Update) -> Section:
             least=1.1,
         ),
         Bar(
-            "floors-next-04",
-            "`next-04`, cost of a send, `-e 1`",
-            _floors(results[one.name, "next-04"], floor),
+            "floors-next-05",
+            "`next-05`, cost of a send, `-e 1`",
+            _floors(results[one.name, "next-05"], floor),
             most=2,
             unit="floors",
         ),
@@ -175,9 +175,9 @@ def lockstep(plan: Plan, update: Update) -> Section:
         ),
         *(
             Bar(
-                f"lockstep-next-04-{of.events}",
-                f"`next-04` to `v6.10`, delivered, `-e {of.events}`",
-                _ratio(results[of.name, "next-04"], results[of.name, "v6.10"]),
+                f"lockstep-next-05-{of.events}",
+                f"`next-05` to `v6.10`, delivered, `-e {of.events}`",
+                _ratio(results[of.name, "next-05"], results[of.name, "v6.10"]),
                 least=2,
             )
             for of in (workload, many)
@@ -202,7 +202,7 @@ Shared accesses of one LPI from send to prune:
 
 _CACHES = (
     *(BASE, "patch-10", "patch-13", "patch-14", "patch-15", "v2", "rwlock", "call-rcu", "v6.9", "v6.10", "v7.1.8"),
-    "next-04",
+    "next-05",
 )
 
 
@@ -269,7 +269,7 @@ which waits for every CPU to pass through its scheduler, it takes milliseconds a
     return Section("overcommitted", "3. An overcommitted cache", text, bars, _data(results, floor))
 
 
-_STORES = (BASE, "patch-01", "patch-02", "patch-05", "patch-15", "v6.10", "v7.1.8", "next-04")
+_STORES = (BASE, "patch-01", "patch-02", "patch-05", "patch-15", "v6.10", "v7.1.8", "next-05")
 
 
 def mapped(plan: Plan, update: Update) -> Section:

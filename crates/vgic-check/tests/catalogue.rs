@@ -215,7 +215,7 @@ fn what_holds_in_every_design() {
         "register_vs_remap",
         "save_vs_run",
     ] {
-        passes(scenario, &["v6.8-rc1", "v2", "v6.10", "v7.1.8", "hardened", "next-04"]);
+        passes(scenario, &["v6.8-rc1", "v2", "v6.10", "v7.1.8", "hardened", "next-05"]);
     }
 }
 
@@ -224,7 +224,7 @@ fn what_holds_in_every_design() {
 fn the_next_series_has_no_known_defect() {
     let long = ["mix", "mapti_without_memory", "remap_vs_send"];
     for scenario in vgic_check::SCENARIOS.iter().filter(|scenario| !long.contains(&scenario.name)) {
-        passes(scenario.name, &["next-01", "next-04"]);
+        passes(scenario.name, &["next-01", "next-05"]);
     }
 }
 

@@ -16,7 +16,7 @@ use vgic_count::life::{DEVICE, Guest};
 use vgic_count::{CountCtx, Tables};
 
 /// The first, the middle and the last of the series, and what became of it.
-const DESIGNS: [&str; 6] = ["v6.7", "patch-10", "patch-15", "v6.10", "v7.3", "next-04"];
+const DESIGNS: [&str; 6] = ["v6.7", "patch-10", "patch-15", "v6.10", "v7.3", "next-05"];
 
 /// What is done before, and what is written down.
 struct Case {

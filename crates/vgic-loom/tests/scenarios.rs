@@ -25,7 +25,7 @@ fn passes(scenario: &str, designs: &[&str]) {
 fn kicks_are_not_lost() {
     for scenario in ["kick_vs_block", "kick_vs_entry"] {
         passes(scenario, DESIGNS);
-        passes(scenario, &["next-04"]);
+        passes(scenario, &["next-05"]);
     }
 }
 
@@ -33,7 +33,7 @@ fn kicks_are_not_lost() {
 #[test]
 fn hints_are_not_lost() {
     for scenario in ["clear_vs_fold", "send_after_movi", "fold_unmapped", "lpi_in_two_registers"] {
-        passes(scenario, &["next-01", "next-04"]);
+        passes(scenario, &["next-01", "next-05"]);
     }
 }
 

@@ -344,6 +344,16 @@ axis! {
 }
 
 axis! {
+    /// How the translation cache of an ITS is searched.
+    Translations {
+        /// One tree, keyed by DeviceID and EventID in one number.
+        OneTree = "one-tree",
+        /// A tree for each device, keyed by EventID, in one that is keyed by DeviceID.
+        TreePerDevice = "tree-per-device",
+    }
+}
+
+axis! {
     /// What entry and exit of a vCPU do with an empty `ap_list`.
     EmptyList {
         /// They skip it, without its lock; a list register that is in use then stays as it is.

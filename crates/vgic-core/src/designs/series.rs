@@ -137,6 +137,7 @@ const V6_10: Spec = Spec {
         store_error: CacheStoreError::PutsError,
         forgets: Forgets::Everything,
         doorbell: Doorbell::Bus,
+        translations: Translations::OneTree,
     }),
     mapc_off: MapcOff::IgnoresVcpu,
     ..V6_9
@@ -210,6 +211,11 @@ const NEXT_03: Spec =
 /// Throw out of the cache what a command makes stale.
 const NEXT_04: Spec =
     Spec { cache: CacheKind::PerIts(PerIts { forgets: Forgets::WhatIsStale, ..NEXT_03.per_its() }), ..NEXT_03 };
+/// Give each device a tree of its translations.
+const NEXT_05: Spec = Spec {
+    cache: CacheKind::PerIts(PerIts { translations: Translations::TreePerDevice, ..NEXT_04.per_its() }),
+    ..NEXT_04
+};
 
 macro_rules! designs {
     ($($(#[$doc:meta])* $type:ident, $name:literal, $spec:ident, $cache:ident, $queue:ident;)*) => {
@@ -327,4 +333,6 @@ designs! {
     Next03, "next-03", NEXT_03, PerItsCache, HintQueue;
     /// `next-04`.
     Next04, "next-04", NEXT_04, PerItsCache, HintQueue;
+    /// `next-05`.
+    Next05, "next-05", NEXT_05, PerItsCache, HintQueue;
 }

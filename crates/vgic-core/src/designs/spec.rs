@@ -45,6 +45,8 @@ pub struct PerIts {
     pub forgets: Forgets,
     /// How an ITS is found.
     pub doorbell: Doorbell,
+    /// How it is searched.
+    pub translations: Translations,
 }
 
 /// The kinds of a vCPU's queue of LPIs, each with the axes that it alone has.
@@ -143,6 +145,7 @@ impl Spec {
                 store_error: CacheStoreError::PutsError,
                 forgets: Forgets::Everything,
                 doorbell: Doorbell::Bus,
+                translations: Translations::OneTree,
             },
         }
     }
@@ -424,6 +427,7 @@ pub static AXES: &[Axis] = &[
     of_kind!("cache-store-error", cache, CacheKind::PerIts, store_error, CacheStoreError),
     of_kind!("forgets", cache, CacheKind::PerIts, forgets, Forgets),
     of_kind!("doorbell", cache, CacheKind::PerIts, doorbell, Doorbell),
+    of_kind!("translations", cache, CacheKind::PerIts, translations, Translations),
     Axis {
         name: "queue",
         about: " The kind of a vCPU's queue of LPIs.",

@@ -12,7 +12,8 @@ pub mod snapshot;
 pub mod tables;
 
 use crate::cache::Cache;
-use crate::designs::{Design, Spec, SwitchOff, rank};
+use crate::cache::per_its::{DeviceCache, translation_cache};
+use crate::designs::{Design, Spec, SwitchOff, Translations, rank};
 use crate::guard::Mutex;
 use crate::irq::Irq;
 use crate::list::List;
@@ -42,10 +43,13 @@ pub struct Its<P: Platform> {
     pub(crate) collection_list: List<P, Collection<P>, CollectionList>,
     /// The cache of the designs from 6.10; unused by the others.
     pub(crate) translation_cache: XArray<P, Irq<P>>,
+    /// The same as a tree for each device, by DeviceID (`translations=tree-per-device`).
+    pub(crate) device_caches: XArray<P, DeviceCache<P>>,
 }
 
 impl<P: Platform> Its<P> {
     pub(crate) fn alloc(spec: &Spec, ctx: &P::Ctx, base: u64, index: usize) -> Result<Obj<Self>, NoMemory> {
+        let per_device = spec.per_its().translations == Translations::TreePerDevice;
         P::alloc(ctx, "vgic_its", |l| Its {
             base,
             index,
@@ -54,8 +58,9 @@ impl<P: Platform> Its<P> {
             its_lock: l.mutex("its_lock", rank::ITS_LOCK),
             device_list: List::new(l, "device_list.next", "device_list.prev"),
             collection_list: List::new(l, "collection_list.next", "collection_list.prev"),
-            translation_cache: present_if::<P, _>(spec.has_cache_per_its(), l, |l| {
-                XArray::new(l, "translation_cache.xa_lock", "translation_cache.xa_head", rank::TRANSLATION_CACHE)
+            translation_cache: present_if::<P, _>(spec.has_cache_per_its() && !per_device, l, translation_cache),
+            device_caches: present_if::<P, _>(per_device, l, |l| {
+                XArray::new(l, "device_caches.xa_lock", "device_caches.xa_head", rank::TRANSLATION_CACHE)
             }),
         })
     }

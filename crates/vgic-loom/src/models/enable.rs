@@ -28,7 +28,7 @@ pub(super) fn off_when_rwp_is_clear_patch_15(ctx: &Ctx) {
 
 /// The same where a hint may be left, and leads to nothing.
 pub(super) fn off_when_rwp_is_clear_hints(ctx: &Ctx) {
-    let guest = guest(ctx, "next-04");
+    let guest = guest(ctx, "next-05");
     let _ = guest.send(ctx, 0);
     guest.spawn(ctx, "other", |guest, ctx| guest.set_lpis(ctx, 0, false));
     let vcpu = &guest.vm.vcpus[0];
@@ -55,7 +55,7 @@ pub(super) fn on_beside_a_send(ctx: &Ctx) {
 }
 
 pub(super) fn on_beside_a_send_hints(ctx: &Ctx) {
-    on_beside_a_send_in(ctx, "next-04");
+    on_beside_a_send_in(ctx, "next-05");
 }
 
 /// Who finds the ITS enabled finds what was mapped before.

@@ -25,12 +25,12 @@ pub(super) fn kick_or_stay_out_6_19(ctx: &Ctx) {
 }
 
 pub(super) fn kick_or_stay_out_hints(ctx: &Ctx) {
-    enter_beside_a_send(ctx, &guest(ctx, "next-04"));
+    enter_beside_a_send(ctx, &guest(ctx, "next-05"));
 }
 
 /// One of the two may find the summary set by the other.
 pub(super) fn kick_or_stay_out_of_two(ctx: &Ctx) {
-    let guest = guest(ctx, "next-04");
+    let guest = guest(ctx, "next-05");
     guest.map(ctx, 1, 1, 0);
     guest.warm(ctx, &[1]);
     for event in 0..2 {
@@ -80,5 +80,5 @@ pub(super) fn wake_or_see_it(ctx: &Ctx) {
 }
 
 pub(super) fn wake_or_see_it_hints(ctx: &Ctx) {
-    block_beside_a_send(ctx, &guest(ctx, "next-04"));
+    block_beside_a_send(ctx, &guest(ctx, "next-05"));
 }
