@@ -86,7 +86,9 @@ impl<P: Platform> Cache<P> for PerItsCache<P> {
         section: Option<&Rcu<'_, P>>,
         key: &Key,
     ) -> Option<Obj<Irq<P>>> {
-        if key.device_id > 0xffff || key.event_id > MAX_EVENT {
+        // What has more bits has no place in the number; of trees for each device none has it.
+        let one_tree = vm.spec().per_its().translations == Translations::OneTree;
+        if one_tree && (key.device_id > 0xffff || key.event_id > MAX_EVENT) {
             return None;
         }
         let its = match vm.spec().per_its().doorbell {
