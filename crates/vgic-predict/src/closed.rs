@@ -1,12 +1,14 @@
 //! [`Closed`]: a load like redis-memtier on a VM with a multi-queue NIC that is assigned to it.
 //!
 //! So many requests are in flight. A request comes over the network and raises an RX interrupt of its queue. The queue's
-//! vCPU takes it, serves what has arrived by then, each in a drawn time, and answers; each answer raises a TX interrupt when it has left, and
-//! lets the client send the next request after the network's time. The host takes the NIC's interrupts on a core a queue pair
-//! and injects them. A vCPU with nothing to do sleeps (WFI), as does the host's thread.
+//! vCPU takes it, serves what has arrived by then, each in a drawn time, and answers; each answer raises a TX interrupt when
+//! it has left, and lets the client send the next request after the network's time. Under load most of these interrupts do
+//! not come: see [`driver`](crate::driver). The host takes the NIC's interrupts on a core a queue pair and injects them. A
+//! vCPU with nothing to do sleeps (WFI), as does the host's thread.
 
 use crate::Setting;
 use crate::Workload;
+use crate::driver::{Driver, Leaving, Line};
 use crate::entry::{Call, Door, Entry, Place};
 use crate::gicv4::Hardware;
 use crate::outcome::Outcome;
@@ -14,6 +16,7 @@ use crate::run::{Run, world};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
+use vgic_core::Command;
 use vgic_core::designs::Composed;
 use vgic_core::irq::FIRST_LPI;
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
@@ -47,6 +50,17 @@ pub struct Closed {
     pub entry: Entry,
     /// List registers of the GIC.
     pub list_registers: u32,
+    /// What the NIC and the guest do about interrupts.
+    pub driver: Driver,
+}
+
+/// Which queue of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// RX: requests.
+    In,
+    /// TX: answers.
+    Out,
 }
 
 /// What happens at the NIC.
@@ -56,6 +70,8 @@ enum AtNic {
     Request(Ps),
     /// An answer has left.
     Sent,
+    /// An interrupt that was put off.
+    Raise(Way),
 }
 
 /// A queue pair.
@@ -66,8 +82,11 @@ struct Pair {
     number: Cell<u64>,
     /// Its core, while that waits for work.
     waiting: Cell<Option<u32>>,
-    /// Requests that wait for the guest.
+    /// Packets of requests that wait for the guest, and when they were sent.
     arrived: RefCell<VecDeque<Ps>>,
+    rx: Line,
+    tx: Line,
+    leaving: Leaving,
 }
 
 impl Pair {
@@ -77,6 +96,14 @@ impl Pair {
         self.next.borrow_mut().insert((at, number, what));
         if let Some(core) = self.waiting.take() {
             ctx.wake(core, at);
+        }
+    }
+
+    /// The interrupt of one of its queues.
+    fn line(&self, way: Way) -> &Line {
+        match way {
+            Way::In => &self.rx,
+            Way::Out => &self.tx,
         }
     }
 }
@@ -94,6 +121,7 @@ impl Workload for Closed {
         in_range("requests", self.requests, 1, 1 << 40)?;
         in_range("warmup", self.warmup, 0, 1 << 40)?;
         self.entry.check()?;
+        self.driver.check()?;
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)
     }
 
@@ -133,7 +161,10 @@ impl Workload for Closed {
                 while !loop_.run.stop.get() {
                     if let Some(intid) = hardware.take(ctx, id) {
                         loop_.run.taken(ctx, intid);
-                        loop_.handle(ctx, intid - FIRST_LPI);
+                        loop_.handle(ctx, id, intid - FIRST_LPI);
+                        continue;
+                    }
+                    if loop_.poll(ctx, id) {
                         continue;
                     }
                     // Nothing to do: the vCPU is not resident, and a doorbell wakes it.
@@ -161,6 +192,16 @@ impl Workload for Closed {
 }
 
 impl Closed {
+    /// Packets in flight.
+    fn packets(&self) -> u32 {
+        self.in_flight.div_ceil(self.driver.pipeline)
+    }
+
+    /// Of those, a queue's.
+    fn packets_of(&self, queue: u32) -> u32 {
+        self.packets() / self.queues + u32::from(queue < self.packets() % self.queues)
+    }
+
     fn load(&self) -> Load {
         Load {
             vcpus: self.vcpus,
@@ -173,10 +214,23 @@ impl Closed {
     }
 }
 
+/// What a vCPU has to do where it polls.
+#[derive(Default)]
+struct ToDo {
+    /// Queues, in turn.
+    polls: RefCell<VecDeque<(u32, Way)>>,
+    /// Packets that wait for the service: of which queue, and when they were sent.
+    packets: RefCell<VecDeque<(u32, Ps)>>,
+}
+
 /// Clients, NIC and guest.
 struct Loop {
     closed: Closed,
     pairs: Box<[Pair]>,
+    /// What each vCPU has to do where it polls.
+    to_do: Box<[ToDo]>,
+    /// MOVIs so far, and when the next is due.
+    moves: Cell<(u32, Ps)>,
     run: Rc<Run>,
     answered: Cell<u64>,
     /// How many answers there were when each RX interrupt had been sent.
@@ -191,6 +245,8 @@ impl Loop {
         Loop {
             closed,
             pairs: (0..closed.queues).map(|_| Pair::default()).collect(),
+            to_do: (0..closed.vcpus).map(|_| ToDo::default()).collect(),
+            moves: Cell::new((0, closed.driver.movi)),
             run: Run::new(1, closed.warmup + closed.requests),
             answered: Cell::new(0),
             received: Cell::new(None),
@@ -202,9 +258,9 @@ impl Loop {
     /// The core of a queue pair: raises its interrupts when their time comes.
     fn nic(&self, ctx: &SimCtx, queue: u32, raise: impl Fn(u32, Place) -> bool) {
         let pair = &self.pairs[queue as usize];
-        let Closed { queues, in_flight, network, entry, .. } = self.closed;
+        let Closed { queues, network, entry, driver, .. } = self.closed;
         let mut call = Call::default();
-        for _ in 0..in_flight / queues + u32::from(queue < in_flight % queues) {
+        for _ in 0..self.closed.packets_of(queue) {
             let at = ctx.random(network);
             pair.plan(ctx, at, AtNic::Request(at));
         }
@@ -217,21 +273,38 @@ impl Loop {
             match next {
                 Some((at, ..)) if at > ctx.now() => ctx.sleep_until(at, Spending::Idle),
                 Some(first) => {
+                    // Where the guest polls, most packets raise nothing, and a call has one MSI.
                     if call.is_over() {
                         let now = ctx.now();
                         let next = pair.next.borrow();
-                        let due = next.iter().take(entry.msis() as usize).take_while(|(at, ..)| *at <= now).count();
+                        let most = if driver.polls { 1 } else { entry.msis() as usize };
+                        let due = next.iter().take(most).take_while(|(at, ..)| *at <= now).count();
                         call = Call::new(now, due as u32);
                     }
                     pair.next.borrow_mut().remove(&first);
-                    // Even events are RX queues, odd ones TX: a pair's interrupts go to one vCPU each, in turn.
-                    let event = match first.2 {
+                    let now = ctx.now();
+                    let (way, at) = match first.2 {
                         AtNic::Request(sent) => {
                             pair.arrived.borrow_mut().push_back(sent);
-                            queue
+                            (Way::In, pair.rx.packet(&driver, now))
                         }
-                        AtNic::Sent => queues + queue,
+                        AtNic::Sent => {
+                            pair.leaving.left();
+                            (Way::Out, pair.tx.packet(&driver, now))
+                        }
+                        AtNic::Raise(way) => (way, Some(now)),
                     };
+                    match at {
+                        None => continue,
+                        Some(at) if at > now => {
+                            pair.plan(ctx, at, AtNic::Raise(way));
+                            continue;
+                        }
+                        Some(_) if way == Way::In => pair.rx.raised(now, driver.rx_moderation),
+                        Some(_) => pair.tx.raised(now, driver.tx_moderation),
+                    }
+                    // The first events are RX queues, the others TX: a pair's interrupts go to one vCPU each, in turn.
+                    let event = if way == Way::In { queue } else { queues + queue };
                     self.run.sending(FIRST_LPI + event, call.begin);
                     let taken = raise(event, call.next());
                     self.run.sent(FIRST_LPI + event, taken);
@@ -250,7 +323,7 @@ impl Loop {
     /// answered several times.
     fn is_warm(&self, answered: u64) -> bool {
         let Closed { queues, in_flight, warmup, .. } = self.closed;
-        let used = queues.min(in_flight);
+        let used = queues.min(self.closed.packets());
         if warmup == 0 {
             return true;
         }
@@ -264,50 +337,120 @@ impl Loop {
     }
 
     /// The guest's handler.
-    fn handle(&self, ctx: &SimCtx, event: u32) {
+    fn handle(&self, ctx: &SimCtx, vcpu: u32, event: u32) {
         ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
-        let Closed { queues, service, network, warmup, requests, .. } = self.closed;
-        if event >= queues {
+        let queues = self.closed.queues;
+        let (queue, way) = if event < queues { (event, Way::In) } else { (event - queues, Way::Out) };
+        let pair = &self.pairs[queue as usize];
+        if self.closed.driver.polls {
+            pair.line(way).disarm();
+            self.to_do[vcpu as usize].polls.borrow_mut().push_back((queue, way));
             return;
         }
-        let pair = &self.pairs[event as usize];
+        if way == Way::Out {
+            return;
+        }
         // What has arrived by now; what comes later raises an interrupt of its own.
         ctx.in_order();
         let arrived = pair.arrived.borrow().len();
         for _ in 0..arrived {
             let Some(sent) = pair.arrived.borrow_mut().pop_front() else { break };
-            ctx.spend(Spending::Guest, ctx.vary(service));
-            ctx.in_order();
-            let now = ctx.now();
-            pair.plan(ctx, now + TRANSMIT, AtNic::Sent);
-            let again = now + ctx.vary(network);
-            pair.plan(ctx, again, AtNic::Request(again));
-            let answered = self.answered.get() + 1;
-            self.answered.set(answered);
-            self.run.step();
-            if self.run.measuring.get() {
-                self.run.requests.set(self.run.requests.get() + 1);
-                if sent >= ctx.world().measured_from() {
-                    self.run.responses.borrow_mut().push(now.saturating_sub(sent));
-                }
-            }
-            if self.until.get().is_none() && answered >= warmup.max(1) && self.is_warm(answered) {
-                self.run.begin(ctx);
-                self.until.set(Some(answered + requests));
-            }
-            if (self.until.get() == Some(answered) || self.run.stop.get()) && !self.stopped.replace(true) {
-                self.run.end(ctx);
-                self.run.stop.set(true);
-                for pair in &self.pairs {
-                    if let Some(core) = pair.waiting.take() {
-                        ctx.wake(core, now);
-                    }
-                }
-            }
+            self.serve(ctx, pair, sent);
             if self.run.stop.get() {
                 break;
             }
         }
+    }
+
+    /// Does the next thing that a vCPU has to do, and no more, so that it takes interrupts in between: a packet of a queue
+    /// that it polls, or the service of a packet. False if there is nothing.
+    fn poll(&self, ctx: &SimCtx, vcpu: u32) -> bool {
+        let to_do = &self.to_do[vcpu as usize];
+        let Some((queue, way)) = to_do.polls.borrow_mut().pop_front() else {
+            let Some((queue, sent)) = to_do.packets.borrow_mut().pop_front() else { return false };
+            self.serve(ctx, &self.pairs[queue as usize], sent);
+            return true;
+        };
+        let pair = &self.pairs[queue as usize];
+        ctx.in_order();
+        let found = match way {
+            Way::In => {
+                let arrived = pair.arrived.borrow_mut().pop_front();
+                if let Some(sent) = arrived {
+                    ctx.spend(Spending::Guest, ctx.vary(self.closed.driver.packet));
+                    to_do.packets.borrow_mut().push_back((queue, sent));
+                } else {
+                    pair.leaving.free(&pair.tx);
+                    pair.rx.arm(1);
+                    // What came since the look raised nothing.
+                    ctx.in_order();
+                }
+                arrived.is_some() || !pair.arrived.borrow().is_empty()
+            }
+            Way::Out => pair.leaving.free(&pair.tx) > 0,
+        };
+        if found {
+            pair.line(way).disarm();
+            to_do.polls.borrow_mut().push_back((queue, way));
+        }
+        true
+    }
+
+    /// Serves the requests of a packet that was sent at that time, and answers them.
+    fn serve(&self, ctx: &SimCtx, pair: &Pair, sent: Ps) {
+        let Closed { service, network, driver, .. } = self.closed;
+        for _ in 0..driver.pipeline {
+            ctx.spend(Spending::Guest, ctx.vary(service));
+        }
+        ctx.in_order();
+        let now = ctx.now();
+        pair.leaving.send(&pair.tx);
+        pair.plan(ctx, now + TRANSMIT, AtNic::Sent);
+        let again = now + ctx.vary(network);
+        pair.plan(ctx, again, AtNic::Request(again));
+        for _ in 0..driver.pipeline {
+            self.answered(ctx, sent);
+        }
+    }
+
+    /// A request that was sent at that time is answered.
+    fn answered(&self, ctx: &SimCtx, sent: Ps) {
+        let Closed { warmup, requests, .. } = self.closed;
+        let now = ctx.now();
+        let answered = self.answered.get() + 1;
+        self.answered.set(answered);
+        self.run.step();
+        if self.run.measuring.get() {
+            self.run.requests.set(self.run.requests.get() + 1);
+            if sent >= ctx.world().measured_from() {
+                self.run.responses.borrow_mut().push(now.saturating_sub(sent));
+            }
+        }
+        if self.until.get().is_none() && answered >= warmup.max(1) && self.is_warm(answered) {
+            self.run.begin(ctx);
+            self.until.set(Some(answered + requests));
+        }
+        if (self.until.get() == Some(answered) || self.run.stop.get()) && !self.stopped.replace(true) {
+            self.run.end(ctx);
+            self.run.stop.set(true);
+            for pair in &self.pairs {
+                if let Some(core) = pair.waiting.take() {
+                    ctx.wake(core, now);
+                }
+            }
+        }
+    }
+
+    /// The MOVI that is due now: of each queue's RX interrupt in turn, to the vCPU behind the one that has it.
+    fn movi(&self, now: Ps) -> Option<Command> {
+        let Closed { vcpus, queues, driver, .. } = self.closed;
+        let (moves, due) = self.moves.get();
+        if driver.movi == 0 || now < due {
+            return None;
+        }
+        self.moves.set((moves + 1, now + driver.movi));
+        let (event_id, round) = (moves % queues, moves / queues);
+        Some(Command::Movi { device_id: 0, event_id, collection_id: (event_id + round + 1) % vcpus })
     }
 }
 
@@ -329,15 +472,23 @@ impl Shared {
             if run.stop.get() {
                 break;
             }
+            // By whichever vCPU comes by: who moves it makes no difference to the designs.
+            if let Some(command) = self.loop_.movi(ctx.now()) {
+                let moved = self.bench.vm.command(ctx, &self.bench.its, command);
+                debug_assert_eq!(moved, Ok(()));
+            }
             if !vcpu.enter() {
                 continue;
             }
             let mut kicked = false;
             while !kicked {
-                let Some(intid) = vcpu.acknowledge() else { break };
-                run.taken(ctx, intid);
-                self.loop_.handle(ctx, intid - FIRST_LPI);
-                vcpu.eoi(intid);
+                if let Some(intid) = vcpu.acknowledge() {
+                    run.taken(ctx, intid);
+                    self.loop_.handle(ctx, id, intid - FIRST_LPI);
+                    vcpu.eoi(intid);
+                } else if !self.loop_.poll(ctx, id) || run.stop.get() {
+                    break;
+                }
                 kicked = ctx.take_ipi();
             }
             let dry = vcpu.runs_dry();

@@ -6,6 +6,7 @@
 //! Either runs on a design of the engine or as `gicv4`: direct injection, where the ITS delivers without the host.
 
 mod closed;
+mod driver;
 mod entry;
 mod flood;
 mod gicv4;
@@ -13,6 +14,7 @@ mod outcome;
 mod run;
 
 pub use closed::Closed;
+pub use driver::Driver;
 pub use entry::{Entry, FileReference};
 pub use flood::Flood;
 pub use outcome::{Latency, Outcome};

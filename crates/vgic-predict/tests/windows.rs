@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use vgic_core::Event;
 use vgic_core::designs::ROWS;
 use vgic_lab::bench::{Guest, Load};
-use vgic_predict::{Closed, Entry, FileReference, Flood, GICV4, Outcome, Predict, Setting};
+use vgic_predict::{Closed, Driver, Entry, FileReference, Flood, GICV4, Outcome, Predict, Setting};
 use vgic_sim::machine::{Machine, NS};
 
 fn setting(seed: u64) -> Setting {
@@ -82,10 +82,24 @@ fn no_more_is_accepted_than_sent_and_no_more_delivered_than_accepted() {
 #[test]
 fn nor_in_a_closed_loop() {
     let many = Entry::Ioctl { reference: FileReference::None, msis: 3 };
+    let polls = Driver { polls: true, packet: 500 * NS, ..Driver::EACH };
+    let all = Driver {
+        polls: true,
+        packet: 500 * NS,
+        rx_moderation: 8000 * NS,
+        tx_moderation: 20_000 * NS,
+        pipeline: 3,
+        movi: 20_000 * NS,
+    };
     for design in designs() {
-        for (requests, warmup, entry) in
-            [(1, 0, Entry::Irqfd), (7, 3, Entry::Irqfd), (60, 10, Entry::Irqfd), (60, 10, many)]
-        {
+        for (requests, warmup, entry, driver) in [
+            (1, 0, Entry::Irqfd, Driver::EACH),
+            (7, 3, Entry::Irqfd, Driver::EACH),
+            (60, 10, Entry::Irqfd, Driver::EACH),
+            (60, 10, many, Driver::EACH),
+            (60, 10, Entry::Irqfd, polls),
+            (60, 0, many, all),
+        ] {
             let (service, network) = (3000 * NS, 9000 * NS);
             let closed = Closed {
                 vcpus: 3,
@@ -97,13 +111,47 @@ fn nor_in_a_closed_loop() {
                 warmup,
                 entry,
                 list_registers: 4,
+                driver,
             };
             let outcome = run(&closed, design, requests);
-            check(&outcome, &format!("{design}, {requests} requests after {warmup}"));
+            check(&outcome, &format!("{design}, {requests} requests after {warmup}, {driver:?}"));
             assert!(outcome.response.samples <= outcome.requests);
             assert!(outcome.requests >= requests);
         }
     }
+}
+
+/// A guest that polls takes fewer interrupts the more is in flight, and about two a request when little is: one for the
+/// request, one for its answer.
+#[test]
+fn a_guest_that_polls_takes_fewer_interrupts_than_packets() {
+    let closed = |in_flight, driver| {
+        let (service, network) = (3000 * NS, 9000 * NS);
+        let (requests, warmup) = (400, 40);
+        let load = Closed {
+            vcpus: 4,
+            queues: 4,
+            in_flight,
+            service,
+            network,
+            requests,
+            warmup,
+            entry: Entry::Irqfd,
+            list_registers: 4,
+            driver,
+        };
+        let outcome = run(&load, "v7.3", 1);
+        outcome.accepted as f64 / outcome.requests as f64
+    };
+    let polls = Driver { polls: true, packet: 500 * NS, ..Driver::EACH };
+    let (few, some, many) = (closed(4, polls), closed(32, polls), closed(256, polls));
+    assert!((1.8..=2.05).contains(&few), "{few}");
+    assert!(some < 0.8 * few && many <= some, "{some}, {many}");
+    assert!((1.9..=2.1).contains(&closed(256, Driver::EACH)));
+    let pipelined = closed(256, Driver { pipeline: 16, ..polls });
+    assert!(pipelined < 0.3 * some, "{pipelined}");
+    let moderated = closed(32, Driver { rx_moderation: 50_000 * NS, tx_moderation: 50_000 * NS, ..polls });
+    assert!(moderated < 0.6 * some, "{moderated}");
 }
 
 /// The first interrupt of each queue misses, which in this design waits for a grace period: that is the warm-up's, however
@@ -120,6 +168,7 @@ fn a_closed_loop_is_warm_when_its_window_begins() {
         warmup,
         entry: Entry::Irqfd,
         list_registers: 4,
+        driver: Driver::EACH,
     };
     let misses = |warmup| run(&closed(warmup), "patch-15", 1).measured[Event::CacheMiss as usize];
     assert_eq!(misses(1), 0);
