@@ -114,12 +114,20 @@ def test_free_may_be_unknown_to_some_designs(vgic_command):
 
 def test_a_closed_loop_counts_requests(vgic_command):
     done = vgic_command(
-        *("predict", "--closed", "-v", "2", "--queues", "2", "--in-flight", "8", "--requests", "200"),
+        *("predict", "--closed", "each", "-v", "2", "--queues", "2", "--in-flight", "8", "--requests", "200"),
         *("--json", "x.json", "--report", "x.html"),
     )
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^Rate: \d+\.\d\d requests/sec$", done.stdout, re.MULTILINE)) == 4
     assert "response median" in done.stdout
+    assert ", 2.00 LPIs a request" in done.stdout
+
+
+def test_a_guest_that_polls_takes_fewer_interrupts(vgic_command):
+    loop = ("predict", "--closed", "redis-memtier", "-v", "2", "--queues", "2", "--in-flight", "64")
+    done = vgic_command(*loop, "--requests", "500", "--design", "v7.3", "--json", "x.json")
+    assert done.returncode == 0, done.stderr
+    assert 0 < float(re.search(r", (\d\.\d\d) LPIs a request", done.stdout)[1]) < 1
 
 
 def test_files(vgic_command, tmp_path):
@@ -164,9 +172,15 @@ def test_the_machine_grows_with_the_threads_unless_it_is_named(vgic_command):
         (["--queues", "4"], "queues: only with --closed"),
         (["--in-flight", "4"], "in-flight: only with --closed"),
         (["--service", "4"], "service: only with --closed"),
-        (["--closed", "--gap", "4"], "gap: not with --closed"),
-        (["--closed", "-d", "4"], "devices: not with --closed"),
-        (["--closed", "--trace", "x"], "trace: not with --closed"),
+        (["--pipeline", "4"], "pipeline: only with --closed"),
+        (["--rx-usecs", "4"], "rx-usecs: only with --closed"),
+        (["--closed", "some"], "closed: 'some' is none of each, napi, redis-memtier"),
+        (["--closed", "each", "--packet", "4"], "packet: only with a --closed loop that polls"),
+        (["--closed", "each", "--servers", "4"], "servers: only with a --closed loop that polls"),
+        (["--closed", "napi", "--servers", "17"], "servers: 17 is out of range 1 to 16"),
+        (["--closed", "each", "--gap", "4"], "gap: not with --closed"),
+        (["--closed", "each", "-d", "4"], "devices: not with --closed"),
+        (["--closed", "each", "--trace", "x"], "trace: not with --closed"),
         (["--f-count", "add"], "f-count: only with entry ioctl or ioctl-many, not irqfd"),
         (["--f-count", "cas"], "f-count: only with entry ioctl or ioctl-many, not irqfd"),
         (["--entry", "ioctl-registered", "--f-count", "cas"], "f-count: only with entry ioctl or "),

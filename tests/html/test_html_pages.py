@@ -43,7 +43,7 @@ def pages(tmp_path_factory):
     for name, arguments in {
         "predict": ("predict", "--design", f"{designs},gicv4", *few),
         "masked": ("predict", "--design", designs, "--guest", "as-published", "--entry", "irqfd", *few),
-        "closed": ("predict", "--closed", "--queues", "2", "-v", "2", "--requests", "200", "--design", designs),
+        "closed": ("predict", "--closed", "each", "--queues", "2", "-v", "2", "--requests", "200", "--design", designs),
         "alone": ("predict", "--design", "v6.10", *few),
         "scale": ("scale", "--cores", "1..8", "--sends", "600", "--design", designs),
     }.items():

@@ -299,7 +299,9 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
 
 #: What names an argument, where that is not its own name.
 SPOKEN = {"gap_us": "gap", "service_us": "service", "network_us": "network", "gap_ps": "gap", "service_ps": "service"}
-SPOKEN |= {"network_ps": "network"}
+SPOKEN |= {"network_ps": "network", "packet_us": "packet", "client_us": "client", "movi_us": "movi"}
+SPOKEN |= {"packet_ps": "packet", "client_ps": "client", "movi_ps": "movi", "rx_moderation_ps": "rx_moderation"}
+SPOKEN |= {"tx_moderation_ps": "tx_moderation"}
 NUMBERS = re.compile(r"\b(int|float)\b")
 NO_NUMBER = re.compile(r"\b(Callable|Sequence|Iterable|Mapping|dict|tuple|list|set)\b")
 

@@ -20,6 +20,7 @@ from vgic import (
 from vgic.predict.chrome_trace import chrome_trace, short_workload, trace_json
 from vgic.predict.explain import lines, locks, spent, what_if
 from vgic.predict.prediction import PREDICTED_DESIGNS, check_predicted, free_names, prediction_file, prediction_result
+from vgic.predict.workload import CLOSED_LOOPS
 from vgic.report import render
 
 SMALL = PredictedWorkload(vcpus=2, devices=2, events=3, iterations=8, warmup=2)
@@ -159,6 +160,14 @@ def test_bad_fields_are_named(field, value, name):
         ("in_flight", 0, "in-flight"),
         ("service_us", 0, "service"),
         ("network_us", float("inf"), "network"),
+        ("interrupts", "some", "interrupts"),
+        ("packet_us", -1, "packet"),
+        ("rx_usecs", -1, "rx-usecs"),
+        ("tx_usecs", 1e7, "tx-usecs"),
+        ("client_us", float("nan"), "client"),
+        ("servers", 17, "servers"),
+        ("pipeline", 0, "pipeline"),
+        ("movi_us", -0.5, "movi"),
         ("requests", 0, "requests"),
         ("warmup", -1, "warmup"),
         ("entry", "", "entry"),
@@ -486,3 +495,36 @@ def test_a_trace_is_of_a_short_run():
     assert short_workload(SMALL).rounds == 8
     assert len(predict(SMALL, "v6.10", trace=10).trace) == 10
     assert predict(SMALL, "v6.10").trace == []
+
+
+def test_a_named_loop_says_what_is_not_usual():
+    loop = ClosedWorkload(**CLOSED_LOOPS["redis-memtier"])
+    assert loop.flags == (
+        "--closed napi -v 16 --queues 16 --in-flight 200 --service 10 --network 50 --rx-usecs 20 --tx-usecs 50"
+    )
+    assert ClosedWorkload(servers=2, client_us=3, pipeline=4, movi_us=5, packet_us=0).flags.endswith(
+        "--packet 0 --client 3 --servers 2 --pipeline 4 --movi 5"
+    )
+
+
+@pytest.mark.parametrize("design", ["v6.10", "gicv4"])
+def test_a_server_for_all_queues_answers_what_other_vcpus_polled(design):
+    loop = ClosedWorkload(
+        vcpus=3, queues=3, in_flight=24, requests=300, interrupts="napi", servers=1, client_us=2, movi_us=40
+    )
+    predicted = predict(loop, design)
+    assert predicted.window["requests"] >= 300
+    assert 0 < predicted.interrupts_per_request <= 2
+    spread = predict(replace(loop, servers=None), design)
+    assert spread.rate > 1.5 * predicted.rate  # Three servers instead of one.
+
+
+def test_moves_are_commands_under_load():
+    loop = ClosedWorkload(vcpus=2, queues=2, in_flight=16, requests=400, interrupts="napi")
+
+    def taken(gap):
+        locks = predict(replace(loop, movi_us=gap), "v7.3").locks
+        return next((lock["taken"] for lock in locks if lock["name"] == "its_lock"), 0)
+
+    assert taken(0) == 0
+    assert taken(50) > 20

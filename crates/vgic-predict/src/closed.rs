@@ -84,6 +84,8 @@ struct Pair {
     waiting: Cell<Option<u32>>,
     /// Packets of requests that wait for the guest, and when they were sent.
     arrived: RefCell<VecDeque<Ps>>,
+    /// When the last of those comes that are on their way.
+    last_request: Cell<Ps>,
     rx: Line,
     tx: Line,
     leaving: Leaving,
@@ -122,6 +124,7 @@ impl Workload for Closed {
         in_range("warmup", self.warmup, 0, 1 << 40)?;
         self.entry.check()?;
         self.driver.check()?;
+        in_range("servers", u64::from(self.driver.servers), 0, u64::from(self.vcpus))?;
         in_range("list_registers", u64::from(self.list_registers), 1, MAX_LIST_REGISTERS as u64)
     }
 
@@ -164,13 +167,18 @@ impl Workload for Closed {
                         loop_.handle(ctx, id, intid - FIRST_LPI);
                         continue;
                     }
-                    if loop_.poll(ctx, id) {
-                        continue;
+                    match loop_.work(ctx, id) {
+                        Did::Nothing => {}
+                        Did::Something => continue,
+                        Did::Woken(vcpu) => {
+                            hardware.wake(ctx, vcpu);
+                            continue;
+                        }
                     }
                     // Nothing to do: the vCPU is not resident, and a doorbell wakes it.
                     let costs = ctx.costs();
                     ctx.work(costs.world_switch_out);
-                    hardware.wait(ctx, id, Spending::Idle, &loop_.run.stop);
+                    hardware.wait(ctx, id, Spending::Idle, || loop_.run.stop.get() || loop_.has_work(id));
                     ctx.spend(Spending::Idle, costs.gicv4_doorbell + costs.wake_latency);
                     ctx.work(costs.world_switch_in);
                 }
@@ -197,6 +205,12 @@ impl Closed {
         self.in_flight.div_ceil(self.driver.pipeline)
     }
 
+    /// The vCPU whose server has what comes in on a queue; none: that which polls it.
+    fn server_of(&self, queue: u32) -> Option<u32> {
+        let servers = self.driver.servers;
+        (servers != 0).then(|| queue % servers * self.vcpus / servers)
+    }
+
     /// Of those, a queue's.
     fn packets_of(&self, queue: u32) -> u32 {
         self.packets() / self.queues + u32::from(queue < self.packets() % self.queues)
@@ -214,13 +228,28 @@ impl Closed {
     }
 }
 
+/// A packet in the guest: of which queue, and when it was sent.
+type Packet = (u32, Ps);
+
 /// What a vCPU has to do where it polls.
 #[derive(Default)]
 struct ToDo {
     /// Queues, in turn.
     polls: RefCell<VecDeque<(u32, Way)>>,
-    /// Packets that wait for the service: of which queue, and when they were sent.
-    packets: RefCell<VecDeque<(u32, Ps)>>,
+    /// Packets that wait for its server,
+    packets: RefCell<VecDeque<Packet>>,
+    /// those that the server has found, all that there were, as an epoll does,
+    found: RefCell<VecDeque<Packet>>,
+    /// and those of them that it has served. It answers them together, as redis does.
+    served: RefCell<Vec<Packet>>,
+}
+
+/// What a vCPU has done.
+enum Did {
+    Nothing,
+    Something,
+    /// Given a packet to the server on that vCPU.
+    Woken(u32),
 }
 
 /// Clients, NIC and guest.
@@ -355,7 +384,8 @@ impl Loop {
         let arrived = pair.arrived.borrow().len();
         for _ in 0..arrived {
             let Some(sent) = pair.arrived.borrow_mut().pop_front() else { break };
-            self.serve(ctx, pair, sent);
+            self.serve(ctx);
+            self.answer(ctx, pair, sent, ctx.vary(self.closed.network));
             if self.run.stop.get() {
                 break;
             }
@@ -363,22 +393,50 @@ impl Loop {
     }
 
     /// Does the next thing that a vCPU has to do, and no more, so that it takes interrupts in between: a packet of a queue
-    /// that it polls, or the service of a packet. False if there is nothing.
-    fn poll(&self, ctx: &SimCtx, vcpu: u32) -> bool {
-        let to_do = &self.to_do[vcpu as usize];
-        let Some((queue, way)) = to_do.polls.borrow_mut().pop_front() else {
-            let Some((queue, sent)) = to_do.packets.borrow_mut().pop_front() else { return false };
-            self.serve(ctx, &self.pairs[queue as usize], sent);
-            return true;
-        };
+    /// that it polls, or a packet of its server's.
+    fn work(&self, ctx: &SimCtx, vcpu: u32) -> Did {
+        let next = self.to_do[vcpu as usize].polls.borrow_mut().pop_front();
+        if let Some((queue, way)) = next {
+            return self.poll(ctx, vcpu, queue, way);
+        }
+        let ToDo { packets, found, served, .. } = &self.to_do[vcpu as usize];
+        if found.borrow().is_empty() {
+            found.swap(packets);
+        }
+        let Some(packet) = found.borrow_mut().pop_front() else { return Did::Nothing };
+        self.serve(ctx);
+        served.borrow_mut().push(packet);
+        if found.borrow().is_empty() {
+            // They go together, so they arrive together.
+            let network = ctx.vary(self.closed.network);
+            for (queue, sent) in served.take() {
+                ctx.spend(Spending::Guest, ctx.vary(self.closed.driver.packet));
+                self.answer(ctx, &self.pairs[queue as usize], sent, network);
+            }
+        }
+        Did::Something
+    }
+
+    /// Whether a vCPU's server has something to do.
+    fn has_work(&self, vcpu: u32) -> bool {
+        !self.to_do[vcpu as usize].packets.borrow().is_empty()
+    }
+
+    /// Polls a queue: takes one packet, or frees what has left.
+    fn poll(&self, ctx: &SimCtx, vcpu: u32, queue: u32, way: Way) -> Did {
         let pair = &self.pairs[queue as usize];
         ctx.in_order();
-        let found = match way {
+        let mut did = Did::Something;
+        let goes_on = match way {
             Way::In => {
                 let arrived = pair.arrived.borrow_mut().pop_front();
                 if let Some(sent) = arrived {
                     ctx.spend(Spending::Guest, ctx.vary(self.closed.driver.packet));
-                    to_do.packets.borrow_mut().push_back((queue, sent));
+                    let server = self.closed.server_of(queue).unwrap_or(vcpu);
+                    self.to_do[server as usize].packets.borrow_mut().push_back((queue, sent));
+                    if server != vcpu {
+                        did = Did::Woken(server);
+                    }
                 } else {
                     pair.leaving.free(&pair.tx);
                     pair.rx.arm(1);
@@ -389,24 +447,33 @@ impl Loop {
             }
             Way::Out => pair.leaving.free(&pair.tx) > 0,
         };
-        if found {
+        if goes_on {
             pair.line(way).disarm();
-            to_do.polls.borrow_mut().push_back((queue, way));
+            self.to_do[vcpu as usize].polls.borrow_mut().push_back((queue, way));
         }
-        true
+        did
     }
 
-    /// Serves the requests of a packet that was sent at that time, and answers them.
-    fn serve(&self, ctx: &SimCtx, pair: &Pair, sent: Ps) {
-        let Closed { service, network, driver, .. } = self.closed;
-        for _ in 0..driver.pipeline {
-            ctx.spend(Spending::Guest, ctx.vary(service));
+    /// Serves the requests of a packet.
+    fn serve(&self, ctx: &SimCtx) {
+        for _ in 0..self.closed.driver.pipeline {
+            ctx.spend(Spending::Guest, ctx.vary(self.closed.service));
         }
+    }
+
+    /// Answers the requests of a packet that was sent at that time; the client's next one comes after `network`, and the
+    /// client's time behind the one before.
+    fn answer(&self, ctx: &SimCtx, pair: &Pair, sent: Ps, network: Ps) {
+        let driver = &self.closed.driver;
         ctx.in_order();
         let now = ctx.now();
         pair.leaving.send(&pair.tx);
         pair.plan(ctx, now + TRANSMIT, AtNic::Sent);
-        let again = now + ctx.vary(network);
+        let mut again = now + network;
+        if driver.client != 0 {
+            again = again.max(pair.last_request.get() + ctx.vary(driver.client));
+            pair.last_request.set(again);
+        }
         pair.plan(ctx, again, AtNic::Request(again));
         for _ in 0..driver.pipeline {
             self.answered(ctx, sent);
@@ -486,7 +553,15 @@ impl Shared {
                     run.taken(ctx, intid);
                     self.loop_.handle(ctx, id, intid - FIRST_LPI);
                     vcpu.eoi(intid);
-                } else if !self.loop_.poll(ctx, id) || run.stop.get() {
+                } else {
+                    match self.loop_.work(ctx, id) {
+                        Did::Nothing => break,
+                        Did::Something => {}
+                        // An IPI of the guest.
+                        Did::Woken(server) => self.bench.vm.vcpus[server as usize].interrupt(ctx),
+                    }
+                }
+                if run.stop.get() {
                     break;
                 }
                 kicked = ctx.take_ipi();
@@ -495,7 +570,7 @@ impl Shared {
             vcpu.exit();
             if !kicked && !dry {
                 // WFI.
-                self.bench.vm.block(ctx, vcpu.vcpu(), || run.stop.get());
+                self.bench.vm.block(ctx, vcpu.vcpu(), || run.stop.get() || self.loop_.has_work(id));
             }
         }
     }

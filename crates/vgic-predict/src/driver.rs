@@ -1,8 +1,8 @@
 //! [`Driver`]: what a NIC and its driver do so that a guest under load takes fewer interrupts than packets.
 //!
 //! - **Polling** (NAPI). An interrupt of a queue switches the queue's interrupts off. The guest polls it, packet by packet,
-//!   switches them on when it finds nothing, and looks once more. What has come in waits for the service, which is a
-//!   process: interrupts are on while it runs.
+//!   switches them on when it finds nothing, and looks once more. What has come in waits for a server, which is a process:
+//!   interrupts are on while it runs. It takes all that waits, serves it, and then answers it, as redis does.
 //! - **Answers that have left** (the event index of virtio, `virtqueue_enable_cb_delayed`). The driver wants an interrupt
 //!   when three quarters of what is on its way out, and one more, have left. Each answer and each look of a poll frees what
 //!   has left by then, and asks anew; so under load few of these interrupts come.
@@ -17,12 +17,16 @@ use vgic_sim::Ps;
 pub struct Driver {
     /// The guest polls; otherwise each packet, in or out, raises an interrupt, and is served in its handler.
     pub polls: bool,
-    /// What a packet costs on its way in, where the guest polls.
+    /// What a packet costs on its way in, and on its way out, where the guest polls.
     pub packet: Ps,
     /// From an interrupt of an RX queue to its next, at least.
     pub rx_moderation: Ps,
     /// From an interrupt of a TX queue to its next, at least.
     pub tx_moderation: Ps,
+    /// What a client spends on an answer and its next request, one after the other; there is one for each pair of queues.
+    pub client: Ps,
+    /// Servers, each a process on one vCPU that has its part of the queues; 0: one on each vCPU, for what that vCPU polls.
+    pub servers: u32,
     /// Requests in a packet, and their answers.
     pub pipeline: u32,
     /// From a MOVI to the next, each of another queue's RX interrupt to the next vCPU; 0: none.
@@ -31,11 +35,20 @@ pub struct Driver {
 
 impl Driver {
     /// An interrupt for each packet.
-    pub const EACH: Driver =
-        Driver { polls: false, packet: 0, rx_moderation: 0, tx_moderation: 0, pipeline: 1, movi: 0 };
+    pub const EACH: Driver = Driver {
+        polls: false,
+        packet: 0,
+        rx_moderation: 0,
+        tx_moderation: 0,
+        client: 0,
+        servers: 0,
+        pipeline: 1,
+        movi: 0,
+    };
 
     pub(crate) fn check(&self) -> Result<(), Refused> {
         in_range("packet (ps)", self.packet, 0, 1_000_000_000_000)?;
+        in_range("client (ps)", self.client, 0, 1_000_000_000_000)?;
         in_range("rx_moderation (ps)", self.rx_moderation, 0, 1_000_000_000_000)?;
         in_range("tx_moderation (ps)", self.tx_moderation, 0, 1_000_000_000_000)?;
         in_range("pipeline", u64::from(self.pipeline), 1, 1 << 16)?;

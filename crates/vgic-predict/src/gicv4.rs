@@ -77,18 +77,26 @@ impl Hardware {
 
     /// The vCPU's core waits until something comes, or `stop` is true: who makes it so calls [`Hardware::wake_all`]. Its time
     /// goes to `on`.
-    pub(crate) fn wait(&self, ctx: &SimCtx, vcpu: u32, on: Spending, stop: &Cell<bool>) {
+    pub(crate) fn wait(&self, ctx: &SimCtx, vcpu: u32, on: Spending, stop: impl Fn() -> bool) {
         // Whoever comes before has come: from here to the block nobody else runs.
         ctx.in_order();
         let next = self.pending[vcpu as usize].borrow().first().map(|(at, _)| *at);
         match next {
-            _ if stop.get() => {}
+            _ if stop() => {}
             Some(at) => ctx.sleep_until(at, on),
             None => {
                 self.waiting[vcpu as usize].set(Some(ctx.number()));
                 ctx.block("in the guest", on);
                 self.waiting[vcpu as usize].set(None);
             }
+        }
+    }
+
+    /// That vCPU goes on, if it waits.
+    pub(crate) fn wake(&self, ctx: &SimCtx, vcpu: u32) {
+        ctx.in_order();
+        if let Some(core) = self.waiting[vcpu as usize].get() {
+            ctx.wake(core, ctx.now() + ctx.costs().wake_latency);
         }
     }
 
@@ -117,7 +125,9 @@ pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
                 let taken = if flood.load.guest == Guest::Fixed { hardware.take(ctx, id) } else { None };
                 match taken {
                     Some(intid) => handle(ctx, &run, intid, || ()),
-                    None if flood.load.guest == Guest::Fixed => hardware.wait(ctx, id, Spending::Guest, &run.stop),
+                    None if flood.load.guest == Guest::Fixed => {
+                        hardware.wait(ctx, id, Spending::Guest, || run.stop.get())
+                    }
                     // It takes nothing: what is pending for it does not wake it.
                     None => ctx.sleep_until(ctx.now() + MASKED, Spending::Guest),
                 }

@@ -88,6 +88,8 @@ fn nor_in_a_closed_loop() {
         packet: 500 * NS,
         rx_moderation: 8000 * NS,
         tx_moderation: 20_000 * NS,
+        client: 2000 * NS,
+        servers: 2,
         pipeline: 3,
         movi: 20_000 * NS,
     };

@@ -149,6 +149,13 @@ arguments! {
     InFlight: "in_flight", u32, 0..=u32::MAX;
     Service: "service_ps", u64, 0..=u64::MAX;
     Network: "network_ps", u64, 0..=u64::MAX;
+    Packet: "packet_ps", u64, 0..=u64::MAX;
+    RxModeration: "rx_moderation_ps", u64, 0..=u64::MAX;
+    TxModeration: "tx_moderation_ps", u64, 0..=u64::MAX;
+    Client: "client_ps", u64, 0..=u64::MAX;
+    Servers: "servers", u32, 0..=u32::MAX;
+    Pipeline: "pipeline", u32, 0..=u32::MAX;
+    MoviGap: "movi_ps", u64, 0..=u64::MAX;
     Requests: "requests", u64, 0..=u64::MAX;
     Preemptions: "preemptions", u32, 0..=8;
     Depth: "depth", u32, 1..=16;

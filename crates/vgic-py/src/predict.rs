@@ -1,8 +1,9 @@
 //! `predict`, `predict_closed`: workloads in virtual time, with the interpreter lock released.
 
 use crate::arguments::{
-    Cpu, Devices, Events, Gap, InFlight, Iterations, Mapped, MsisPerCall, Network, OtherCpu, Queues, Registers,
-    Requests, Seconds, Seed, Service, Trace, Vcpus, Warmup, Whole,
+    Client, Cpu, Devices, Events, Gap, InFlight, Iterations, Mapped, MoviGap, MsisPerCall, Network, OtherCpu, Packet,
+    Pipeline, Queues, Registers, Requests, RxModeration, Seconds, Seed, Servers, Service, Trace, TxModeration, Vcpus,
+    Warmup, Whole,
 };
 use crate::runs::interruptible;
 use crate::vm::counts_dict;
@@ -12,7 +13,7 @@ use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeMap;
 use vgic_lab::bench::Load;
 use vgic_lab::here::{Cost, ping_pong, usable};
-use vgic_predict::{Closed, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
+use vgic_predict::{Closed, Driver, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
 use vgic_sim::Ps;
 use vgic_sim::report::{FieldTally, ThreadKind};
 
@@ -236,7 +237,8 @@ fn predict<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (design, machine, *, vcpus, queues, in_flight, service_ps, network_ps, requests, warmup = Whole(0),
+#[pyo3(signature = (design, machine, *, vcpus, queues, in_flight, service_ps, network_ps, polls = false, packet_ps = Whole(0),
+    rx_moderation_ps = Whole(0), tx_moderation_ps = Whole(0), client_ps = Whole(0), servers = Whole(0), pipeline = Whole(1), movi_ps = Whole(0), requests, warmup = Whole(0),
     entry = "irqfd", f_count = "cas", msis_per_call = Whole(1), list_registers = Whole(4), seed = Whole(1), free = Vec::new(), allow_unsound = false, poll = None))]
 #[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
 fn predict_closed<'py>(
@@ -248,6 +250,14 @@ fn predict_closed<'py>(
     in_flight: Whole<InFlight>,
     service_ps: Whole<Service>,
     network_ps: Whole<Network>,
+    polls: bool,
+    packet_ps: Whole<Packet>,
+    rx_moderation_ps: Whole<RxModeration>,
+    tx_moderation_ps: Whole<TxModeration>,
+    client_ps: Whole<Client>,
+    servers: Whole<Servers>,
+    pipeline: Whole<Pipeline>,
+    movi_ps: Whole<MoviGap>,
     requests: Whole<Requests>,
     warmup: Whole<Warmup>,
     entry: &str,
@@ -270,6 +280,16 @@ fn predict_closed<'py>(
         warmup: warmup.0,
         entry,
         list_registers: list_registers.0,
+        driver: Driver {
+            polls,
+            packet: packet_ps.0,
+            rx_moderation: rx_moderation_ps.0,
+            tx_moderation: tx_moderation_ps.0,
+            client: client_ps.0,
+            servers: servers.0,
+            pipeline: pipeline.0,
+            movi: movi_ps.0,
+        },
     };
     let setting = setting(machine, seed.0, free, 0, allow_unsound)?;
     let outcome = interruptible(py, poll, |poll| closed.predict(design, &setting, poll))?;

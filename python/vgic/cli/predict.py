@@ -52,7 +52,7 @@ from vgic.predict.prediction import (
     prediction_file,
     prediction_result,
 )
-from vgic.predict.workload import takes_reference
+from vgic.predict.workload import CLOSED_LOOPS, takes_reference
 from vgic.text import ratio_text
 
 Load = PredictedWorkload | ClosedWorkload
@@ -116,12 +116,37 @@ def predict_designs(
         int | None, typer.Option(metavar="N", help="List registers of each vCPU, 1 to 16 (4).")
     ] = None,
     closed: Annotated[
-        bool, typer.Option("--closed", help="A closed loop instead: requests over a NIC that is assigned to the VM.")
-    ] = False,
+        str | None,
+        typer.Option(
+            "--closed",
+            metavar="LOOP",
+            help="A closed loop instead: requests over a NIC that is assigned to the VM. each: an interrupt for each "
+            "packet; napi: the guest polls; redis-memtier: that with memtier's 200 connections and gVNIC's moderation.",
+            autocompletion=completed(lambda: list(CLOSED_LOOPS)),
+        ),
+    ] = None,
     queues: Annotated[int | None, typer.Option(metavar="N", help="Closed: queue pairs, a core each (16).")] = None,
     in_flight: Annotated[int | None, typer.Option(metavar="N", help="Closed: requests in flight (256).")] = None,
     service: Annotated[float | None, typer.Option(metavar="US", help="Closed: the guest's work (10).")] = None,
     network: Annotated[float | None, typer.Option(metavar="US", help="Closed: answer to next request (50).")] = None,
+    packet: Annotated[
+        float | None, typer.Option(metavar="US", help="Closed: a packet's cost on its way in, and out (1).")
+    ] = None,
+    rx_usecs: Annotated[
+        float | None,
+        typer.Option(metavar="US", help="Closed: from an RX interrupt of a queue to the next, at least (0)."),
+    ] = None,
+    tx_usecs: Annotated[float | None, typer.Option(metavar="US", help="Closed: the same of TX (0).")] = None,
+    client: Annotated[
+        float | None, typer.Option(metavar="US", help="Closed: a client's time between two requests of a queue (0).")
+    ] = None,
+    servers: Annotated[
+        int | None, typer.Option(metavar="N", help="Closed: processes that serve (one on each vCPU).")
+    ] = None,
+    pipeline: Annotated[int | None, typer.Option(metavar="N", help="Closed: requests in a packet (1).")] = None,
+    movi: Annotated[
+        float | None, typer.Option(metavar="US", help="Closed: an RX interrupt moves every so often (0: none does).")
+    ] = None,
     requests: Annotated[int | None, typer.Option(metavar="N", help="Closed: requests measured (20000).")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the jitter; same seed, same result.")] = 1,
     seeds: Annotated[
@@ -166,10 +191,11 @@ def predict_designs(
         closed,
         {"iterations": iterations, "devices": devices, "events": events, "guest": guest, "gap_us": gap}
         | {"f_count": f_count, "mapped": mapped},
-        {"queues": queues, "in_flight": in_flight, "service_us": service, "network_us": network, "requests": requests},
+        {"queues": queues, "in_flight": in_flight, "service_us": service, "network_us": network, "requests": requests}
+        | {"packet_us": packet, "rx_usecs": rx_usecs, "tx_usecs": tx_usecs, "client_us": client, "servers": servers, "pipeline": pipeline, "movi_us": movi},
         {"vcpus": vcpus, "entry": entry, "list_registers": list_registers},
     )
-    if trace is not None and closed:
+    if trace is not None and closed is not None:
         raise WorkloadError("trace: not with --closed")
     if f_count is not None and not takes_reference(workload.entry):
         raise WorkloadError(f"f-count: only with entry ioctl or ioctl-many, not {workload.entry}")
@@ -246,7 +272,7 @@ def predict_designs(
     if len(names) > 1:
         out.print()
         delivers = any((result.prediction or {})["window"]["delivered"] for result in shown)
-        out.print(comparison(shown, closed=closed, latency=delivers and not workload.masked))
+        out.print(comparison(shown, closed=closed is not None, latency=delivers and not workload.masked))
     if many > 1 and (explain or what_if or trace is not None):
         out.print(f"\nWhat follows is of the first seed, {seed}.", markup=False)
     if explain:
@@ -266,15 +292,22 @@ def predict_designs(
     write_json(json, file.to_json())
 
 
-def _workload(closed: bool, opened: dict[str, Any], looped: dict[str, Any], both: dict[str, Any]) -> Load:
+def _workload(closed: str | None, opened: dict[str, Any], looped: dict[str, Any], both: dict[str, Any]) -> Load:
     """The workload, of the options that were given."""
-    kept, other = (looped, opened) if closed else (opened, looped)
+    if closed is not None and closed not in CLOSED_LOOPS:
+        raise WorkloadError(f"closed: {closed!r} is none of {', '.join(CLOSED_LOOPS)}")
+    kept, other = (opened, looped) if closed is None else (looped, opened)
     for name, value in other.items():
         if value is not None:
             option = name.removesuffix("_us").replace("_", "-")
-            raise WorkloadError(f"{option}: {'not' if closed else 'only'} with --closed")
+            raise WorkloadError(f"{option}: {'only' if closed is None else 'not'} with --closed")
     given = {name: value for name, value in (both | kept).items() if value is not None}
-    return ClosedWorkload(**given) if closed else PredictedWorkload(**given)
+    if closed is None:
+        return PredictedWorkload(**given)
+    workload = ClosedWorkload(**(CLOSED_LOOPS[closed] | given))
+    polls = workload.interrupts == "napi"
+    only("with a --closed loop that polls", polls, packet=looped["packet_us"], servers=looped["servers"])
+    return workload
 
 
 def _machine(name: str | None, workload: Load) -> Machine:
@@ -351,6 +384,8 @@ def _show(out: Console, workload: Load, result: Result, plain: Result | None) ->
     else:
         did, rate, times, what = "accepted", more["accepted_rate"], more["latency"], "latency"
     text = f"  {did} {rate_text(rate)}/s, delivered {rate_text(more['delivered_rate'])}/s"
+    if workload.kind == "closed" and more["window"]["requests"]:
+        text += f", {more['window']['sent'] / more['window']['requests']:.2f} LPIs a request"
     if times["median_seconds"]:
         text += f", {what} median {time_text(times['median_seconds'])}, p99 {time_text(times['p99_seconds'])}"
     text += f", in {time_text(more['seconds'])}"

@@ -107,6 +107,11 @@ class Prediction:
         return self._a_second(self.window["delivered"])
 
     @property
+    def interrupts_per_request(self) -> float:
+        """LPIs sent for a request that was answered, in a closed loop."""
+        return self.window["sent"] / self.window["requests"] if self.window["requests"] else 0.0
+
+    @property
     def coalesced_share(self) -> float:
         """Share of the sends that found their LPI pending already, 0 to 1."""
         return self.window["coalesced"] / self.window["sent"] if self.window["sent"] else 0.0
@@ -252,6 +257,14 @@ def _raw(
             in_flight=workload.in_flight,
             service_ps=_picoseconds(workload.service_us),
             network_ps=_picoseconds(workload.network_us),
+            polls=workload.interrupts == "napi",
+            packet_ps=_picoseconds(workload.packet_us),
+            rx_moderation_ps=_picoseconds(workload.rx_usecs),
+            tx_moderation_ps=_picoseconds(workload.tx_usecs),
+            client_ps=_picoseconds(workload.client_us),
+            servers=workload.servers or 0,
+            pipeline=workload.pipeline,
+            movi_ps=_picoseconds(workload.movi_us),
             requests=workload.rounds,
             warmup=workload.warmup_rounds,
             **_entry(workload.entry, "cas"),

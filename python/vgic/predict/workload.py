@@ -17,6 +17,15 @@ _MANY = re.compile("ioctl-many(?::([0-9]{1,9}))?")
 _USUAL_MSIS = 16
 _MAX_MSIS = 1024
 F_COUNTS = ("cas", "add", "none")
+INTERRUPTS = ("each", "napi")
+#: Closed loops by name: what they have that is not usual. memtier_benchmark has 4 threads with 50 connections each, and
+#: one request in flight on each; the moderation is that of gVNIC, the NIC of Google's VMs
+#: (``GVE_RX_IRQ_RATELIMIT_US_DQO`` and ``GVE_TX_IRQ_RATELIMIT_US_DQO`` of its driver).
+CLOSED_LOOPS: dict[str, dict[str, Any]] = {
+    "each": {},
+    "napi": {"interrupts": "napi"},
+    "redis-memtier": {"interrupts": "napi", "in_flight": 200, "rx_usecs": 20.0, "tx_usecs": 50.0},
+}
 _MAX_SENDERS = 1024
 _MAX_ROUNDS = 10**12
 _MAX_US = 1e6
@@ -165,7 +174,8 @@ class ClosedWorkload(_SimulatedLoad):
     """A closed loop, as redis with memtier on a NIC that is assigned to the VM, in virtual time.
 
     So many requests are in flight. One arrives with an RX interrupt of its queue, is served by the vCPU that takes it,
-    and its answer leaves with a TX interrupt; after the network's time the same client asks again.
+    and its answer leaves with a TX interrupt; after the network's time the same client asks again. How many of these
+    interrupts there are is a matter of the NIC and its driver: docs/guide/predict.md, "A closed loop".
     """
 
     kind: ClassVar[str] = "closed"
@@ -178,6 +188,26 @@ class ClosedWorkload(_SimulatedLoad):
     in_flight: int = 256
     #: What the guest spends on a request, in us, above 0 to 1000000.
     service_us: float = 10.0
+    #: ``each``: an interrupt for each packet in and out, served in its handler. ``napi``: an interrupt is off while its
+    #: queue is polled, and one for answers comes when three quarters of what is on its way out have left.
+    interrupts: str = "each"
+    #: What a packet costs on its way in, and on its way out, in us, 0 to 1000000; with ``napi``.
+    packet_us: float = 1.0
+    #: From an interrupt of an RX queue to its next, at least, in us, 0 to 1000000 (``ethtool -C rx-usecs``).
+    rx_usecs: float = 0.0
+    #: The same of a TX queue.
+    tx_usecs: float = 0.0
+    #: What a client spends on an answer and its next request, one behind the other, in us, 0 to 1000000; each pair of
+    #: queues has a client thread.
+    client_us: float = 0.0
+    #: Servers, 1 to ``vcpus``, each a process on one vCPU that serves its part of the queues: all that waits for it,
+    #: then it answers all of that, as redis does. None: one on each vCPU, for what that vCPU polls. With ``napi``.
+    servers: int | None = None
+    #: Requests in a packet (``memtier_benchmark --pipeline``), 1 to 65536.
+    pipeline: int = 1
+    #: From a MOVI to the next, each of another queue's RX interrupt to the next vCPU, in us, 0 (none) to 1000000.
+    #: Direct injection has none.
+    movi_us: float = 0.0
     #: From an answer to that client's next request, in us, above 0 to 1000000.
     network_us: float = 50.0
     #: Requests that are measured. None: 20,000.
@@ -199,6 +229,15 @@ class ClosedWorkload(_SimulatedLoad):
         _whole("in-flight", self.in_flight, 1, 1 << 20)
         _microseconds("service", self.service_us, 1e-6)
         _microseconds("network", self.network_us, 1e-6)
+        _choice("interrupts", self.interrupts, INTERRUPTS)
+        _microseconds("packet", self.packet_us, 0.0)
+        _microseconds("rx-usecs", self.rx_usecs, 0.0)
+        _microseconds("tx-usecs", self.tx_usecs, 0.0)
+        _microseconds("client", self.client_us, 0.0)
+        if self.servers is not None:
+            _whole("servers", self.servers, 1, self.vcpus)
+        _whole("pipeline", self.pipeline, 1, 1 << 16)
+        _microseconds("movi", self.movi_us, 0.0)
         if self.requests is not None:
             _whole("requests", self.requests, 1, _MAX_ROUNDS)
         if self.warmup is not None:
@@ -219,9 +258,19 @@ class ClosedWorkload(_SimulatedLoad):
     @property
     def flags(self) -> str:
         """The options of ``vgic predict`` that repeat it, without its length."""
-        text = f"--closed -v {self.vcpus} --queues {self.queues} --in-flight {self.in_flight}"
+        text = f"--closed {self.interrupts} -v {self.vcpus} --queues {self.queues} --in-flight {self.in_flight}"
         text += f" --service {self.service_us:g} --network {self.network_us:g}"
-        return text + _options(("--entry", self.entry, "irqfd"), ("--list-registers", self.list_registers, 4))
+        return text + _options(
+            ("--packet", f"{self.packet_us:g}", "1"),
+            ("--rx-usecs", f"{self.rx_usecs:g}", "0"),
+            ("--tx-usecs", f"{self.tx_usecs:g}", "0"),
+            ("--client", f"{self.client_us:g}", "0"),
+            ("--servers", self.servers, None),
+            ("--pipeline", self.pipeline, 1),
+            ("--movi", f"{self.movi_us:g}", "0"),
+            ("--entry", self.entry, "irqfd"),
+            ("--list-registers", self.list_registers, 4),
+        )
 
     @property
     def masked(self) -> bool:
