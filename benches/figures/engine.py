@@ -155,8 +155,8 @@ CPU time for one send. The floor, measured between the same samples, is one arra
 
 {_series_table(results, many, names, floor)}
 
-{_command(apart)}: four senders, each with a device and an LPI of its own. The DeviceIDs are 0 to 3 (only the first of a VM
-has 0), so the tree of the cache is as deep as for any device:
+{_command(apart)}: four senders, each with a device and an LPI of its own. The DeviceIDs are 0 to 3, and what is above 0
+makes the cache's tree as deep as most devices do:
 
 {_series_table(results_apart, apart, list(_APART), floor_apart)}
 

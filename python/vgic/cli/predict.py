@@ -192,7 +192,8 @@ def predict_designs(
         {"iterations": iterations, "devices": devices, "events": events, "guest": guest, "gap_us": gap}
         | {"f_count": f_count, "mapped": mapped},
         {"queues": queues, "in_flight": in_flight, "service_us": service, "network_us": network, "requests": requests}
-        | {"packet_us": packet, "rx_usecs": rx_usecs, "tx_usecs": tx_usecs, "client_us": client, "servers": servers, "pipeline": pipeline, "movi_us": movi},
+        | {"packet_us": packet, "rx_usecs": rx_usecs, "tx_usecs": tx_usecs, "client_us": client, "servers": servers}
+        | {"pipeline": pipeline, "movi_us": movi},
         {"vcpus": vcpus, "entry": entry, "list_registers": list_registers},
     )
     if trace is not None and closed is not None:

@@ -166,7 +166,6 @@ impl<P: Platform> Cache<P> for PerItsCache<P> {
             Translations::OneTree => its.translation_cache.destroy(ctx),
             Translations::TreePerDevice => {
                 its.device_caches.for_each(ctx, 0, u32::MAX, |device_id, device| {
-                    device.tree.destroy(ctx);
                     its.device_caches.erase(ctx, device_id, false);
                     // SAFETY: S-15: it has left the tree by which alone it is found, and the caller is the last user.
                     unsafe { P::free(ctx, device) };
