@@ -37,7 +37,10 @@ def test_the_gap_of_a_limit_is_one_to_predict_with(vgic_command):
     "option",
     [
         ("--gap", "3"),
-        ("--closed", "each",),
+        (
+            "--closed",
+            "each",
+        ),
         ("--explain",),
         ("--what-if",),
         ("--free", "vgic_irq[0]"),
