@@ -72,7 +72,7 @@ MODULES = {
     ],
     "machines": ["machines", "machines.profile", "machines.values", "machines.distance", "machines.checks", "host"],
     "results": ["measure.results", "measure.stats"],
-    "trace": ["trace.store", "trace.recording", "trace.qemu", "trace.check"],
+    "trace": ["trace.store", "trace.recording", "trace.stretch", "trace.summary", "trace.qemu", "trace.check"],
     "report": ["report.page", "report.scale_page", "report.svg", "report.lines", "report.stack"],
     "errors": ["errors"],
 }
@@ -101,6 +101,7 @@ COMMANDS = (
     "confirm",
     "torture",
     "replay",
+    "recording",
     "designs",
     "kernels",
     "machines",

@@ -203,6 +203,8 @@ VERSIONS = {
 }
 #: Versions that write no time.
 WITHOUT_TIMES = {"7.1 without times"}
+#: Versions that write which thread it was.
+WITH_WRITERS = {"7.0", "7.1", "10.1 with a thread", "11.0", "11.0 with a name", "ftrace", "trace-cmd"}
 
 
 def _json(line, time_us, **more):

@@ -27,6 +27,14 @@ import pytest
         (["replay", "/dev/null"], "/dev/null: not a regular file"),
         (["replay", "virtio-4cpu", "--loop", "-1"], "loop: -1 is out of range"),
         (["replay", "virtio-4cpu", "--design", "v9"], "unknown design 'v9'"),
+        (["recording"], "Missing argument 'RECORDING'"),
+        (["recording", "nothing-here"], "nothing-here: no such file"),
+        (["recording", "virtio-4cpu", "--from", "20"], "virtio-4cpu: nothing is recorded there; it ends at 11.2"),
+        (["recording", "virtio-4cpu", "--from", "5", "--to", "4"], "from and to: nothing lies from 5 s to 4 s"),
+        (["recording", "virtio-4cpu", "--phase", "100"], "phase: 100 is out of range 1 to 9"),
+        (["replay", "virtio-4cpu", "--phase", "2", "--to", "1"], "phase: not together with from or to"),
+        (["compare", "--phase", "0"], "phase: 0 is out of range 1 to"),
+        (["recording", "virtio-4cpu", "--json", "/nonexistent/x.json"], "/nonexistent/x.json: cannot be written"),
         (["compare", "--design", "v9"], "unknown design 'v9'"),
         (["compare", "--recording", "nothing-here"], "nothing-here: no such file"),
         (["compare", "--output", "/nonexistent/deep"], "/nonexistent/deep: cannot be written"),
@@ -44,7 +52,7 @@ def test_one_line_and_status_2(vgic_command, tmp_path, arguments, message):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("command", ["replay", "compare"])
+@pytest.mark.parametrize("command", ["replay", "compare", "recording"])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -59,7 +67,7 @@ def test_one_line_and_status_2(vgic_command, tmp_path, arguments, message):
 def test_a_file_that_is_no_recording(vgic_command, tmp_path, command, content, message):
     path = tmp_path / "guest.log.xz"
     path.write_bytes(content)
-    arguments = ["replay", str(path)] if command == "replay" else ["compare", "--recording", str(path)]
+    arguments = [command, *(["--recording"] if command == "compare" else []), str(path)]
     done = vgic_command(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"vgic: error: {path}: ")

@@ -15,6 +15,7 @@ COMMANDS = [
         [name]
         for name in ("compare", "stress", "predict", "scale", "calibrate", "prove", "confirm", "torture", "replay")
     ),
+    ["recording"],
     ["designs"],
     ["kernels"],
     ["machines"],

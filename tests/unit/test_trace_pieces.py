@@ -6,7 +6,7 @@ import pytest
 
 import vgic
 from qemu_logs import Guest, log
-from vgic.trace import Recording, qemu, read_qemu
+from vgic.trace import Recording, packed, read_qemu
 from vgic.trace.recording import MAX_VCPUS, Event
 from vgic.trace.registers import Registers
 from vgic.trace.topology import Topology
@@ -423,7 +423,7 @@ def test_damaged_and_padded_xz(tmp_path):
 def test_xz_may_not_take_all_memory(tmp_path, monkeypatch):
     path = tmp_path / "guest.log.xz"
     path.write_bytes(lzma.compress(b"gicv3_its_cmd_sync GICv3 ITS: command SYNC\n" * 1000, preset=9))
-    monkeypatch.setattr(qemu, "_XZ_MEMORY", 1 << 16)
+    monkeypatch.setattr(packed, "_XZ_MEMORY", 1 << 16)
     with pytest.raises(vgic.RecordingError, match=r"damaged xz data \(memory usage limit exceeded\)$"):
         read_qemu(path)
 

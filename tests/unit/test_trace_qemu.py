@@ -148,7 +148,7 @@ def test_missing_recording_names_those_there_are(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path, monkeypatch):
-    def broken(path):
+    def broken(path, **_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("vgic.trace.store.read_qemu", broken)

@@ -162,35 +162,17 @@ def test_a_file_is_named_and_has_a_digest(tmp_path):
 
 def test_a_file_is_read_in_pieces(monkeypatch):
     monkeypatch.setattr(qemu, "_CHUNK", 7)
-    plain, digest = LOG * 2, hashlib.sha256()
-    pieces = list(qemu._text(io.BytesIO(plain), Path("a.log"), digest))
-    assert (b"".join(pieces), {len(piece) for piece in pieces[:-1]}) == (plain, {7})
-    assert digest.hexdigest() == hashlib.sha256(plain).hexdigest()
-    data, digest = lzma.compress(plain), hashlib.sha256()
-    pieces = list(qemu._text(io.BytesIO(data), Path("a.log"), digest))
-    assert (b"".join(pieces), max(map(len, pieces))) == (plain, 7)
-    assert digest.hexdigest() == hashlib.sha256(data).hexdigest()
-    assert list(qemu._text(io.BytesIO(b"\xfd7zX"), Path("a.log"), digest)) == [b"\xfd7zX"]
-
-
-def test_streams_of_xz_follow_each_other_wherever_a_piece_ends():
-    one, other, padding = lzma.compress(b"one"), lzma.compress(b"other"), bytes(4)
-    for pieces in (
-        [one + other],
-        [one, other],
-        [one + padding, other],
-        [one, padding, padding + other, padding],
-        [one[:20], one[20:] + padding + other[:3], other[3:]],
-    ):
-        assert b"".join(qemu._decompressed(iter(pieces), Path("a.log"))) == b"oneother"
+    for data in (LOG * 2, lzma.compress(LOG * 2)):
+        told = []
+        assert b"".join(qemu._text(io.BytesIO(data), "a.log", told.append)) == LOG * 2
+        assert (b"".join(told), {len(piece) for piece in told[:-1]}) == (data, {7})
 
 
 def test_a_text_may_be_just_as_long_as_the_limit(monkeypatch):
     monkeypatch.setattr(qemu, "MAX_BYTES", 3 << 20)
-    monkeypatch.setattr(qemu, "_CHUNK", 1 << 20)
     for text in (bytes(3 << 20), bytes((3 << 20) + 1)):
         for data in (text, lzma.compress(text, preset=0)):
-            pieces = qemu._text(io.BytesIO(data), Path("a.log"), hashlib.sha256())
+            pieces = qemu._text(io.BytesIO(data), "a.log", len)
             if len(text) == 3 << 20:
                 assert sum(map(len, pieces)) == len(text)
             else:
@@ -198,8 +180,26 @@ def test_a_text_may_be_just_as_long_as_the_limit(monkeypatch):
                     sum(map(len, pieces))
 
 
+def test_how_far_the_reading_is_can_be_told_and_whoever_is_told_may_stop_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(qemu, "_TELL_LINES", 50)
+    path = tmp_path / "a.log"
+    path.write_bytes(LOG * 100)
+    told = []
+    read_qemu(path, progress=lambda share, text: told.append((share, text)))
+    assert told == [(1.0, f"reading a: {number} lines") for number in (50, 100, 150, 200)]
+    with path.open("rb") as file:
+        qemu.read_qemu_file(file, "x", source="y", progress=lambda share, text: told.append((share, text)))
+    assert told[4:] == [(0.0, f"reading x: {number} lines") for number in (50, 100, 150, 200)], "it has no size"
+
+    def stop(share, text):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_qemu(path, progress=stop)
+
+
 def lines(*pieces):
-    return list(qemu._lines(iter(pieces), Path("a.log")))
+    return list(qemu._lines(iter(pieces), "a.log"))
 
 
 def test_lines_go_across_pieces():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from qemu_logs import COLLECTORS, RESOLUTION, VERSIONS, WITHOUT_TIMES, guest, log
+from qemu_logs import COLLECTORS, RESOLUTION, VERSIONS, WITH_WRITERS, WITHOUT_TIMES, guest, log
 from vgic.trace import read_qemu
 from vgic.trace.spelling import Lines
 
@@ -30,7 +30,9 @@ def plain(tmp_path_factory):
 def test_every_spelling_gives_the_same_recording(tmp_path, plain, version, collector):
     recording = read(tmp_path, log(EVENTS, version, collector))
     wanted = [event for event in plain if not (version == "7.0" and event.kind == "inv")]
-    assert [event[2:] for event in recording] == [event[2:] for event in wanted]
+    assert [event[2:4] for event in recording] == [event[2:4] for event in wanted]
+    writers = [event.writer if version in WITH_WRITERS else 0 for event in wanted]
+    assert [event.writer for event in recording] == writers
     assert (recording.vcpus, recording.devices, recording.resets) == (plain.vcpus, plain.devices, [])
     assert recording.ignored == {}
     times, wanted_times = ([event.time_us for event in events] for events in (recording, wanted))
@@ -54,7 +56,7 @@ def test_every_spelling_gives_the_same_recording(tmp_path, plain, version, colle
 def test_qemu_7_0_without_the_number_of_the_command_does_not_tell_inv_from_invall(tmp_path, plain):
     text = log([event for event in EVENTS if event[2] != "gicv3_its_process_command"], "7.0")
     recording = read(tmp_path, text)
-    assert [e[2:] for e in recording] == [e[2:] for e in plain if e.kind not in ("inv", "invall")]
+    assert [e[2:4] for e in recording] == [e[2:4] for e in plain if e.kind not in ("inv", "invall")]
     assert "6 INV; they are left out, which changes no acknowledge" in recording.notes[0]
 
 
@@ -86,7 +88,7 @@ def test_a_log_that_starts_late_says_what_is_taken_to_be_on(tmp_path):
     recording = read(tmp_path, log(late))
     assert [event.kind for event in recording].count("lpis_enabled") == 2
     first = list(recording)[:3]
-    assert sorted(event[2:] for event in first) == [
+    assert sorted(event[2:4] for event in first) == [
         ("its_enabled", (1,)),
         ("lpis_enabled", (0, 1)),
         ("lpis_enabled", (1, 1)),
@@ -201,7 +203,7 @@ def spelled(line):
     ],
 )
 def test_what_wraps_a_line_is_opened_if_it_is_json(line, message):
-    assert spelled(line) == (0, "gicv3_its_cmd_sync", {}, message)
+    assert spelled(line) == (0, "gicv3_its_cmd_sync", {}, message, 0)
 
 
 @pytest.mark.parametrize("entry", [{}, {"a": 1}, {"message": "hello"}, {"message": 5}, {"log": None, "msg": SYNC}])

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from vgic.measure.results import Result, noise
 from vgic.text import ratio_text
-from vgic.trace import Recording
+from vgic.trace import Recording, cut, read_recording
 
 
 def console(json_path: str | None = None) -> Console:
@@ -190,6 +190,26 @@ def write_json(json_path: str | None, text: str | Iterable[str]) -> None:
         sys.stdout.writelines([text] if isinstance(text, str) else text)
     elif json_path is not None:
         write_whole(Path(json_path), text)
+
+
+def read_stretch(source: str, begin: float | None, end: float | None, phase: int | None) -> Recording:
+    """Read a recording with a progress bar; a stretch of it, if ``--from``, ``--to`` or ``--phase`` say so."""
+    with progress(f"reading {source}") as update:
+        whole = read_recording(source, progress=update)
+    return cut(whole, begin, end, phase)
+
+
+def about_recording(recording: Recording) -> str:
+    """A recording in one line."""
+    return (
+        f"{recording.name}: {_many(recording.vcpus, 'vCPU')}, {_many(len(recording.devices), 'device')}, "
+        f"{_many(recording.commands, 'ITS command')}, {_many(recording.msis, 'MSI')}, "
+        f"{recording.acknowledges} LPIs acknowledged in {recording.seconds:.1f} s"
+    )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def recording_notes(recording: Recording) -> list[str]:

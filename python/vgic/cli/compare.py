@@ -18,12 +18,21 @@ from vgic.cli.common import (
     percent_text,
     progress,
     rate_text,
+    read_stretch,
     recording_notes,
     warn,
     write_json,
     write_whole,
 )
-from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed_designs
+from vgic.cli.options import (
+    DesignsOption,
+    FromOption,
+    JsonOption,
+    PhaseOption,
+    ToOption,
+    UnsoundOption,
+    listed_designs,
+)
 from vgic.designs import check_names
 from vgic.errors import Interrupted
 from vgic.measure.results import ResultFile, busy_text
@@ -31,14 +40,16 @@ from vgic.measure.rounds import Effort
 from vgic.measure.run import COMPARED_DESIGNS, default_workloads
 from vgic.measure.run import compare as measure_all
 from vgic.text import ratio_text
-from vgic.trace import read_recording
 
 
 def compare(
     design: DesignsOption = None,
     recording: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="The recorded guest: a bundled one or a QEMU trace log.")
+        str, typer.Option(metavar="NAME|FILE", help="The recorded guest: a bundled one, a QEMU trace log, or -.")
     ] = "virtio-4cpu",
+    begin: FromOption = None,
+    end: ToOption = None,
+    phase: PhaseOption = None,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="DIR", help="Where report.html and result.json go.")
     ] = ".",
@@ -60,7 +71,7 @@ def compare(
     folder = Path(output)
     report, result_json = folder / "report.html", folder / "result.json"
     check_json(json)
-    read = read_recording(recording)
+    read = read_stretch(recording, begin, end, phase)
     workloads = default_workloads(read)
     for line in recording_notes(read):
         warn(f"vgic: note: {line}")

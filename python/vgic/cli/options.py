@@ -101,6 +101,13 @@ EntryOption = Annotated[
         autocompletion=completed(lambda: ENTRIES),
     ),
 ]
+FromOption = Annotated[
+    float | None, typer.Option("--from", metavar="S", help="The recording from there on, in seconds of the file.")
+]
+ToOption = Annotated[float | None, typer.Option("--to", metavar="S", help="The recording to there, in seconds.")]
+PhaseOption = Annotated[
+    int | None, typer.Option(metavar="N", help="One phase of the recording, from 1: see 'vgic recording'.")
+]
 UnsoundOption = Annotated[
     bool,
     typer.Option("--allow-unsound", help="Also run designs with a known memory-safety defect (they may crash)."),

@@ -5,24 +5,41 @@ from typing import Annotated
 
 import typer
 
-from vgic.cli.common import check_json, command_line, console, progress, recording_notes, show_results, warn, write_json
-from vgic.cli.options import DesignsOption, JsonOption, UnsoundOption, listed_designs
+from vgic.cli.common import (
+    about_recording,
+    check_json,
+    command_line,
+    console,
+    progress,
+    read_stretch,
+    recording_notes,
+    show_results,
+    warn,
+    write_json,
+)
+from vgic.cli.options import (
+    DesignsOption,
+    FromOption,
+    JsonOption,
+    PhaseOption,
+    ToOption,
+    UnsoundOption,
+    listed_designs,
+)
 from vgic.designs import DEFAULT_DESIGN, check_names
 from vgic.designs import design as find
 from vgic.errors import Interrupted
 from vgic.measure.results import ResultFile
 from vgic.measure.run import recorded_row, replay_recorded, run_in_turn
 from vgic.measure.workload import ReplayWorkload
-from vgic.trace import read_recording
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def replay(
-    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A bundled name or a QEMU trace log.")],
+    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A bundled name, a QEMU trace log, or -.")],
     design: DesignsOption = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    phase: PhaseOption = None,
     loop: Annotated[int, typer.Option(metavar="N", help="Times to run it flat out; 0 skips that.")] = 1,
     mode: Annotated[
         str,
@@ -37,25 +54,20 @@ def replay(
 
     First as recorded: ITS commands, MSIs and acknowledges one after the other, each acknowledge answered by the engine
     and compared with the recording. Then flat out: commands keep their place, and between two of them every device
-    sends at full speed. RECORDING is a log of QEMU with -trace 'gicv3_*', plain or .xz, or a name: virtio-4cpu.
+    sends at full speed. RECORDING is a log of QEMU with -trace 'gicv3_*', plain or compressed (xz, gzip, bzip2, zstd),
+    - for standard input, or a name: virtio-4cpu. --from, --to and --phase pick a stretch: see 'vgic recording'.
 
     Exit status 1: a design does not do what the guest saw, for another reason than a tie or the log's order, or the
     recording has nothing to check.
     """
     names = check_names(listed_designs(design) or [DEFAULT_DESIGN], allow_unsound=allow_unsound)
     check_json(json)
-    read = read_recording(recording)
+    read = read_stretch(recording, begin, end, phase)
     workload = ReplayWorkload(recording=read, mode=mode, loops=max(loop, 1), list_registers=list_registers)
     if loop < 0:
         raise ValueError(f"loop: {loop} is out of range 0 to 1000000")
     out = console(json)
-    out.print(
-        f"{read.name}: {_many(read.vcpus, 'vCPU')}, {_many(len(read.devices), 'device')}, "
-        f"{_many(read.commands, 'ITS command')}, "
-        f"{_many(read.msis, 'MSI')}, {read.acknowledges} LPIs acknowledged in {read.seconds:.1f} s",
-        soft_wrap=True,
-        markup=False,
-    )
+    out.print(about_recording(read), soft_wrap=True, markup=False)
     for line in recording_notes(read):
         warn(f"vgic: note: {line}")
     recorded = []

@@ -20,6 +20,7 @@ SUB_COMMANDS = {
     "confirm": "confirm",
     "torture": "torture",
     "replay": "replay",
+    "recording": "recording",
     "designs": "designs",
     "kernels": "kernels",
     "machines": "machines",

@@ -4,5 +4,20 @@ from vgic.trace.check import Check, check
 from vgic.trace.qemu import read_qemu
 from vgic.trace.recording import Event, Recording
 from vgic.trace.store import read_recording, recordings
+from vgic.trace.stretch import Phase, cut, phases
+from vgic.trace.summary import Summary, summarize
 
-__all__ = ["Check", "Event", "Recording", "check", "read_qemu", "read_recording", "recordings"]
+__all__ = [
+    "Check",
+    "Event",
+    "Phase",
+    "Recording",
+    "Summary",
+    "check",
+    "cut",
+    "phases",
+    "read_qemu",
+    "read_recording",
+    "recordings",
+    "summarize",
+]

@@ -159,7 +159,7 @@ def _account(recording: Recording, ties: Mapping[int, int]) -> tuple[set[int], s
     sent: set[int] = set()
     unproven: set[int] = set()
     place = 0
-    for _line, _time_us, kind, operands in recording:
+    for _line, _time_us, kind, operands, _writer in recording:
         match kind:
             case "mapti" | "mapi":
                 # An event that is mapped keeps its mapping.

@@ -1,4 +1,4 @@
-"""Reader of QEMU's trace log (``-trace 'gicv3_*' -D file``), plain or compressed with xz.
+"""Reader of QEMU's trace log (``-trace 'gicv3_*' -D file``), plain or compressed (:mod:`vgic.trace.packed`).
 
 How a line may be spelled, by QEMU and by what collected it: :mod:`vgic.trace.spelling`. What is used:
 
@@ -19,29 +19,32 @@ What a log lacks is said in ``Recording.notes``, a sentence each, with what that
 """
 
 import hashlib
-import lzma
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from vgic.errors import RecordingError
 from vgic.its.commands import COMMANDS
+from vgic.trace.packed import unpacked
 from vgic.trace.recording import Recording
 from vgic.trace.registers import Registers
 from vgic.trace.spelling import Lines, Spelled
 from vgic.trace.topology import Topology
 
-__all__ = ["MAX_BYTES", "MAX_LINE", "read_qemu", "recording_name"]
+__all__ = ["MAX_BYTES", "MAX_LINE", "Progress", "read_qemu", "read_qemu_file", "recording_name"]
 
 #: Text that a file may hold, decompressed: 2 GiB.
 MAX_BYTES = 2 << 30
 #: Longest line: 64 KiB.
 MAX_LINE = 64 << 10
-_CHUNK = 1 << 18
-_XZ_MAGIC = b"\xfd7zXZ\x00"
-_XZ_MEMORY = 256 << 20  # xz -9 needs 65 MiB to decompress
+#: Bytes of the file that are read at once, and lines after which the progress is told.
+_CHUNK = 1 << 16
+_TELL_LINES = 1 << 12
+#: Called with the share read, 0 to 1, and a text. May raise to stop.
+Progress = Callable[[float, str], None]
 
 #: First bytes of files that hold traces in another form: what they are, and what to do.
 _OTHERS = {
@@ -98,77 +101,71 @@ def recording_name(path: Path) -> str:
     return name
 
 
-def read_qemu(path: str | Path, *, name: str | None = None) -> Recording:
+def read_qemu(path: str | Path, *, name: str | None = None, progress: Progress | None = None) -> Recording:
     """Read a recording. ``name`` is what to call it; by default :func:`recording_name`.
+
+    ``progress`` is called now and then with the share read, 0 to 1 (0 of what has no size), and a text; it may raise
+    to stop.
 
     Raises :class:`vgic.RecordingError` if the file is not a QEMU trace log with ITS events, is cut short, or is larger
     than :data:`MAX_BYTES` of text, and ``OSError`` if it cannot be read.
     """
     path = Path(path)
-    recording = Recording(name or recording_name(path), source=str(path))
-    digest = hashlib.sha256()
-    reader = _Reader(recording)
     with path.open("rb") as file:
-        for number, (line, whole) in enumerate(_lines(_text(file, path, digest), path), start=1):
-            reader.line(number, line, whole)
+        size = path.stat().st_size
+        return read_qemu_file(file, name or recording_name(path), source=str(path), size=size, progress=progress)
+
+
+def read_qemu_file(
+    file: BinaryIO, name: str, *, source: str, size: int = 0, progress: Progress | None = None
+) -> Recording:
+    """As :func:`read_qemu`, from an open file of ``size`` bytes (0: not known); errors name the ``source``."""
+    recording = Recording(name, source=source)
+    reader = _Reader(recording)
+    digest = hashlib.sha256()
+    taken = 0
+
+    def told(data: bytes) -> None:
+        nonlocal taken
+        digest.update(data)
+        taken += len(data)
+
+    for number, (line, whole) in enumerate(_lines(_text(file, source, told), source), start=1):
+        reader.line(number, line, whole)
+        if progress is not None and number % _TELL_LINES == 0:
+            progress(min(1.0, taken / size) if size else 0.0, f"reading {name}: {number:,} lines")
     reader.finish()
     recording.sha256 = digest.hexdigest()
     return recording
 
 
-def _text(file: BinaryIO, path: Path, digest: "hashlib._Hash") -> Iterator[bytes]:
-    """The file's text in pieces, decompressed if it is xz (by its first bytes, whatever its name)."""
-    compressed = file.read(len(_XZ_MAGIC)) == _XZ_MAGIC
-    file.seek(0)
+def _text(file: BinaryIO, source: str, told: Callable[[bytes], None]) -> Iterator[bytes]:
+    """The file's text in pieces, decompressed if it was compressed; ``told`` gets it as it is in the file."""
     total = 0
-    for piece in _decompressed(_chunks(file, digest), path) if compressed else _chunks(file, digest):
+    for piece in unpacked(_chunks(file, told), source):
         total += len(piece)
         if total > MAX_BYTES:
-            raise RecordingError(f"{path}: more than {MAX_BYTES >> 20} MiB of text")
+            raise RecordingError(f"{source}: more than {MAX_BYTES >> 20} MiB of text")
         yield piece
 
 
-def _chunks(file: BinaryIO, digest: "hashlib._Hash") -> Iterator[bytes]:
+def _chunks(file: BinaryIO, told: Callable[[bytes], None]) -> Iterator[bytes]:
     while data := file.read(_CHUNK):
-        digest.update(data)
+        told(data)
         yield data
 
 
-def _decompressed(chunks: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    decoder = _decoder()
-    try:
-        for data in chunks:
-            while True:
-                if decoder.eof:  # Another stream may follow, or padding of zeroes (the .xz format allows both).
-                    data = (decoder.unused_data + data).lstrip(b"\0")
-                    if not data:
-                        break
-                    decoder = _decoder()
-                yield decoder.decompress(data, _CHUNK)
-                data = b""
-                if decoder.needs_input and not decoder.eof:
-                    break
-    except lzma.LZMAError as error:
-        raise RecordingError(f"{path}: damaged xz data ({str(error).lower()})") from None
-    if not decoder.eof:
-        raise RecordingError(f"{path}: truncated: the xz data ends before its end mark")
-
-
-def _decoder() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-
-
-def _lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[bytes, bool]]:
+def _lines(pieces: Iterator[bytes], source: str) -> Iterator[tuple[bytes, bool]]:
     """Lines without their ends, and whether each had one."""
     rest = b""
     number = 0
     first = True
     for piece in pieces:
         if first and (what := next((what for start, what in _OTHERS.items() if piece.startswith(start)), None)):
-            raise RecordingError(f"{path}: {what}")
+            raise RecordingError(f"{source}: {what}")
         first = False
         if b"\0" in piece:
-            raise RecordingError(f"{path}: binary data, not a QEMU trace log")
+            raise RecordingError(f"{source}: binary data, not a QEMU trace log")
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             if len(line) > MAX_LINE:
@@ -177,7 +174,9 @@ def _lines(pieces: Iterator[bytes], path: Path) -> Iterator[tuple[bytes, bool]]:
             number += 1
             yield line, True
         if len(rest) > MAX_LINE:
-            raise RecordingError(f"{path}: line {number + 1} is longer than {MAX_LINE >> 10} KiB: not a QEMU trace log")
+            raise RecordingError(
+                f"{source}: line {number + 1} is longer than {MAX_LINE >> 10} KiB: not a QEMU trace log"
+            )
     if rest:
         yield rest, False
 
@@ -232,7 +231,8 @@ class _Reader:
 
     def event(self, line: int, spelled: Spelled) -> None:
         time_us, values = spelled.time_us, spelled.values
-        append = self.recording.append
+        append = partial(self.recording.append, writer=spelled.writer)
+        self.registers.writer = spelled.writer
         match spelled.event:
             case "gicv3_its_translation_write":
                 device, event = _number(values, "requester_id"), _number(values, "data")
@@ -268,9 +268,10 @@ class _Reader:
                 if self.opcode is not None:
                     self.processed[self.opcode] += 1
             case event if event.startswith(_COMMAND):
-                self.command(line, time_us, event.removeprefix(_COMMAND), values)
+                self.command(line, spelled, event.removeprefix(_COMMAND))
 
-    def command(self, line: int, time_us: int, kind: str, values: dict[str, str]) -> None:
+    def command(self, line: int, spelled: Spelled, kind: str) -> None:
+        time_us, values = spelled.time_us, spelled.values
         opcode, self.opcode = self.opcode, None
         if kind == "inv" and not values and opcode == "invall":  # QEMU 7.0
             kind = opcode
@@ -297,7 +298,7 @@ class _Reader:
             operands = [self.collection]
         self.registers.command(time_us, kind, tuple(operands))
         self.topology.command(kind, tuple(operands))
-        self.recording.append(line, time_us, kind, *operands)
+        self.recording.append(line, time_us, kind, *operands, writer=spelled.writer)
 
     def finish(self) -> None:
         """Say what the log lacks, number the vCPUs."""

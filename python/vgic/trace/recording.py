@@ -44,7 +44,7 @@ _BY_VCPU = frozenset(code for name, code in _CODES.items() if KINDS[name][:1] ==
 
 #: Characters of a number that are shown.
 _MOST_DIGITS = 40
-#: Events that a recording may hold: 33 bytes each, so at most some 264 MB.
+#: Events that a recording may hold: 37 bytes each, so at most some 296 MB.
 MAX_EVENTS = 8_000_000
 #: Virtual CPUs that a VM may have (KVM: VGIC_V3_MAX_CPUS).
 MAX_VCPUS = 512
@@ -61,6 +61,8 @@ class Event(NamedTuple):
     kind: str
     #: Operands, as :data:`KINDS` names them.
     operands: tuple[int, ...]
+    #: Thread of the emulator that wrote the line; 0 if the file does not say.
+    writer: int = 0
 
     def __str__(self) -> str:
         values = (f"{name} {value:#x}" for name, value in zip(KINDS[self.kind], self.operands, strict=True))
@@ -78,6 +80,8 @@ class Recording:
         self.source = source
         #: Digest of the file as it was read (compressed, if it was), in hexadecimal.
         self.sha256 = sha256
+        #: Of a stretch (:func:`vgic.trace.cut`): how many seconds behind the first event of the file it begins.
+        self.begin = 0.0
         #: Lines that held a command which the engine has no word for (GICv4 and unknown ones), by name.
         self.ignored: Counter[str] = Counter()
         #: What the log lacks, a sentence each: see :func:`vgic.trace.read_qemu`.
@@ -93,6 +97,7 @@ class Recording:
         self._kind = array("B")
         self._line = array("Q")
         self._time = array("q")
+        self._writer = array("I")
         self._operands = tuple(array("I") for _ in range(4))
 
     def __len__(self) -> int:
@@ -104,17 +109,18 @@ class Recording:
             f"{len(self.devices)} devices, {self.acknowledges} LPIs acknowledged, {self.seconds:.1f} s>"
         )
 
-    def append(self, line: int, time_us: int, kind: str, *operands: int) -> None:
+    def append(self, line: int, time_us: int, kind: str, *operands: int, writer: int = 0) -> None:
         """Add one event. Raises ``RecordingError`` for a number out of range, or one event too many."""
-        self.insert(len(self._kind), line, time_us, kind, *operands)
+        self.insert(len(self._kind), line, time_us, kind, *operands, writer=writer)
 
-    def insert(self, place: int, line: int, time_us: int, kind: str, *operands: int) -> None:
+    def insert(self, place: int, line: int, time_us: int, kind: str, *operands: int, writer: int = 0) -> None:
         """As :meth:`append`, before the event with index ``place``, from 0 to their number."""
         if len(self._kind) >= MAX_EVENTS:
             raise RecordingError(f"{self.source or self.name}: more than {MAX_EVENTS:,} events")
         place = integer("place", place, 0, len(self._kind), error=RecordingError)
         line = integer("line", line, 0, 2**64 - 1, error=RecordingError)
         time_us = integer("time_us", time_us, -(2**63), 2**63 - 1, error=RecordingError)
+        writer = integer("writer", writer, 0, 2**32 - 1, error=RecordingError)
         names = KINDS[kind]
         for name, value in zip(names, operands, strict=True):
             limit = MAX_VCPUS if name in ("vcpu", "from", "to") else 2**32
@@ -129,6 +135,7 @@ class Recording:
         self._kind.insert(place, _CODES[kind])
         self._line.insert(place, line)
         self._time.insert(place, time_us)
+        self._writer.insert(place, writer)
         self.counts[kind] += 1
         if kind == "msi":
             self.devices[operands[0]] += 1
@@ -154,9 +161,10 @@ class Recording:
 
     def __iter__(self) -> Iterator[Event]:
         start = self._time[0] if self._time else 0
-        for code, line, time_us, *operands in zip(self._kind, self._line, self._time, *self._operands, strict=True):
+        columns = (self._kind, self._line, self._time, self._writer, *self._operands)
+        for code, line, time_us, writer, *operands in zip(*columns, strict=True):
             kind = _NAMES[code]
-            yield Event(line, time_us - start, kind, tuple(operands[: len(KINDS[kind])]))
+            yield Event(line, time_us - start, kind, tuple(operands[: len(KINDS[kind])]), writer)
 
     @property
     def commands(self) -> int:

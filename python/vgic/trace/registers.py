@@ -74,6 +74,8 @@ class Registers:
     its_on: bool = False
     #: What is taken to be on from the start or from a reset, without a line that says so.
     assumed: list[str] = field(default_factory=list)
+    #: Thread that wrote the line that is read just now.
+    writer: int = 0
     redistributors: dict[int, _Redistributor] = field(default_factory=dict)
     #: GITS_BASER<n>, by number.
     basers: dict[int, int] = field(default_factory=dict)
@@ -96,7 +98,7 @@ class Registers:
                 self._sign(line, time_us, "GITS_CTLR.Enabled was turned on while it was on", weak=True)
             self.its_on = on
             self._its_written = True
-            self.recording.append(line, time_us, "its_enabled", int(on))
+            self.recording.append(line, time_us, "its_enabled", int(on), writer=self.writer)
         elif GITS.CBASER <= offset < GITS.CBASER + 8:
             if self.its_on:
                 self._sign(line, time_us, "GITS_CBASER was written while the ITS was on")
@@ -121,7 +123,7 @@ class Registers:
                 text = f"GICR_CTLR.EnableLPIs of redistributor {affinity:#x} was turned on while it was on"
                 self._sign(line, time_us, text, affinity, weak=True)
             gicr.ctlr = data
-            self.recording.append(line, time_us, "lpis_enabled", number, data & 1)
+            self.recording.append(line, time_us, "lpis_enabled", number, data & 1, writer=self.writer)
         elif GICR.PROPBASER <= offset < GICR.PROPBASER + 16:
             name = "GICR_PROPBASER" if offset < GICR.PENDBASER else "GICR_PENDBASER"
             if gicr.on:
@@ -132,7 +134,7 @@ class Registers:
                 gicr.pendbaser = after = _merged(before or 0, offset % 8, size, data)
                 new = before is not None and ((before ^ after) & _PENDING_TABLE != 0 or after & _PTZ)
                 if new and not gicr.on:
-                    self.recording.append(line, time_us, "pending_table", number)
+                    self.recording.append(line, time_us, "pending_table", number, writer=self.writer)
 
     def command(self, time_us: int, kind: str, operands: tuple[int, ...]) -> None:
         """An ITS command that was executed: the ITS is on, and was before."""
@@ -185,7 +187,8 @@ class Registers:
         self._signs.clear()
 
     def _tables_gone(self, line: int, time_us: int, number: int) -> None:
-        self.recording.append(line, time_us, "its_tables", int(number == _DEVICES), int(number == _COLLECTIONS))
+        both = (int(number == _DEVICES), int(number == _COLLECTIONS))
+        self.recording.append(line, time_us, "its_tables", *both, writer=self.writer)
         if number == _COLLECTIONS:
             self.collections.clear()
 

@@ -33,6 +33,8 @@ class Spelled(NamedTuple):
     values: dict[str, str]
     #: The message.
     message: str
+    #: Thread that wrote it, as the log has it; 0 if it has none.
+    writer: int = 0
 
 
 # Escape sequences, also as syslog daemons (#033) and cat -v (^[) write them.
@@ -56,6 +58,9 @@ _ARGUMENTS = {
 
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _OWN = re.compile(r"\d+@(\d{1,11})\.(\d{6}):$")
+_WRITER = re.compile(  # QEMU's own prefix, the thread behind an ISO-8601 time, the ring buffer of ftrace
+    r"(\d{1,9})@\d+\.\d+:$|\((\d{1,9})(?::[^()]*)?\):? $|-(\d{1,9})\s+\[\d{3}\] [^\[\]]*$"
+)
 _ISO = re.compile(
     r"(?<!\d)(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|[+-]\d\d:?\d\d)(?![A-Za-z0-9]))?"
 )
@@ -101,7 +106,8 @@ class Lines:
         return Spelled(round(self._simple_us), found[1], values, found[3])
 
     def _spelled(self, text: str, found: re.Match[str]) -> Spelled:
-        return Spelled(self._time(text[: found.start(1)]), found[1], dict(_PAIR.findall(found[2])), found[2])
+        prefix = text[: found.start(1)]
+        return Spelled(self._time(prefix), found[1], dict(_PAIR.findall(found[2])), found[2], _writer(prefix))
 
     def _wrapped(self, text: str) -> Spelled | None:
         try:
@@ -157,6 +163,11 @@ class Lines:
             except (ValueError, OverflowError):
                 return 0
         return self._iso[1] + _fraction(found[3])
+
+
+def _writer(prefix: str) -> int:
+    found = _WRITER.search(prefix)
+    return int(found[found.lastindex or 0]) if found else 0
 
 
 def _fraction(digits: str | None) -> int:
