@@ -9,7 +9,7 @@ import sys
 import vgic
 
 
-def main(recording: str = "virtio-4cpu", baseline: str = "v6.8-rc1", design: str = "v6.10") -> None:
+def main(recording: str = "redis-memtier", baseline: str = "v6.8-rc1", design: str = "v6.10") -> None:
     """Measure for some seconds; the ratio is rough."""
     guest = vgic.read_recording(recording)
     print(guest)

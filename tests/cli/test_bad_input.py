@@ -23,7 +23,10 @@ import pytest
         (["stress", "--json", "/nonexistent/x.json"], "/nonexistent/x.json: cannot be written: No such file"),
         (["stress", "--json", "/"], "/: cannot be written: is a directory"),
         (["replay"], "Missing argument 'RECORDING'"),
-        (["replay", "nothing-here"], "nothing-here: no such file, nor a bundled recording (virtio-4cpu)"),
+        (
+            ["replay", "nothing-here"],
+            "nothing-here: no such file, nor a bundled recording (redis-memtier, virtio-4cpu)",
+        ),
         (["replay", "/dev/null"], "/dev/null: not a regular file"),
         (["replay", "virtio-4cpu", "--loop", "-1"], "loop: -1 is out of range"),
         (["replay", "virtio-4cpu", "--design", "v9"], "unknown design 'v9'"),

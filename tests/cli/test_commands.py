@@ -95,7 +95,7 @@ def test_compare_writes_a_report_and_a_result(vgic_command, tmp_path):
     assert sorted(os.listdir(tmp_path / "out")) == ["report.html", "result.json"]
     file = vgic.ResultFile.from_json((tmp_path / "out" / "result.json").read_text())
     assert file.designs == ["v6.8-rc1", "v6.10"]
-    assert [w["name"] for w in file.workloads] == ["virtio-4cpu", "single stream", "cache full", "many LPIs"]
+    assert [w["name"] for w in file.workloads] == ["redis-memtier", "single stream", "cache full", "many LPIs"]
     for result in file.results:
         assert 4 <= len(result.samples) <= 8  # More than planned if the machine is busy.
         assert result.rate > 0

@@ -26,8 +26,9 @@ def recording(name: str) -> vgic.Recording:
     return vgic.read_recording(FILES[name])
 
 
-def test_there_are_five_recordings():
-    assert sorted(FILES) == ["all-1cpu", "all-4cpu", "nvme-4cpu", "redis-4cpu-movi", "virtio-4cpu"]
+def test_there_are_six_recordings():
+    names = ["all-1cpu", "all-4cpu", "nvme-4cpu", "redis-4cpu-movi", "redis-memtier", "virtio-4cpu"]
+    assert sorted(FILES) == names
     assert recording("redis-4cpu-movi").counts["movi"] == 926
     assert recording("redis-4cpu-movi").counts["int"] == 1
 

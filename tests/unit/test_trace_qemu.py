@@ -141,7 +141,9 @@ def test_bundled_recording_is_whole():
 
 
 def test_missing_recording_names_those_there_are(tmp_path):
-    with pytest.raises(vgic.RecordingError, match=r"no such file, nor a bundled recording \(virtio-4cpu\)"):
+    with pytest.raises(
+        vgic.RecordingError, match=r"no such file, nor a bundled recording \(redis-memtier, virtio-4cpu\)"
+    ):
         vgic.read_recording(tmp_path / "none")
     with pytest.raises(vgic.RecordingError, match="not a regular file"):
         vgic.read_recording(tmp_path)

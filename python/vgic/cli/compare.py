@@ -40,13 +40,14 @@ from vgic.measure.rounds import Effort
 from vgic.measure.run import COMPARED_DESIGNS, default_workloads
 from vgic.measure.run import compare as measure_all
 from vgic.text import ratio_text
+from vgic.trace import MAIN_RECORDING
 
 
 def compare(
     design: DesignsOption = None,
     recording: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="The recorded guest: a bundled one, a QEMU trace log, or -.")
-    ] = "virtio-4cpu",
+    ] = MAIN_RECORDING,
     begin: FromOption = None,
     end: ToOption = None,
     phase: PhaseOption = None,

@@ -12,7 +12,7 @@ from vgic.errors import Interrupted
 from vgic.measure.results import Result, ResultFile, Sample, make_result, make_sample, too_busy
 from vgic.measure.rounds import Effort, Progress, measure
 from vgic.measure.workload import ReplayWorkload, StressWorkload, Workload
-from vgic.trace import Check, Recording, check, read_recording
+from vgic.trace import MAIN_RECORDING, Check, Recording, check, read_recording
 
 __all__ = ["COMPARED_DESIGNS", "compare", "default_workloads", "recorded_row", "replay_recorded", "run", "run_in_turn"]
 
@@ -143,7 +143,7 @@ def recorded_row(recording: Recording, design: str, answer: Check) -> dict[str, 
     return {"design": design, "recording": recording.name, "resets": resets, **answer.to_dict()}
 
 
-def default_workloads(recording: str | Path | Recording = "virtio-4cpu") -> list[Workload]:
+def default_workloads(recording: str | Path | Recording = MAIN_RECORDING) -> list[Workload]:
     """The workloads of the main job: a recorded guest and three stress tests, each of which shows one thing.
 
     *Single stream*: one translation, always cached: the bare cost of the hit path. *Cache full*: one translation more

@@ -9,7 +9,10 @@ from vgic.errors import RecordingError
 from vgic.trace.qemu import Progress, read_qemu, read_qemu_file
 from vgic.trace.recording import Recording
 
-__all__ = ["read_recording", "recordings"]
+__all__ = ["MAIN_RECORDING", "read_recording", "recordings"]
+
+#: The bundled recording that the main job replays: redis under memtier_benchmark.
+MAIN_RECORDING = "redis-memtier"
 
 _SUFFIX = ".log.xz"
 
