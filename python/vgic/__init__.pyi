@@ -55,6 +55,7 @@ from .predict import Limit as Limit
 from .predict import Point as Point
 from .predict import PredictedWorkload as PredictedWorkload
 from .predict import Prediction as Prediction
+from .predict import RecordedWorkload as RecordedWorkload
 from .predict import ScalePoint as ScalePoint
 from .predict import ScaleResult as ScaleResult
 from .predict import Usl as Usl

@@ -553,6 +553,24 @@ def predict_closed(
     allow_unsound: bool = False,
     poll: Callable[[float], None] | None = None,
 ) -> Prediction: ...
+def predict_recorded(
+    design: str,
+    machine: dict[str, Any],
+    *,
+    vcpus: int,
+    vectors: Buffer,
+    sends: Buffer,
+    handlers: Buffer,
+    moves: Buffer,
+    entry: str = "irqfd",
+    f_count: str = "cas",
+    msis_per_call: int = ...,
+    list_registers: int = ...,
+    seed: int = ...,
+    free: Sequence[str] = ...,
+    allow_unsound: bool = False,
+    poll: Callable[[float], None] | None = None,
+) -> Prediction: ...
 
 #: (name, what meets what, bound) of each scenario of the model checker
 def scenario_words() -> list[str]: ...

@@ -5,6 +5,7 @@
 //! after the other together, and it takes a thousand sends until that has blurred.
 
 use crate::entry::{Call, Door, Entry, Place};
+use crate::guest::run_vcpu;
 use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use crate::{Setting, Workload, gicv4};
@@ -66,7 +67,10 @@ impl Workload for Flood {
         let shared = Rc::new(Shared { flood: *self, bench, door, run: self.new_run() });
         for id in 0..self.load.vcpus {
             let shared = Rc::clone(&shared);
-            world.spawn(&format!("vcpu{id}"), move |ctx| shared.vcpu(ctx, id));
+            world.spawn(&format!("vcpu{id}"), move |ctx| {
+                let takes = shared.flood.load.guest == Guest::Fixed;
+                run_vcpu(ctx, &shared.bench.vm, &shared.run, id, takes, |_| ctx.costs().guest_interrupt, |_| ());
+            });
         }
         for device in 0..self.load.devices {
             let shared = Rc::clone(&shared);
@@ -136,15 +140,6 @@ impl Flood {
     }
 }
 
-/// The guest's handler of an LPI that it has just taken; `eoi` ends the interrupt.
-pub(crate) fn handle(ctx: &SimCtx, run: &Run, intid: u32, eoi: impl FnOnce()) {
-    let begin = ctx.now();
-    let number = run.taken(ctx, intid);
-    ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
-    eoi();
-    ctx.trace("deliver", format_args!("LPI {intid}"), begin, Some(number));
-}
-
 /// What the threads share.
 struct Shared {
     flood: Flood,
@@ -159,39 +154,6 @@ impl Shared {
         let send = |event, _, place| self.door.send(vm, ctx, &message(device, event), device, place);
         if self.flood.send_all(ctx, &self.run, device, send) {
             vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
-        }
-    }
-
-    fn vcpu(&self, ctx: &SimCtx, id: u32) {
-        ctx.runs_vcpu(id);
-        let mut vcpu = self.bench.vm.run_vcpu(ctx, id);
-        loop {
-            // An IPI of before disturbs the host, not this entry.
-            ctx.forget_ipi();
-            ctx.in_order();
-            if self.run.stop.get() {
-                break;
-            }
-            if !vcpu.enter() {
-                continue;
-            }
-            let entered = ctx.now();
-            // The look at pending signals that follows the mode: who stops everybody may have kicked before.
-            ctx.in_order();
-            while !self.run.stop.get() {
-                let mut kicked = false;
-                while self.flood.load.guest == Guest::Fixed && !kicked {
-                    let Some(intid) = vcpu.acknowledge() else { break };
-                    handle(ctx, &self.run, intid, || vcpu.eoi(intid));
-                    kicked = ctx.take_ipi();
-                }
-                if kicked || ctx.take_ipi() || vcpu.runs_dry() {
-                    break;
-                }
-                ctx.wait_for_ipi();
-            }
-            ctx.trace("guest", "guest", entered, None);
-            vcpu.exit();
         }
     }
 }

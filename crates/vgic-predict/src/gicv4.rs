@@ -6,9 +6,10 @@
 
 use crate::Setting;
 use crate::entry::Entry;
-use crate::flood::{Flood, handle};
+use crate::flood::Flood;
+use crate::guest::handle;
 use crate::outcome::Outcome;
-use crate::run::world;
+use crate::run::{Run, world};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -113,6 +114,29 @@ impl Hardware {
 /// How often a guest that takes nothing looks whether it is over: 100 us.
 const MASKED: Ps = 100_000_000;
 
+/// A vCPU that is in its guest until the run stops; otherwise as [`crate::guest::run_vcpu`].
+pub(crate) fn run_vcpu(
+    ctx: &SimCtx,
+    hardware: &Hardware,
+    run: &Run,
+    id: u32,
+    takes: bool,
+    time: impl Fn(u32) -> Ps,
+    ended: impl Fn(u32),
+) {
+    while !run.stop.get() {
+        match if takes { hardware.take(ctx, id) } else { None } {
+            Some(intid) => {
+                handle(ctx, run, intid, time(intid), || ());
+                ended(intid);
+            }
+            None if takes => hardware.wait(ctx, id, Spending::Guest, || run.stop.get()),
+            // It takes nothing: what is pending for it does not wake it.
+            None => ctx.sleep_until(ctx.now() + MASKED, Spending::Guest),
+        }
+    }
+}
+
 pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
     let flood = Flood { entry: Entry::Direct, ..*flood };
     let world = world(setting);
@@ -121,17 +145,8 @@ pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
     for id in 0..flood.load.vcpus {
         let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
         world.spawn(&format!("vcpu{id}"), move |ctx| {
-            while !run.stop.get() {
-                let taken = if flood.load.guest == Guest::Fixed { hardware.take(ctx, id) } else { None };
-                match taken {
-                    Some(intid) => handle(ctx, &run, intid, || ()),
-                    None if flood.load.guest == Guest::Fixed => {
-                        hardware.wait(ctx, id, Spending::Guest, || run.stop.get())
-                    }
-                    // It takes nothing: what is pending for it does not wake it.
-                    None => ctx.sleep_until(ctx.now() + MASKED, Spending::Guest),
-                }
-            }
+            let takes = flood.load.guest == Guest::Fixed;
+            run_vcpu(ctx, &hardware, &run, id, takes, |_| ctx.costs().guest_interrupt, |_| ());
         });
     }
     for device in 0..flood.load.devices {

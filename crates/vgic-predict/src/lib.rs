@@ -2,6 +2,7 @@
 //!
 //! - [`Flood`]: the load of `vgic_lpi_stress`: a sender a device, a vCPU a core; as fast as it goes, or a send every so often.
 //! - [`Closed`]: a load like redis-memtier: so many requests in flight, a time of service, an interrupt a completion.
+//! - [`Recorded`]: a recorded guest: its vectors, at their times, with their moves.
 //!
 //! Either runs on a design of the engine or as `gicv4`: direct injection, where the ITS delivers without the host.
 
@@ -10,7 +11,9 @@ mod driver;
 mod entry;
 mod flood;
 mod gicv4;
+mod guest;
 mod outcome;
+mod recorded;
 mod run;
 
 pub use closed::Closed;
@@ -18,6 +21,7 @@ pub use driver::Driver;
 pub use entry::{Entry, FileReference};
 pub use flood::Flood;
 pub use outcome::{Latency, Outcome};
+pub use recorded::Recorded;
 
 use std::collections::BTreeSet;
 use vgic_core::designs::Composed;
@@ -57,6 +61,12 @@ impl Predict for Flood {
 }
 
 impl Predict for Closed {
+    fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
+        predict(self, design, setting, poll)
+    }
+}
+
+impl Predict for Recorded {
     fn predict(&self, design: &str, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
         predict(self, design, setting, poll)
     }

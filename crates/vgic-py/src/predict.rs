@@ -5,15 +5,17 @@ use crate::arguments::{
     Pipeline, Queues, Registers, Requests, RxModeration, Seconds, Seed, Servers, Service, Trace, TxModeration, Vcpus,
     Warmup, Whole,
 };
+use crate::errors;
 use crate::runs::interruptible;
 use crate::vm::counts_dict;
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeMap;
 use vgic_lab::bench::Load;
 use vgic_lab::here::{Cost, ping_pong, usable};
-use vgic_predict::{Closed, Driver, Entry, FileReference, Flood, Latency, Outcome, Predict, Setting};
+use vgic_predict::{Closed, Driver, Entry, FileReference, Flood, Latency, Outcome, Predict, Recorded, Setting};
 use vgic_sim::Ps;
 use vgic_sim::report::{FieldTally, ThreadKind};
 
@@ -296,6 +298,59 @@ fn predict_closed<'py>(
     outcome_dict(py, design, false, &outcome)
 }
 
+/// Rows of so many numbers, of a buffer of them.
+fn rows<const N: usize>(name: &str, buffer: &Bound<'_, PyAny>) -> PyResult<Vec<[u64; N]>> {
+    // The buffer of an empty array has no address, which `get` refuses.
+    if buffer.len().is_ok_and(|len| len == 0) {
+        return Ok(Vec::new());
+    }
+    let all = PyBuffer::<u64>::get(buffer)
+        .map_err(|_| PyValueError::new_err(format!("{name} must be a buffer of unsigned 64-bit integers")))?
+        .to_vec(buffer.py())?;
+    if all.len() % N != 0 {
+        return Err(PyValueError::new_err(format!("{name}: {} numbers are no whole rows of {N}", all.len())));
+    }
+    Ok(all.chunks_exact(N).map(|row| row.try_into().expect("a whole row")).collect())
+}
+
+#[pyfunction]
+#[pyo3(signature = (design, machine, *, vcpus, vectors, sends, handlers, moves, entry = "irqfd", f_count = "cas",
+    msis_per_call = Whole(1), list_registers = Whole(4), seed = Whole(1), free = Vec::new(), allow_unsound = false, poll = None))]
+#[allow(clippy::too_many_arguments)] // Keyword arguments in Python.
+fn predict_recorded<'py>(
+    py: Python<'py>,
+    design: &str,
+    machine: &Bound<'py, PyDict>,
+    vcpus: Whole<Vcpus>,
+    vectors: &Bound<'py, PyAny>,
+    sends: &Bound<'py, PyAny>,
+    handlers: &Bound<'py, PyAny>,
+    moves: &Bound<'py, PyAny>,
+    entry: &str,
+    f_count: &str,
+    msis_per_call: Whole<MsisPerCall>,
+    list_registers: Whole<Registers>,
+    seed: Whole<Seed>,
+    free: Vec<String>,
+    allow_unsound: bool,
+    poll: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let entry = self::entry(entry, f_count, msis_per_call.0)?;
+    let recorded = Recorded::new(
+        vcpus.0,
+        &rows("vectors", vectors)?,
+        &rows("sends", sends)?,
+        &rows("handlers", handlers)?,
+        &rows("moves", moves)?,
+        entry,
+        list_registers.0,
+    )
+    .map_err(errors::refused)?;
+    let setting = setting(machine, seed.0, free, 0, allow_unsound)?;
+    let outcome = interruptible(py, poll, |poll| recorded.predict(design, &setting, poll))?;
+    outcome_dict(py, design, false, &outcome)
+}
+
 /// One sample of what a thing costs on this machine, in nanoseconds.
 #[pyfunction]
 #[pyo3(signature = (what, seconds))]
@@ -334,5 +389,6 @@ pub fn add(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(sample_ping_pong, m)?)?;
     m.add_function(wrap_pyfunction!(usable_cpus, m)?)?;
     m.add_function(wrap_pyfunction!(predict, m)?)?;
-    m.add_function(wrap_pyfunction!(predict_closed, m)?)
+    m.add_function(wrap_pyfunction!(predict_closed, m)?)?;
+    m.add_function(wrap_pyfunction!(predict_recorded, m)?)
 }

@@ -1,6 +1,6 @@
 """``vgic predict``: designs on a machine that is not at hand, in virtual time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from vgic.cli.common import (
     Update,
+    about_recording,
     check_outputs,
     command_line,
     console,
@@ -18,6 +19,8 @@ from vgic.cli.common import (
     only,
     progress,
     rate_text,
+    read_stretch,
+    recording_notes,
     warn,
     write_json,
     write_whole,
@@ -25,7 +28,10 @@ from vgic.cli.common import (
 from vgic.cli.options import (
     GUEST_HELP,
     EntryOption,
+    FromOption,
     JsonOption,
+    PhaseOption,
+    ToOption,
     UnsoundOption,
     completed,
     design_names,
@@ -34,7 +40,7 @@ from vgic.cli.options import (
     names_option,
 )
 from vgic.cli.predict_limit import predict_limits
-from vgic.cli.predict_tables import comparison, explanation, time_text, what_if_table
+from vgic.cli.predict_tables import comparison, explanation, recorded_comparison, time_text, what_if_table
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import Machine, machine
 from vgic.measure.results import Result
@@ -42,9 +48,11 @@ from vgic.predict.limit import KEEPS_UP
 from vgic.predict.prediction import (
     GICV4,
     PREDICTED_DESIGNS,
+    AnyPredicted,
     ClosedWorkload,
     PredictedWorkload,
     Prediction,
+    RecordedWorkload,
     check_free,
     check_predicted,
     free_names,
@@ -54,8 +62,7 @@ from vgic.predict.prediction import (
 )
 from vgic.predict.workload import CLOSED_LOOPS, takes_reference
 from vgic.text import ratio_text
-
-Load = PredictedWorkload | ClosedWorkload
+from vgic.trace import Recording
 
 #: Cores of the default machine, if that is enough.
 _USUAL_CORES = 64
@@ -148,6 +155,26 @@ def predict_designs(
         float | None, typer.Option(metavar="US", help="Closed: an RX interrupt moves every so often (0: none does).")
     ] = None,
     requests: Annotated[int | None, typer.Option(metavar="N", help="Closed: requests measured (20000).")] = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="A recorded guest instead: a bundled one, a QEMU trace log, or -."),
+    ] = None,
+    begin: FromOption = None,
+    end: ToOption = None,
+    phase: PhaseOption = None,
+    scale_time: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="Recording: every time of it X times as long; 0.5 is twice as fast (1)."),
+    ] = None,
+    speed_up: Annotated[
+        bool,
+        typer.Option(
+            "--speed-up-until-saturated", help="Recording: bisect its speed: how fast it may get in each design."
+        ),
+    ] = False,
+    queues_times: Annotated[
+        int | None, typer.Option(metavar="N", help="Recording: N times its vectors, on N times its vCPUs (1).")
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the jitter; same seed, same result.")] = 1,
     seeds: Annotated[
         int | None, typer.Option(metavar="N", help="So many seeds from --seed on (1; with one sender 5).")
@@ -177,9 +204,21 @@ def predict_designs(
     deterministic. Rates are a second of virtual time.
     """
     only(
-        "without --find-limit",
-        not find_limit,
+        "with --recording",
+        recording is not None,
+        **{"from": begin},
+        to=end,
+        phase=phase,
+        scale_time=scale_time,
+        speed_up_until_saturated=speed_up,
+        queues_times=queues_times,
+    )
+    only("without --recording", recording is None, vcpus=vcpus, closed=closed, find_limit=find_limit, trace=trace)
+    only(
+        f"without --{'speed-up-until-saturated' if speed_up else 'find-limit'}",
+        not (find_limit or speed_up),
         gap=gap,
+        scale_time=scale_time,
         closed=closed,
         explain=explain,
         what_if=what_if,
@@ -187,20 +226,25 @@ def predict_designs(
         trace=trace,
         report=report,
     )
+    names = check_predicted(listed_designs(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
     workload = _workload(
-        closed,
-        {"iterations": iterations, "devices": devices, "events": events, "guest": guest, "gap_us": gap}
-        | {"f_count": f_count, "mapped": mapped},
-        {"queues": queues, "in_flight": in_flight, "service_us": service, "network_us": network, "requests": requests}
-        | {"packet_us": packet, "rx_usecs": rx_usecs, "tx_usecs": tx_usecs, "client_us": client, "servers": servers}
-        | {"pipeline": pipeline, "movi_us": movi},
+        "recording" if recording is not None else "closed" if closed is not None else "predicted",
+        {
+            "predicted": {"iterations": iterations, "devices": devices, "events": events, "guest": guest}
+            | {"gap_us": gap, "f_count": f_count, "mapped": mapped},
+            "closed": {"queues": queues, "in_flight": in_flight, "service_us": service, "network_us": network}
+            | {"requests": requests, "packet_us": packet, "rx_usecs": rx_usecs, "tx_usecs": tx_usecs}
+            | {"client_us": client, "servers": servers, "pipeline": pipeline, "movi_us": movi},
+            "recording": {"scale_time": scale_time, "queues_times": queues_times},
+        },
         {"vcpus": vcpus, "entry": entry, "list_registers": list_registers},
+        closed or "",
+        lambda: read_stretch(recording or "", begin, end, phase),
     )
     if trace is not None and closed is not None:
         raise WorkloadError("trace: not with --closed")
     if f_count is not None and not takes_reference(workload.entry):
         raise WorkloadError(f"f-count: only with entry ioctl or ioctl-many, not {workload.entry}")
-    names = check_predicted(listed_designs(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
     only(
         f"with a design, not with {GICV4} alone",
         names != [GICV4],
@@ -217,8 +261,13 @@ def predict_designs(
         raise ValueError(f"seeds: {many} is out of range 1 to 1000")
     check_outputs(json, trace=trace, report=report)
 
-    if find_limit:
-        assert isinstance(workload, PredictedWorkload)
+    if isinstance(workload, RecordedWorkload):
+        for line in recording_notes(workload.recording):
+            warn(f"vgic: note: {line}")
+        if workload.left_out:
+            warn(f"vgic: note: {workload.left_out} MSIs have no LPI or no vCPU, and are left out")
+    if find_limit or speed_up:
+        assert not isinstance(workload, ClosedWorkload)
         predict_limits(
             names,
             target,
@@ -233,7 +282,7 @@ def predict_designs(
     plain = None
     if isinstance(workload, PredictedWorkload) and takes_reference(workload.entry) and f_count is None:
         plain = replace(workload, f_count="add")
-    pairs: list[tuple[Load, str]] = [(workload, name) for name in names]
+    pairs: list[tuple[AnyPredicted, str]] = [(workload, name) for name in names]
     # Direct injection has no ioctl.
     pairs += [(plain, name) for name in names if plain is not None and name != GICV4]
     runs = [(load, name, number) for load, name in pairs for number in range(seed, seed + many)]
@@ -268,9 +317,15 @@ def predict_designs(
     for line in (*notes(shown), *remarks):
         warn(f"vgic: note: {line}")
     out.print(_about(target), soft_wrap=True, markup=False)
+    if isinstance(workload, RecordedWorkload):
+        out.print(about_recording(workload.recording), soft_wrap=True, markup=False)
+        out.print(_speed_text(workload), soft_wrap=True, markup=False)
     for result in shown:
         _show(out, workload, result, None if plain is None else results.get((plain.name, result.design)))
-    if len(names) > 1:
+    if isinstance(workload, RecordedWorkload):
+        out.print()
+        out.print(recorded_comparison(shown, workload))
+    elif len(names) > 1:
         out.print()
         delivers = any((result.prediction or {})["window"]["delivered"] for result in shown)
         out.print(comparison(shown, closed=closed is not None, latency=delivers and not workload.masked))
@@ -293,25 +348,44 @@ def predict_designs(
     write_json(json, file.to_json())
 
 
-def _workload(closed: str | None, opened: dict[str, Any], looped: dict[str, Any], both: dict[str, Any]) -> Load:
-    """The workload, of the options that were given."""
-    if closed is not None and closed not in CLOSED_LOOPS:
-        raise WorkloadError(f"closed: {closed!r} is none of {', '.join(CLOSED_LOOPS)}")
-    kept, other = (opened, looped) if closed is None else (looped, opened)
-    for name, value in other.items():
-        if value is not None:
-            option = name.removesuffix("_us").replace("_", "-")
-            raise WorkloadError(f"{option}: {'only' if closed is None else 'not'} with --closed")
-    given = {name: value for name, value in (both | kept).items() if value is not None}
-    if closed is None:
-        return PredictedWorkload(**given)
-    workload = ClosedWorkload(**(CLOSED_LOOPS[closed] | given))
-    polls = workload.interrupts == "napi"
-    only("with a --closed loop that polls", polls, packet=looped["packet_us"], servers=looped["servers"])
-    return workload
+def _workload(
+    kind: str,
+    own: dict[str, dict[str, Any]],
+    both: dict[str, Any],
+    loop: str,
+    read: Callable[[], Recording],
+) -> AnyPredicted:
+    """The workload of a kind, of the options that were given: those of each kind, and those that all have."""
+    for other, options in own.items():
+        for name, value in options.items():
+            if value is not None and other != kind:
+                option = name.removesuffix("_us").replace("_", "-")
+                where = f"only with --{other}" if kind == "predicted" else f"not with --{kind}"
+                raise WorkloadError(f"{option}: {where}")
+    given = {name: value for name, value in (both | own[kind]).items() if value is not None}
+    match kind:
+        case "recording":
+            return RecordedWorkload(recording=read(), **given)
+        case "closed":
+            if loop not in CLOSED_LOOPS:
+                raise WorkloadError(f"closed: {loop!r} is none of {', '.join(CLOSED_LOOPS)}")
+            workload = ClosedWorkload(**(CLOSED_LOOPS[loop] | given))
+            polls = workload.interrupts == "napi"
+            only("with a --closed loop that polls", polls, packet=given.get("packet_us"), servers=given.get("servers"))
+            return workload
+        case _:
+            return PredictedWorkload(**given)
 
 
-def _machine(name: str | None, workload: Load) -> Machine:
+def _speed_text(workload: RecordedWorkload) -> str:
+    """How fast a recorded guest is played."""
+    scale = workload.scale_time
+    how = "as fast as it goes" if not scale else "at the recorded speed" if scale == 1 else f"in {scale:g} of its time"
+    rate = "" if workload.offered is None else f", {rate_text(workload.offered)} MSIs/s"
+    return f"{how}: {workload.vectors} vectors, {workload.vcpus} vCPUs, {workload.rounds} MSIs{rate}"
+
+
+def _machine(name: str | None, workload: AnyPredicted) -> Machine:
     return machine(f"generic-arm64-{max(_USUAL_CORES, workload.threads)}" if name is None else name)
 
 
@@ -319,7 +393,7 @@ def _about(target: Machine) -> str:
     return f"{target.name}, {target.cores} cores. {target.trust} All times are virtual."
 
 
-def _free(free: Sequence[str], names: Sequence[str], workload: Load) -> dict[str, tuple[str, ...]]:
+def _free(free: Sequence[str], names: Sequence[str], workload: AnyPredicted) -> dict[str, tuple[str, ...]]:
     """What is free in each design: what it has of the names. A name that none of them has is refused."""
     known = {name: free_names(name, workload.entry) for name in names}
     for one in free:
@@ -333,7 +407,7 @@ def _free(free: Sequence[str], names: Sequence[str], workload: Load) -> dict[str
 
 
 def _run_all(
-    runs: Sequence[tuple[Load, str, int]],
+    runs: Sequence[tuple[AnyPredicted, str, int]],
     target: Machine,
     freed: dict[str, tuple[str, ...]],
     allow_unsound: bool,
@@ -348,10 +422,10 @@ def _run_all(
     return {(variant.name, name, seed): one for (variant, name, seed), one in zip(runs, done, strict=True)}
 
 
-def _notes(workload: Load, results: Sequence[Result]) -> list[str]:
+def _notes(workload: AnyPredicted, results: Sequence[Result]) -> list[str]:
     """What a reader of the rates has to know besides."""
     lines: list[str] = []
-    if isinstance(workload, ClosedWorkload):
+    if not isinstance(workload, PredictedWorkload):
         return lines
     offered = workload.offered
     if offered is None:
@@ -375,7 +449,7 @@ def _notes(workload: Load, results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def _show(out: Console, workload: Load, result: Result, plain: Result | None) -> None:
+def _show(out: Console, workload: AnyPredicted, result: Result, plain: Result | None) -> None:
     """The counts of a design, what they are a second, and the rate."""
     more = result.prediction or {}
     runs = f" ({len(result.samples)} runs)" if len(result.samples) > 1 else ""
@@ -406,7 +480,7 @@ def _show(out: Console, workload: Load, result: Result, plain: Result | None) ->
 
 def _what_if(
     out: Console,
-    workload: Load,
+    workload: AnyPredicted,
     names: Sequence[str],
     target: Machine,
     seed: int,
@@ -427,7 +501,7 @@ def _what_if(
 def _trace(
     out: Console,
     path: Path,
-    workload: Load,
+    workload: AnyPredicted,
     names: Sequence[str],
     target: Machine,
     seed: int,

@@ -9,15 +9,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vgic.cli.common import Update, console, progress, rate_text, write_json
-from vgic.cli.predict_tables import plain_table, time_text
+from vgic.cli.common import Update, about_recording, console, progress, rate_text, write_json
+from vgic.cli.predict_tables import plain_table, time_text, waits_for
 from vgic.errors import Interrupted
 from vgic.machines import Machine
-from vgic.predict.limit import KEEPS_UP, Limit, find_limits
-from vgic.predict.prediction import PredictedWorkload
+from vgic.predict.limit import KEEPS_UP, Limit, Paced, find_limits
+from vgic.predict.prediction import RecordedWorkload
 from vgic.predict.sweep import Point, local_executor
 from vgic.text import ratio_text
 
+#: What a workload says of its pace, which a search chooses.
+_OF_A_PACE = ("gap_us", "scale_time", "offered", "expected")
 #: A cost (see :attr:`vgic.Point.cost`) of one load from which processes are worth their start; some seconds.
 _MUCH = 1e6
 
@@ -25,7 +27,7 @@ _MUCH = 1e6
 def predict_limits(
     names: Sequence[str],
     target: Machine,
-    workload: PredictedWorkload,
+    workload: Paced,
     *,
     seeds: Sequence[int],
     json: str | None,
@@ -51,7 +53,7 @@ def predict_limits(
         "schema": 1,
         "command": command,
         "machine": target.name,
-        "workload": {name: value for name, value in workload.to_dict().items() if name != "gap_us"},
+        "workload": {name: value for name, value in workload.to_dict().items() if name not in _OF_A_PACE},
         "seeds": list(seeds),
         "keeps_up": KEEPS_UP,
         "limits": [one.to_dict() | {"matters_from": one.matters_from(found[0])} for one in found],
@@ -62,7 +64,7 @@ def predict_limits(
 def limits_of(
     names: Sequence[str],
     target: Machine,
-    workload: PredictedWorkload,
+    workload: Paced,
     seeds: Sequence[int],
     update: Update,
     *,
@@ -78,7 +80,13 @@ def limits_of(
         )
 
 
-def _load_text(workload: PredictedWorkload) -> str:
+def _load_text(workload: Paced) -> str:
+    if isinstance(workload, RecordedWorkload):
+        return (
+            f"{about_recording(workload.recording)}\n"
+            f"{workload.vectors} vectors, {workload.vcpus} vCPUs. A design keeps up if {KEEPS_UP:.0%} of the LPIs that "
+            "the recorded guest took reach it in their time. Found by bisection of its speed, to 5 %."
+        )
     arrives = "" if workload.masked else ", and reaches the guest one by one"
     who = "one sender sends" if workload.devices == 1 else f"{workload.devices} senders send"
     kept = f"A design keeps up if {KEEPS_UP:.0%} of what {who} is accepted{arrives}."
@@ -88,15 +96,24 @@ def _load_text(workload: PredictedWorkload) -> str:
 def limits_table(found: Sequence[Limit]) -> Table:
     """A row a design, with the ratio to the first."""
     latency = any(one.latency is not None for one in found)
-    grid = plain_table("design", "keeps up to", "ratio", "a sender, once in", *(["median there"] if latency else []))
+    recorded = any(isinstance(one.workload, RecordedWorkload) for one in found)
+    heads = ["design", "keeps up to", "ratio", "times as fast" if recorded else "a sender, once in"]
+    heads += ["median there"] if latency else []
+    grid = plain_table(*heads)
+    if recorded:
+        grid.add_column("waits most for")
     first = found[0].rate
     for one in found:
-        if one.rate is None or one.workload is None:
-            grid.add_row(one.design, "nothing", "", "", *([""] if latency else []))
+        if one.rate is None or one.workload is None or one.result is None:
+            grid.add_row(one.design, "nothing")
             continue
-        ratio = ratio_text(one.rate / first) if first else ""
-        cells = [one.design, f"{rate_text(one.rate)}/s", ratio, time_text(one.workload.gap_us / 1e6)]
-        grid.add_row(*cells, *([time_text(one.latency or 0.0)] if latency else []))
+        cells = [one.design, f"{rate_text(one.rate)}/s", ratio_text(one.rate / first) if first else ""]
+        if isinstance(one.workload, RecordedWorkload):
+            cells.append(rate_text(1 / one.workload.scale_time))
+        else:
+            cells.append(time_text(one.workload.gap_us / 1e6))
+        cells += [time_text(one.latency or 0.0)] if latency else []
+        grid.add_row(*cells, *([waits_for(one.result.prediction or {})] if recorded else []))
     return grid
 
 

@@ -1,6 +1,7 @@
 """What ``vgic predict`` prints: results side by side, where the time went, what a line is worth."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -8,11 +9,19 @@ from rich.table import Table
 
 from vgic.cli.common import rate_text
 from vgic.measure.results import Result
-from vgic.predict.explain import Line, WhatIf, lines, locks, spent
-from vgic.predict.prediction import Prediction
+from vgic.predict.explain import AT_ITS, SMALLEST_NS, Line, WhatIf, lines, locks, parts, spent
+from vgic.predict.prediction import Prediction, RecordedWorkload
 from vgic.text import ratio_text
 
-__all__ = ["comparison", "explanation", "plain_table", "time_text", "what_if_table"]
+__all__ = [
+    "comparison",
+    "explanation",
+    "plain_table",
+    "recorded_comparison",
+    "time_text",
+    "waits_for",
+    "what_if_table",
+]
 
 _KINDS = {"vcpu": "vCPU", "other": "other"}
 #: Fields of a line that are named.
@@ -65,6 +74,34 @@ def comparison(results: Sequence[Result], *, closed: bool, latency: bool) -> Tab
             cells += [time_text(times["median_seconds"]), time_text(times["p99_seconds"])]
         grid.add_row(*cells)
     return grid
+
+
+def recorded_comparison(results: Sequence[Result], workload: RecordedWorkload) -> Table:
+    """A row a design: what it keeps of the recorded guest's rate."""
+    grid = plain_table("design", "kept", "taken/s", "merged", "median", "p99")
+    grid.add_column("waits most for")
+    for result in results:
+        more = result.prediction or {}
+        taken = more["delivered_rate"]
+        kept = "-" if workload.expected is None else f"{min(1.0, taken / workload.expected):.1%}"
+        times = more["latency"]
+        grid.add_row(
+            result.design,
+            *(kept, rate_text(taken), f"{more['coalesced_share']:.1%}"),
+            *(time_text(times["median_seconds"]), time_text(times["p99_seconds"]), waits_for(more)),
+        )
+    return grid
+
+
+def waits_for(data: Mapping[str, Any]) -> str:
+    """The lock or line that the senders wait for most, and how long, a send; ``-`` if they hardly wait."""
+    waits = [part for part in parts(data, "sender") if part.group or part.name == AT_ITS]
+    worst = max(waits, key=lambda part: part.share, default=None)
+    senders = sum(kind["count"] for kind in data["threads"] if kind["kind"] == "sender")
+    a_send = worst.share * senders * data["seconds"] / max(1, data["window"]["sent"]) if worst else 0.0
+    if worst is None or a_send * 1e9 < SMALLEST_NS:
+        return "-"
+    return f"{worst.name.removeprefix('waiting for ')}, {time_text(a_send)}"
 
 
 def _count_text(count: int) -> str:

@@ -55,7 +55,7 @@ def replay(
     First as recorded: ITS commands, MSIs and acknowledges one after the other, each acknowledge answered by the engine
     and compared with the recording. Then flat out: commands keep their place, and between two of them every device
     sends at full speed. RECORDING is a log of QEMU with -trace 'gicv3_*', plain or compressed (xz, gzip, bzip2, zstd),
-    - for standard input, or a name: redis-memtier, virtio-4cpu. --from, --to and --phase pick a stretch (see recording).
+    - for standard input, or a name: redis-memtier, virtio-4cpu. --from, --to, --phase pick a stretch (see recording).
 
     Exit status 1: a design does not do what the guest saw, for another reason than a tie or the log's order, or the
     recording has nothing to check.

@@ -285,7 +285,7 @@ def make_result(
 def _unit(mode: str, what: str, clock: str) -> str:
     if mode == "closed":
         return "requests answered a second of virtual time"
-    if mode == "predicted":
+    if mode in ("predicted", "recording"):
         return f"LPIs {what} a second of virtual time"
     return f"LPIs {what} a {'CPU second' if clock == 'cpu_seconds' else 'second'}"
 

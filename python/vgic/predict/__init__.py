@@ -2,6 +2,7 @@
 
 from vgic.predict.limit import Limit, find_limits
 from vgic.predict.prediction import DEFAULT_MACHINE, GICV4, Prediction, predict
+from vgic.predict.recorded import RecordedWorkload
 from vgic.predict.scale import ScalePoint, ScaleResult, scale
 from vgic.predict.sweep import Point, dask_executor, local_executor, predict_many
 from vgic.predict.usl import Usl, fit_usl
@@ -15,6 +16,7 @@ __all__ = [
     "Point",
     "PredictedWorkload",
     "Prediction",
+    "RecordedWorkload",
     "ScalePoint",
     "ScaleResult",
     "Usl",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vgic.machines import Machine
-from vgic.predict.prediction import DEFAULT_MACHINE, ClosedWorkload, PredictedWorkload, Prediction
+from vgic.predict.prediction import DEFAULT_MACHINE, AnyPredicted, Prediction
 from vgic.predict.sweep import Point, Progress, predict_many
 
 __all__ = ["Line", "Lock", "Part", "Spent", "WhatIf", "lines", "locks", "parts", "spent", "what_if"]
@@ -33,7 +33,7 @@ _CATEGORIES = {
     "guest": "guest",
     "idle": "idle",
 }
-_AT_ITS = "queueing at the ITS"
+AT_ITS = "queueing at the ITS"
 _FINISHED = "finished before the last"
 
 
@@ -146,7 +146,7 @@ def parts(data: Mapping[str, Any], kind: str) -> list[Part]:
 
 def _category(name: str, data: Mapping[str, Any]) -> str:
     if name == "queueing" and not data["accesses"]:  # Direct injection has no lines.
-        return _AT_ITS
+        return AT_ITS
     return f"waiting for {name.removeprefix('lock ')}" if name.startswith("lock ") else _CATEGORIES.get(name, name)
 
 
@@ -185,7 +185,7 @@ def lines(data: Mapping[str, Any], most: int = MOST_LINES) -> list[Line]:
 
 
 def what_if(
-    workload: PredictedWorkload | ClosedWorkload,
+    workload: AnyPredicted,
     design: str,
     machine: str | Machine = DEFAULT_MACHINE,
     *,

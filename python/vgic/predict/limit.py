@@ -4,12 +4,15 @@ The load is an open loop: each sender keeps a pace. A design *keeps up* if of wh
 accepted and, unless the guest takes nothing, reaches it one by one, not coalesced. A flood shows how much the senders
 can get rid of at most; that is halved until the design keeps up; then the last half is bisected, over the logarithm of
 the rate.
+
+A recorded guest is sped up instead, all of it. There a design keeps up if that share of the LPIs that the recorded
+guest took reaches it, in its time.
 """
 
 import math
 from collections.abc import Generator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from vgic.predict.prediction import (
     PREDICTED_DESIGNS,
     PredictedWorkload,
     Prediction,
+    RecordedWorkload,
     check_cores,
     check_predicted,
     prediction_result,
@@ -36,11 +40,11 @@ KEEPS_UP = 0.97
 #: A design matters beside another if it keeps up to so many times its limit: less is within what the precision, a seed
 #: or a value of the machine may move.
 _MATTERS = 1.25
-#: The slowest pace that is tried, in us between two sends of a device.
-_SLOWEST_US = 1e5
 
+#: A load that has a pace.
+Paced = PredictedWorkload | RecordedWorkload
 #: A search for one design: gives loads to try, is sent what came of them, one a seed.
-_Search = Generator[PredictedWorkload, Sequence[Prediction], "Limit"]
+_Search = Generator[Paced, Sequence[Prediction], "Limit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,8 @@ class Limit:
     rate: float | None
     #: The lowest rate tried that it does not keep up with; above :attr:`rate`, by at most the precision.
     beyond: float
-    #: The load at :attr:`rate`, with its gap, and what came of it: rates, latencies, where the time went.
-    workload: PredictedWorkload | None
+    #: The load at :attr:`rate`, with its gap or scale, and what came of it: rates, latencies, where the time went.
+    workload: Paced | None
     result: Result | None
     #: Loads tried.
     tried: int
@@ -79,7 +83,7 @@ class Limit:
             "design": self.design,
             "rate": self.rate,
             "beyond": self.beyond,
-            "gap_us": self.workload and self.workload.gap_us,
+            **_pace(self.workload),
             "latency_median": self.latency,
             "tried": self.tried,
         }
@@ -88,7 +92,7 @@ class Limit:
 def find_limits(
     designs: Sequence[str] = PREDICTED_DESIGNS,
     machine: str | Path | Machine = DEFAULT_MACHINE,
-    workload: PredictedWorkload | None = None,
+    workload: Paced | None = None,
     *,
     precision: float = 0.05,
     seeds: Sequence[int] = (1,),
@@ -98,7 +102,8 @@ def find_limits(
 ) -> list[Limit]:
     """Find up to which load each design keeps up, in the order of ``designs``.
 
-    ``workload``: vCPUs, devices, events, how a send enters; whatever gap it has, each load tried has its own.
+    ``workload``: vCPUs, devices, events, how a send enters; or a recorded guest. Whatever gap or scale of time it has,
+    each load tried has its own.
     ``precision``: how far :attr:`Limit.beyond` may be above :attr:`Limit.rate`, as a share, 0.001 to 1. With several
     ``seeds`` medians decide. ``executor`` and ``progress`` are those of :func:`vgic.predict_many`; without an executor
     this process computes. Deterministic: the same arguments try the same loads. That a design keeps up with every load
@@ -143,18 +148,23 @@ def find_limits(
     return [found[name] for name in names]
 
 
-def _search(design: str, load: PredictedWorkload, precision: float) -> _Search:
+def _pace(workload: Paced | None) -> dict[str, float | None]:
+    if isinstance(workload, RecordedWorkload):
+        return {"scale_time": workload.scale_time}
+    return {"gap_us": None if workload is None else workload.gap_us}
+
+
+def _search(design: str, load: Paced, precision: float) -> _Search:
     """Try loads until the limit is known to the precision."""
-    flood = yield replace(load, gap_us=0.0)
+    flood = yield load.at_rate(None)
     beyond = prediction_result(flood).rate
-    lowest = load.devices * 1e6 / _SLOWEST_US
     tried = 1
-    kept: tuple[PredictedWorkload, Result] | None = None
+    kept: tuple[Paced, Result] | None = None
     while kept is None or beyond > _offered(kept[0]) * (1 + precision):
         below = beyond / 2 if kept is None else math.sqrt(beyond * _offered(kept[0]))
-        if kept is None and below < lowest:
+        if kept is None and below < load.slowest:
             break
-        paced = _paced(load, below)
+        paced = load.at_rate(below)
         if kept is not None and not _offered(kept[0]) < _offered(paced) < beyond:
             break
         result = prediction_result((yield paced))
@@ -168,21 +178,18 @@ def _search(design: str, load: PredictedWorkload, precision: float) -> _Search:
     return Limit(design, _offered(kept[0]), beyond, *kept, tried)
 
 
-def keeps_up(result: Result, load: PredictedWorkload) -> bool:
+def keeps_up(result: Result, load: Paced) -> bool:
     """Whether a design kept up with the pace of its senders."""
     more = result.prediction or {}
     arrived = result.rate if load.masked else min(result.rate, float(more["delivered_rate"]))
-    return arrived >= KEEPS_UP * _offered(load)
+    expected = load.expected
+    assert expected is not None
+    return arrived >= KEEPS_UP * expected
 
 
-def _offered(load: PredictedWorkload) -> float:
+def _offered(load: Paced) -> float:
     assert load.offered is not None
     return load.offered
-
-
-def _paced(load: PredictedWorkload, rate: float) -> PredictedWorkload:
-    """The load at about that rate: its gap is one that a command line can repeat."""
-    return replace(load, gap_us=float(f"{load.devices * 1e6 / rate:.4g}"))
 
 
 class _Meter:

@@ -19,6 +19,7 @@ from vgic.machines import machine as find_machine
 from vgic.machines.values import hint
 from vgic.measure.results import Result, ResultFile, Sample, make_result, make_sample
 from vgic.measure.stats import spread_of
+from vgic.predict.recorded import RecordedWorkload
 from vgic.predict.workload import ClosedWorkload, PredictedWorkload, takes_reference
 
 __all__ = [
@@ -26,9 +27,11 @@ __all__ = [
     "GICV4",
     "GICV4_TEXT",
     "PREDICTED_DESIGNS",
+    "AnyPredicted",
     "ClosedWorkload",
     "PredictedWorkload",
     "Prediction",
+    "RecordedWorkload",
     "check_free",
     "check_predicted",
     "free_names",
@@ -37,6 +40,8 @@ __all__ = [
     "prediction_result",
 ]
 
+#: Any workload in virtual time.
+AnyPredicted = PredictedWorkload | ClosedWorkload | RecordedWorkload
 #: Direct injection, accepted where :func:`predict` takes a design.
 GICV4 = "gicv4"
 #: What that is, in one line.
@@ -66,7 +71,7 @@ class Prediction:
     """One deterministic run. It adds up: :class:`vgic.ConservationError` is raised where one is made that does not."""
 
     design: str
-    workload: PredictedWorkload | ClosedWorkload
+    workload: AnyPredicted
     #: Name of the machine.
     machine: str
     seed: int
@@ -187,7 +192,7 @@ def check_free(free: Sequence[str], design: str, entry: str) -> None:
 
 
 def predict(
-    workload: PredictedWorkload | ClosedWorkload,
+    workload: AnyPredicted,
     design: str = DEFAULT_DESIGN,
     machine: str | Path | Machine = DEFAULT_MACHINE,
     *,
@@ -201,7 +206,7 @@ def predict(
 
     ``seed``: 0 to 2**64 - 1; what varies with it is the jitter, and where senders begin. ``free``: fields, locks and
     lines (:attr:`Prediction.fields`) that cost nothing to fetch, to see what they are worth. ``trace``: keep so many
-    events of a picture (0 to 10000000; not in a closed loop). ``poll`` may raise to stop; Ctrl-C does.
+    events of a picture (0 to 10000000; of a :class:`PredictedWorkload` only). ``poll`` may raise to stop; Ctrl-C does.
 
     Raises :class:`vgic.MeasurementError` if the simulated threads are stuck.
     """
@@ -213,8 +218,8 @@ def predict(
     check_cores(workload, target)
     if names:
         check_free(names, name, workload.entry)
-    if isinstance(workload, ClosedWorkload) and trace:
-        raise WorkloadError("trace: not in a closed loop")
+    if trace and not isinstance(workload, PredictedWorkload):
+        raise WorkloadError(f"trace: not {'in a closed loop' if workload.kind == 'closed' else 'of a recording'}")
     try:
         raw = _raw(workload, name, target.to_core(), seed, names, trace, allow_unsound, poll)
     except RuntimeError as error:
@@ -222,10 +227,10 @@ def predict(
     return Prediction(name, workload, target.name, seed, raw)
 
 
-def check_cores(workload: PredictedWorkload | ClosedWorkload, machine: Machine) -> None:
+def check_cores(workload: AnyPredicted, machine: Machine) -> None:
     """Raise :class:`vgic.WorkloadError` if a machine has not a core for each thread."""
     if workload.threads > machine.cores:
-        senders = "queues" if isinstance(workload, ClosedWorkload) else "devices"
+        senders = {"closed": "queues", "recording": "vectors + commands"}.get(workload.kind, "devices")
         raise WorkloadError(
             f"vcpus + {senders}: {workload.threads} threads, a core each, but {machine.name} has {machine.cores} cores"
         )
@@ -239,7 +244,7 @@ def _entry(entry: str, f_count: str) -> dict[str, Any]:
 
 
 def _raw(
-    workload: PredictedWorkload | ClosedWorkload,
+    workload: AnyPredicted,
     design: str,
     machine: dict[str, Any],
     seed: int,
@@ -267,6 +272,19 @@ def _raw(
             movi_ps=_picoseconds(workload.movi_us),
             requests=workload.rounds,
             warmup=workload.warmup_rounds,
+            **_entry(workload.entry, "cas"),
+            list_registers=workload.list_registers,
+            seed=seed,
+            free=free,
+            allow_unsound=allow_unsound,
+            poll=poll,
+        )
+    if isinstance(workload, RecordedWorkload):
+        return _core.predict_recorded(
+            design,
+            machine,
+            vcpus=workload.vcpus,
+            **workload.to_core(),
             **_entry(workload.entry, "cas"),
             list_registers=workload.list_registers,
             seed=seed,
@@ -343,7 +361,7 @@ def prediction_result(
 
 def prediction_file(
     results: Sequence[Result],
-    workload: PredictedWorkload | ClosedWorkload,
+    workload: AnyPredicted,
     machine: Machine,
     command: str = "vgic.predict()",
     notes: Sequence[str] = (),

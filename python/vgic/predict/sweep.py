@@ -28,7 +28,7 @@ from vgic import _core
 from vgic.arguments import whole
 from vgic.errors import Interrupted, MeasurementError
 from vgic.machines import Machine, machine
-from vgic.predict.prediction import DEFAULT_MACHINE, GICV4, ClosedWorkload, Poll, PredictedWorkload, Prediction, predict
+from vgic.predict.prediction import DEFAULT_MACHINE, GICV4, AnyPredicted, Poll, PredictedWorkload, Prediction, predict
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -46,7 +46,7 @@ _DASK_SECONDS = 8
 class Point:
     """One prediction that is wanted: the arguments of :func:`vgic.predict`. Can be pickled."""
 
-    workload: PredictedWorkload | ClosedWorkload
+    workload: AnyPredicted
     design: str
     #: A machine, or what :func:`vgic.machines.machine` finds it by.
     machine: Machine | str = DEFAULT_MACHINE

@@ -1,7 +1,7 @@
 """Workloads in virtual time: checked, frozen values like those of :mod:`vgic.measure.workload`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 from vgic.arguments import real
@@ -29,6 +29,8 @@ CLOSED_LOOPS: dict[str, dict[str, Any]] = {
 _MAX_SENDERS = 1024
 _MAX_ROUNDS = 10**12
 _MAX_US = 1e6
+#: The slowest pace that a search tries, in us between two sends of a device.
+_SLOWEST_US = 1e5
 #: Sends, or requests, of a run whose length is not given.
 _ENOUGH = 20_000
 #: By guest: how a send enters, and the gap, unless given. The published numbers are those of a flood of ioctls.
@@ -142,6 +144,20 @@ class PredictedWorkload(_SimulatedLoad):
     def offered(self) -> float | None:
         """Sends a second that the senders' pace makes; None for a flood."""
         return self.devices * 1e6 / self.gap_us if self.gap_us else None
+
+    @property
+    def expected(self) -> float | None:
+        """LPIs a second that reach the guest of a design that keeps up; None for a flood."""
+        return self.offered
+
+    @property
+    def slowest(self) -> float:
+        """The lowest rate that a search for the limit tries, in sends a second."""
+        return self.devices * 1e6 / _SLOWEST_US
+
+    def at_rate(self, rate: float | None) -> "PredictedWorkload":
+        """The same load at about so many sends a second, by a gap that a command line can repeat; None: a flood."""
+        return replace(self, gap_us=0.0 if rate is None else float(f"{self.devices * 1e6 / rate:.4g}"))
 
     @property
     def flags(self) -> str:
