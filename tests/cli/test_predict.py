@@ -130,6 +130,13 @@ def test_a_guest_that_polls_takes_fewer_interrupts(vgic_command):
     assert 0 < float(re.search(r", (\d\.\d\d) LPIs a request", done.stdout)[1]) < 1
 
 
+def test_a_loop_may_be_batched_as_a_recording_was(vgic_command):
+    loop = ("predict", "--closed", "napi", "--from-recording", "redis-memtier", "--requests", "20000")
+    done = vgic_command(*loop, "--in-flight", "64", "--service", "10", "--network", "50", "--design", "v7.3")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^redis-memtier: \d+ MSIs of 8 vectors for 20000 requests, 0\.\d+ a request; ", done.stdout, re.M)
+
+
 def test_files(vgic_command, tmp_path):
     done = vgic_command(*QUICK, "--json", "x.json", "--report", "x.html", "--trace", "x.trace.json")
     assert done.returncode == 0, done.stderr
@@ -174,6 +181,10 @@ def test_the_machine_grows_with_the_threads_unless_it_is_named(vgic_command):
         (["--service", "4"], "service: only with --closed"),
         (["--pipeline", "4"], "pipeline: only with --closed"),
         (["--rx-usecs", "4"], "rx-usecs: only with --closed"),
+        (["--from-recording", "redis-memtier"], "from-recording: only with --closed"),
+        (["--closed", "napi", "--from-recording", "redis-memtier"], "requests, in-flight, service, network: not in a "),
+        (["--closed", "napi", "--from-recording", "x", "--rx-usecs", "1"], "rx-usecs: only without --from-recording"),
+        (["--closed", "napi", "--phase", "1"], "phase: only with --recording or --from-recording"),
         (["--closed", "some"], "closed: 'some' is none of each, napi, redis-memtier"),
         (["--closed", "each", "--packet", "4"], "packet: only with a --closed loop that polls"),
         (["--closed", "each", "--servers", "4"], "servers: only with a --closed loop that polls"),

@@ -44,6 +44,7 @@ from vgic.cli.predict_tables import comparison, explanation, recorded_comparison
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import Machine, machine
 from vgic.measure.results import Result
+from vgic.predict.batching import Batching, batched_as
 from vgic.predict.limit import KEEPS_UP
 from vgic.predict.prediction import (
     GICV4,
@@ -155,6 +156,13 @@ def predict_designs(
         float | None, typer.Option(metavar="US", help="Closed: an RX interrupt moves every so often (0: none does).")
     ] = None,
     requests: Annotated[int | None, typer.Option(metavar="N", help="Closed: requests measured (20000).")] = None,
+    from_recording: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Closed: with as many MSIs a request as that recording had, which answered --requests.",
+        ),
+    ] = None,
     recording: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="A recorded guest instead: a bundled one, a QEMU trace log, or -."),
@@ -204,11 +212,16 @@ def predict_designs(
     deterministic. Rates are a second of virtual time.
     """
     only(
-        "with --recording",
-        recording is not None,
+        "with --recording or --from-recording",
+        recording is not None or from_recording is not None,
         **{"from": begin},
         to=end,
         phase=phase,
+    )
+    only("with --closed", closed is not None, from_recording=from_recording)
+    only(
+        "with --recording",
+        recording is not None,
         scale_time=scale_time,
         speed_up_until_saturated=speed_up,
         queues_times=queues_times,
@@ -254,6 +267,12 @@ def predict_designs(
         list_registers=list_registers,
     )
     target = _machine(machine_name, workload)
+    batching = None
+    if from_recording is not None and isinstance(workload, ClosedWorkload):
+        only("without --from-recording", False, vcpus=vcpus, rx_usecs=rx_usecs, tx_usecs=tx_usecs)
+        needed = {"requests": requests, "in-flight": in_flight, "service": service, "network": network}
+        batching = _batching(read_stretch(from_recording, begin, end, phase), workload, queues, needed, target)
+        workload = batching.workload
     freed = _free(free or [], names, workload)
     single = isinstance(workload, PredictedWorkload) and workload.devices == 1
     many = (_SEEDS_OF_ONE if single else 1) if seeds is None else seeds
@@ -320,6 +339,8 @@ def predict_designs(
     if isinstance(workload, RecordedWorkload):
         out.print(about_recording(workload.recording), soft_wrap=True, markup=False)
         out.print(_speed_text(workload), soft_wrap=True, markup=False)
+    if batching is not None:
+        out.print(_batching_text(from_recording or "", batching), soft_wrap=True, markup=False)
     for result in shown:
         _show(out, workload, result, None if plain is None else results.get((plain.name, result.design)))
     if isinstance(workload, RecordedWorkload):
@@ -375,6 +396,33 @@ def _workload(
             return workload
         case _:
             return PredictedWorkload(**given)
+
+
+def _batching(
+    recording: Recording,
+    workload: ClosedWorkload,
+    queues: int | None,
+    needed: dict[str, float | None],
+    target: Machine,
+) -> Batching:
+    """The loop with the batching of a recording. What the recording does not say has to be given."""
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        raise WorkloadError(f"{', '.join(missing)}: not in a recording, so it has to be given")
+    answered = workload.requests or 0
+    with progress("finding the moderation") as update:
+        return batched_as(
+            recording, answered, replace(workload, requests=None), queues=queues, machine=target, poll=update
+        )
+
+
+def _batching_text(name: str, batching: Batching) -> str:
+    loop = batching.workload
+    return (
+        f"{name}: {batching.msis} MSIs of {batching.vectors} vectors for {batching.requests} requests, "
+        f"{batching.per_request:.3g} a request; {batching.predicted:.3g} here, with an interrupt of a queue every "
+        f"{loop.rx_usecs:g} us at most"
+    )
 
 
 def _speed_text(workload: RecordedWorkload) -> str:
