@@ -44,9 +44,9 @@ def test_more_msis_than_without_moderation_is_no_moderation(redis):
 
 
 def test_what_it_cannot_do_it_says(redis):
-    with pytest.raises(vgic.WorkloadError, match="^interrupts: only a loop with napi"):
+    with pytest.raises(vgic.WorkloadError, match=r"^interrupts: only a loop with napi"):
         batched_as(redis, 1000, vgic.ClosedWorkload())
-    with pytest.raises(vgic.WorkloadError, match="^requests: 0"):
+    with pytest.raises(vgic.WorkloadError, match=r"^requests: 0"):
         batched_as(redis, 0, LOOP)
     with pytest.raises(vgic.WorkloadError, match=r"^queues: .* 3 busy vectors, which are no pairs"):
         batched_as(_of_vectors(3), 10, LOOP)
