@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from vgic.calibrate import published_rate, published_tables
 from vgic.cli import main
 from vgic.host import Host
 from vgic.machines import machine
@@ -26,6 +27,7 @@ events = 1
 iterations = 200
 rate = 4e6
 """
+TABLES = published_tables()
 PUBLISHED_V2 = ("--rates", "published:v6.8-rc1", "--predict", "v2")
 QUICK = ("--starts", "1", "--sends", "100", "--fit", "distance", "--machine", "generic-arm64-8")
 
@@ -123,6 +125,26 @@ def test_a_profile_keeps_what_it_was_compared_with(vgic_command, tmp_path):
     assert machine(tmp_path / "fitted.toml").checks == machine(tmp_path / "again.toml").checks == ()
 
 
+def test_both_columns_of_the_published_tables_are_predicted(vgic_command, tmp_path, monkeypatch):
+    small = [table.without(row.name for row in table.rows if not row.name.endswith("1/17")) for table in TABLES]
+    monkeypatch.setattr("vgic.cli.calibrate.published_tables", lambda: small)
+    done = vgic_command("calibrate", "--check", "--seeds", "1", "--json", "x.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    tables = json.loads((tmp_path / "x.json").read_text())["tables"]
+    assert [(one["rates"], one["machine"]) for one in tables] == [(table.name, table.machine) for table in TABLES]
+    for one, table in zip(tables, TABLES, strict=True):
+        [before], [after] = one["residuals"], one["predicted"]
+        assert (before["row"], before["measured"]) == ("1/1/17", table.rows[-1].rate)
+        assert after["measured"] == published_rate(table, table.rows[-1], after["design"])
+        assert after["ratio"] == after["predicted"] / after["measured"]
+    # The row of v2 waits for grace periods, whose length comes from that very row: it judges nothing.
+    assert tables[0]["predicted"][0]["grace_period_ms"] == pytest.approx(6.7)
+    assert done.stdout.splitlines()[-2:] == [
+        "Never fitted, one sender: 1 of 1 within 35%.",
+        "Never fitted, several senders: 0 of 0 within 25%.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -147,6 +169,11 @@ def test_a_profile_keeps_what_it_was_compared_with(vgic_command, tmp_path):
         ([*PUBLISHED_V2, "--grace-period-ms", ","], "grace-period-ms: none given"),
         ([*PUBLISHED_V2, "--grace-period-ms", "6,x"], "grace-period-ms: '6,x' is not a list of numbers"),
         ([*PUBLISHED_V2, "--grace-period-ms", "0"], "grace-period-ms: 0 is out of range"),
+        (["--check", "--rates", "published:v6.8-rc1"], "rates: only without --check"),
+        (["--check", "--here"], "here: only without --check"),
+        (["--check", "--output", "mine.toml"], "output: only without --check"),
+        (["--check", "--predict", "v2"], "predict: only with --rates"),
+        (["--check", "--machine", "graviton2"], "graviton2: has 64 cores, and the largest row needs 128"),
         (["--c2c", "nowhere.csv"], "nowhere.csv: no such file"),
         (["--micro-bench", "."], ".: not a regular file"),
         (["--output", "mine.txt"], "output: 'mine.txt': the name of a profile ends in .toml"),

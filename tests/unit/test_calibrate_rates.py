@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from vgic.calibrate import RateRow, RatesError, RateTable, published_rate, read_rates
+from vgic.calibrate import RateRow, RatesError, RateTable, published_rate, published_tables, read_rates
+from vgic.machines import machine
 from vgic.predict import PredictedWorkload
 
 BASELINE = "published:v6.8-rc1"
+APRIL = "published:v6.8-rc1-april"
 
 
 def test_the_published_rows():
@@ -24,6 +26,35 @@ def test_the_published_rows():
     assert published_rate(table, replace(table.rows[3], rate=1.0), "v2") == 5565964.87
     for key in ("vcpus", "devices", "events", "iterations"):
         assert published_rate(table, replace(table.rows[3], **{key: 3}), "v2") is None
+
+
+def test_the_second_published_table():
+    table = read_rates(APRIL)
+    assert [(row.name, row.rate) for row in table.rows] == [
+        ("1/1/1", 2063296.81),
+        ("16/16/16", 610678.33),
+        ("16/16/17", 678361.53),
+        ("32/32/1", 580918.96),
+        ("1/1/17", 1512443.94),
+    ]
+    assert [published_rate(table, row, "v6.10") for row in table.rows] == [
+        1362602.35,
+        5200910.01,
+        5890675.51,
+        8304552.67,
+        1425953.80,
+    ]
+    # Rows of the same options in the other table are another machine's.
+    assert published_rate(table, table.rows[1], "v2") is None
+    assert (table.design, table.cores, table.beside) == ("v6.8-rc1", 64, ("v6.10",))
+
+
+def test_each_published_table_has_a_machine_that_was_fitted_to_it():
+    for table in published_tables():
+        assert read_rates(table.name) == table
+        fitted = machine(table.machine)
+        assert table.title in fitted.distance.source
+        assert fitted.cores >= table.cores
 
 
 RATES = """
@@ -160,12 +191,14 @@ def test_rows_can_be_left_out():
 
 
 def test_rates_that_are_not_there(tmp_path):
-    with pytest.raises(RatesError, match=rf"^unknown rates 'published:{'x' * 50}': known: {BASELINE}; or give a FILE"):
+    known = f"known: {BASELINE}, {APRIL}; or give a FILE"
+    with pytest.raises(RatesError, match=rf"^unknown rates 'published:{'x' * 50}': {known}"):
         read_rates(f"published:{'x' * 51}")
-    with pytest.raises(RatesError) as caught:
-        read_rates("published:v2")
-    assert str(caught.value) == (
-        f"published:v2: these rates are there to check predictions, not to fit to; fit {BASELINE}"
-    )
+    for column, table in (("v2", BASELINE), ("v6.10", APRIL)):
+        with pytest.raises(RatesError) as caught:
+            read_rates(f"published:{column}")
+        assert str(caught.value) == (
+            f"published:{column}: these rates are there to check predictions, not to fit to; fit {table}"
+        )
     with pytest.raises(RatesError, match=rf"^{tmp_path}/none.toml: no such file$"):
         read_rates(tmp_path / "none.toml")

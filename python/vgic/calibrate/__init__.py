@@ -4,7 +4,7 @@ from vgic.calibrate.fit import Effort, Fit, FittedValue, Residual, fit_rates, re
 from vgic.calibrate.here import measure_here, with_here
 from vgic.calibrate.micro_bench import MicroBench, read_micro_bench, with_micro_bench
 from vgic.calibrate.parameters import MOST_FREE, Free, free_parameters, measured_parameters
-from vgic.calibrate.rates import PUBLISHED, RateRow, RatesError, RateTable, published_rate, read_rates
+from vgic.calibrate.rates import PUBLISHED, RateRow, RatesError, RateTable, published_rate, published_tables, read_rates
 from vgic.calibrate.validate import GRACE_PERIODS_MS, PredictedRow, predict_rows
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "measured_parameters",
     "predict_rows",
     "published_rate",
+    "published_tables",
     "read_micro_bench",
     "read_rates",
     "residuals",

@@ -1,12 +1,12 @@
-"""Rates that somebody measured: the rows of one design, from a file or from the table that comes with the package.
+"""Rates that somebody measured: the rows of one design, from a file or from the tables that come with the package.
 
-The table has a column that profiles are fitted to and one that predictions are compared with. The second one never gets
-into a :class:`RateTable`, and so never into a fit: see :func:`published_rate`.
+Each of these has a column that profiles are fitted to and one that predictions are compared with. The second one never
+gets into a :class:`RateTable`, and so never into a fit: see :func:`published_rate`.
 """
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -19,7 +19,7 @@ from vgic.machines.distance import read_toml
 from vgic.machines.values import hint
 from vgic.predict.prediction import PredictedWorkload
 
-__all__ = ["PUBLISHED", "RateRow", "RateTable", "RatesError", "published_rate", "read_rates"]
+__all__ = ["PUBLISHED", "RateRow", "RateTable", "RatesError", "published_rate", "published_tables", "read_rates"]
 
 #: What the name of a table that comes with the package begins with.
 PUBLISHED = "published:"
@@ -80,6 +80,9 @@ class RateTable:
     f_count: str = "cas"
     #: Name under which it comes with the package; empty for a file.
     name: str = ""
+    #: Of one that comes with the package: the machine that was fitted to it, and the designs that stand beside.
+    machine: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def cores(self) -> int:
@@ -117,8 +120,9 @@ class RateTable:
 
 
 @cache
-def _published() -> Mapping[str, Any]:
-    return tomllib.loads((resources.files("vgic.calibrate") / "published.toml").read_text(encoding="utf-8"))
+def _published() -> Sequence[Mapping[str, Any]]:
+    text = (resources.files("vgic.calibrate") / "published.toml").read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)["table"])
 
 
 def _row_of(entry: Mapping[str, Any], rate: float) -> RateRow:
@@ -126,34 +130,51 @@ def _row_of(entry: Mapping[str, Any], rate: float) -> RateRow:
     return RateRow(rate=rate, **numbers)
 
 
-def _published_table() -> RateTable:
-    data = _published()
-    name = data["baseline"]
-    rows = tuple(_row_of(entry, float(entry["rates"][name])) for entry in data["row"])
-    return RateTable(data["title"], data["source"], name, data["entry"], data["guest"], rows, name=PUBLISHED + name)
+def published_tables() -> tuple[RateTable, ...]:
+    """The tables that come with the package, each with its baseline's rates."""
+    return tuple(_published_table(data) for data in _published())
+
+
+def _published_table(data: Mapping[str, Any]) -> RateTable:
+    baseline = data["baseline"]
+    beside = dict.fromkeys(name for entry in data["row"] for name in entry["rates"] if name != baseline)
+    return RateTable(
+        data["title"],
+        data["source"],
+        baseline,
+        data["entry"],
+        data["guest"],
+        tuple(_row_of(entry, float(entry["rates"][baseline])) for entry in data["row"]),
+        name=PUBLISHED + data["name"],
+        machine=data["machine"],
+        beside=tuple(beside),
+    )
 
 
 def published_rate(table: RateTable, row: RateRow, design_name: str) -> float | None:
     """What was published of another design in the same row, to compare a prediction with; None if nothing was."""
-    if not table.name:
-        return None
-    for entry in _published()["row"]:
-        if _row_of(entry, row.rate) == row and design_name in entry["rates"]:
-            return float(entry["rates"][design_name])
+    for data in _published():
+        if table.name == PUBLISHED + data["name"]:
+            for entry in data["row"]:
+                if _row_of(entry, row.rate) == row and design_name in entry["rates"]:
+                    return float(entry["rates"][design_name])
     return None
 
 
 def read_rates(name_or_path: str | Path) -> RateTable:
-    """The rates in a TOML file, or ``published:v6.8-rc1``. Raises :class:`RatesError`, in one line."""
+    """The rates in a TOML file, or of a table that comes with the package (:func:`published_tables`), by its name.
+
+    Raises :class:`RatesError`, in one line.
+    """
     name = str(name_or_path)
     if name.startswith(PUBLISHED):
-        table = _published_table()
-        if name == table.name:
-            return table
-        column = name.removeprefix(PUBLISHED)
-        if any(column in entry["rates"] for entry in _published()["row"]):
-            raise RatesError(f"{name}: these rates are there to check predictions, not to fit to; fit {table.name}")
-        raise RatesError(f"unknown rates {name[:60]!r}: known: {table.name}; or give a FILE.toml")
+        tables = {table.name: table for table in published_tables()}
+        if name in tables:
+            return tables[name]
+        for table in tables.values():
+            if name.removeprefix(PUBLISHED) in table.beside:
+                raise RatesError(f"{name}: these rates are there to check predictions, not to fit to; fit {table.name}")
+        raise RatesError(f"unknown rates {name[:60]!r}: known: {', '.join(tables)}; or give a FILE.toml")
     path = Path(name)
     try:
         data = read_toml(path, "a table of rates")

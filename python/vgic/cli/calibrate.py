@@ -1,8 +1,8 @@
 """``vgic calibrate``: a machine profile from measurements, and how far predictions with it are off."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,6 @@ from rich.table import Table
 
 from vgic.calibrate import (
     GRACE_PERIODS_MS,
-    PUBLISHED,
     Effort,
     Fit,
     PredictedRow,
@@ -25,6 +24,7 @@ from vgic.calibrate import (
     measure_here,
     measured_parameters,
     predict_rows,
+    published_tables,
     read_micro_bench,
     read_rates,
     residuals,
@@ -55,6 +55,8 @@ from vgic.predict.workload import takes_reference
 _CAP = 50_000
 #: More columns than any table has.
 _WIDEST = 1000
+#: How far off a prediction may be that nothing was fitted to: rows with one sender, and others.
+_SINGLE_BAR, _BAR = 0.35, 0.25
 _USUAL_MEANS = ",".join(f"{mean:g}" for mean in GRACE_PERIODS_MS)
 
 
@@ -82,7 +84,8 @@ def calibrate(
         str | None,
         typer.Option(
             metavar="FILE|NAME",
-            help=f"Fit to measured rates: a TOML file, or {PUBLISHED}v6.8-rc1 for the published ones.",
+            help="Fit to measured rates: a TOML file, or "
+            f"{' or '.join(table.name for table in published_tables())} for published ones.",
         ),
     ] = None,
     fit: Annotated[
@@ -127,6 +130,12 @@ def calibrate(
     ] = False,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call the profile.")] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the profile.")] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Predict all published tables, each on the machine fitted to its baseline, or on --machine."
+        ),
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Make a machine profile from measurements, and show how far predictions with it are off.
@@ -134,25 +143,35 @@ def calibrate(
     Measurements can be combined; rates are fitted last, and a fit changes only what was not measured. Without any
     measurement the profile stays as it is ('vgic machines NAME' shows it).
     """
+    if check:
+        only("without --check", False, c2c=c2c, micro_bench=micro_bench, here=here, rates=rates, name=name)
+        only("without --check", False, output=output)
     only("with --rates", rates is not None, fit=fit, no_fit=no_fit, without=without, f_count=f_count, predict=design)
-    only("with --rates", rates is not None, seed=seed)
+    only("with --rates or --check", check or rates is not None, seed=seed)
     only("with a fit (--rates, without --no-fit)", rates is not None and not no_fit, starts=starts, sends=sends)
-    only("with --predict", bool(design), seeds=seeds, grace_period_ms=grace_period_ms, full=full)
+    only("with --predict or --check", check or bool(design), seeds=seeds, grace_period_ms=grace_period_ms, full=full)
     only("with --here", here, seconds=seconds)
     here_seconds = check_seconds(2.0 if seconds is None else seconds)
     if no_fit and fit:
         raise ValueError("fit and no-fit: give one of them, not both")
     table = None if rates is None else _rates(rates, without or [], f_count)
-    means = _means(_USUAL_MEANS if grace_period_ms is None else grace_period_ms)
-    first_seed = 1 if seed is None else seed
-    many = 5 if seeds is None else seeds
+    how = _How(
+        None if grace_period_ms is None else _means(grace_period_ms),
+        1 if seed is None else seed,
+        5 if seeds is None else seeds,
+        None if full else _CAP,
+    )
     given = {name: value for name, value in (("starts", starts), ("sends", sends)) if value is not None}
-    effort = Effort(seed=first_seed, **given)
+    effort = Effort(seed=how.seed, **given)
     designs = check_predicted(design or [])
     if output is not None and not output.endswith(".toml"):
         raise ValueError(f"output: {output!r}: the name of a profile ends in .toml")
     check_outputs(json, output=output)
     out = console(json)
+    if check:
+        tables = _check_published(out, machine_name, effort, how)
+        _write(json, {"tool": "vgic", "command": command_line(), "tables": tables})
+        return
     target = machine(machine_name or (f"generic-arm64-{max(64, table.cores)}" if table else DEFAULT_MACHINE))
     if table is not None:
         if not no_fit:
@@ -166,19 +185,7 @@ def calibrate(
         target, others, checks = _fitted(out, target, table, fit or [], no_fit, effort, data)
         data["predicted"] = []
         for one in designs:
-            with progress("predicting") as update:
-                rows = predict_rows(
-                    table,
-                    target,
-                    one,
-                    seeds=many,
-                    seed=first_seed,
-                    grace_periods_ms=means,
-                    cap=None if full else _CAP,
-                    others=others,
-                    progress=update,
-                )
-            _show_predicted(out, one, rows, many, len(others))
+            rows = how.predict(out, table, target, one, others)
             data["predicted"] += [_predicted_dict(row) for row in rows]
             checks += [
                 Check(f"{one}, {row.row.name}", row.published, row.result.predicted.median, table.title)
@@ -193,10 +200,79 @@ def calibrate(
         write_whole(Path(output), target.to_toml())
         out.print(f"Wrote {output}.", soft_wrap=True, markup=False)
     data["profile"] = target.to_toml()
-    if json is not None:
-        import json as json_module
+    _write(json, data)
 
-        write_json(json, json_module.dumps(data, indent=1) + "\n")
+
+def _write(path: str | None, data: Mapping[str, Any]) -> None:
+    if path is not None:
+        import json
+
+        write_json(path, json.dumps(data, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class _How:
+    """How rows are predicted with another design."""
+
+    #: Mean grace periods in ms; None for the usual ones.
+    means: list[float] | None
+    seed: int
+    seeds: int
+    cap: int | None
+
+    def predict(
+        self, out: Console, table: RateTable, target: Machine, design: str, others: Sequence[Machine] = ()
+    ) -> list[PredictedRow]:
+        """Predict the rows of a table, and show them."""
+        with progress("predicting") as update:
+            rows = predict_rows(
+                table,
+                target,
+                design,
+                seeds=self.seeds,
+                seed=self.seed,
+                grace_periods_ms=GRACE_PERIODS_MS if self.means is None else self.means,
+                cap=self.cap,
+                others=others,
+                progress=update,
+            )
+        _show_predicted(out, design, rows, self.seeds, len(others))
+        return rows
+
+
+def _check_published(out: Console, given: str | None, effort: Effort, how: _How) -> list[dict[str, Any]]:
+    """Predict both columns of every published table."""
+    tables = published_tables()
+    targets = [machine(given or table.machine) for table in tables]
+    for target, table in zip(targets, tables, strict=True):
+        _check_cores(target, table)
+    results, judged = [], []
+    for target, table in zip(targets, tables, strict=True):
+        data: dict[str, Any] = {"rates": table.name, "machine": target.name}
+        out.print(f"{target.name}: {target.title}", soft_wrap=True, markup=False)
+        _fitted(out, target, table, (), True, effort, data)
+        own = (target.number("grace_period_min") + target.number("grace_period_max")) / 2
+        data["predicted"] = []
+        for design in table.beside:
+            rows = (how if how.means else replace(how, means=[own])).predict(out, table, target, design)
+            data["predicted"] += [_predicted_dict(row) for row in rows]
+            judged += rows
+        results.append(data)
+    for single, bar in ((True, _SINGLE_BAR), (False, _BAR)):
+        # A row that waits says how long a grace period takes, which is given.
+        rows = [row for row in judged if row.row.single == single and row.grace_period_ms is None]
+        missed = [f"{row.design} {row.row.name} {row.ratio:.2f}" for row in rows if not _within(row, bar)]
+        out.print(
+            f"Never fitted, {'one sender' if single else 'several senders'}: {len(rows) - len(missed)} of {len(rows)} "
+            f"within {bar:.0%}{'; missed: ' if missed else ''}{', '.join(missed)}.",
+            soft_wrap=True,
+            markup=False,
+        )
+    return results
+
+
+def _within(row: PredictedRow, bar: float) -> bool:
+    return row.ratio is not None and abs(row.ratio - 1) <= bar
 
 
 def _rates(rates: str, without: Sequence[str], f_count: str | None) -> RateTable:
