@@ -16,7 +16,7 @@ def test_machines_lists_every_one(vgic_command):
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     for name in machines():
         assert name in done.stdout
-    for text in ("192 cores, mesh", "3 published", "38 estimated", "5 fitted", "4 rates", "nothing"):
+    for text in ("192 cores, matrix", "1 measured", "4 published", "27 guessed", "5 fitted", "4 rates", "nothing"):
         assert text in done.stdout
 
 
@@ -65,7 +65,7 @@ def test_machines_shows_the_profile_in_a_file(vgic_command, tmp_path):
     done = vgic_command("machines", "mine.toml")
     assert (done.returncode, done.stderr) == (0, "")
     assert "My [server]" in done.stdout
-    assert "1 measured, 40 estimated" in done.stdout
+    assert "2 measured, 1 published, 12 derived, 26 guessed" in done.stdout
     assert "my clock" in done.stdout
 
 

@@ -54,7 +54,7 @@ def test_the_document_names_the_machine(document, monkeypatch, virtual, said):
     from figures import tools
 
     monkeypatch.setattr(tools.platform, "machine", lambda: "aarch64")
-    host = Host("Ampere Altra (Arm Neoverse N1)", (), "Oracle Cloud", 1, 4096, True, virtual, "altra-128")
+    host = Host("Ampere Altra (Arm Neoverse N1)", (), "Oracle Cloud", 1, 4096, True, virtual, "altra-80")
     monkeypatch.setattr("vgic.measure.results.this_host", lambda: host)
     about = {
         "machine": machine(),

@@ -88,7 +88,7 @@ def test_a_fit_finds_what_the_rates_were_made_with():
     for source in (fit.machine.distance.source, fit.machine.values["syscall"].source):
         assert source.startswith("fitted: ")
         assert "near made (rows 8/8/2, 1/2/4, 2/6/1)" in source
-        assert "; before: estimate: " in source
+        assert "; before: " in source
     assert not fit.machine.values["syscall"].verified
     assert fit.machine.values["step"] == base.values["step"]
     assert fit.machine.number("syscall") == pytest.approx(base.number("syscall") * fit.values[1].factor)

@@ -1,5 +1,6 @@
 import re
 import tomllib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from vgic.machines import PARAMETERS, Check, Classes, Matrix, machine, machines,
 
 NAMES = {
     "altra-128": 128,
+    "altra-80": 80,
     "epyc-7r13": 192,
     "generic-arm64": 64,
     "graviton2": 64,
@@ -21,12 +23,13 @@ NAMES = {
 }
 CORE_KEYS = {"cores", "matrix", "cluster", "socket", "within_cluster", "within_socket", "across", *PARAMETERS}
 
-#: What core-to-core-latency publishes: pairs, minimum, quartile, median, 95th percentile, maximum in ns.
-PUBLISHED = {
-    "graviton2": (2016, 30, 44, 47, 56, 58),
-    "graviton3": (2016, 30, 42, 46, 54, 57),
-    "kunpeng920": (2016, 30, 36, 72, 84, 88),
-    "epyc-7r13": (18336, 10, 111, 195, 205, 209),
+#: Of the files that core-to-core tools wrote: pairs, minimum, quartile, median, 95th percentile, maximum in ns.
+MEASURED = {
+    "altra-80": (3160, 78.4, 166.8, 180.0, 213.9, 239.3),
+    "graviton2": (2016, 30.4, 44.0, 47.2, 55.6, 58.4),
+    "graviton3": (2016, 29.6, 42.0, 46.4, 53.6, 56.8),
+    "kunpeng920": (2016, 30.0, 35.7, 71.8, 84.5, 87.7),
+    "epyc-7r13": (18336, 9.7, 110.5, 194.6, 204.7, 208.5),
 }
 
 
@@ -42,20 +45,23 @@ def test_a_shipped_profile_is_complete_and_says_where_its_values_come_from(name)
     for value in [it.distance, *it.values.values()]:
         assert len(value.source) > 20
         assert "given" not in value.source
-        begin = ("fitted: ",) if value.status == "fitted" else ("estimate: ", "reconstructed: ", "extrapolated: ")
-        assert value.status in ("published", "fitted", "estimate")
-        assert value.verified == (value.status == "published") == (not value.source.startswith(("fitted", *begin)))
-        assert value.verified or value.source.startswith(begin)
-    assert it.unverified[0] == "distance"
+        assert value.status in ("measured", "published", "derived", "fitted", "guessed")
+        assert value.verified == (value.status in ("measured", "published"))
+        # What no measurement stands for begins with what it is.
+        assert value.verified != value.source.startswith(f"{value.status}: ")
+    assert (it.unverified[0] == "distance") == (it.distance.status != "measured")
     assert sum(it.statuses.values()) == 41
 
 
 def test_a_machine_says_what_it_rests_on_and_what_it_was_checked_against():
-    assert machine("graviton2").trust == ("Its 41 values: 3 published, 38 estimates. Checked against no measured rate.")
+    assert machine("graviton2").trust == (
+        "Its 41 values: 1 measured, 4 published, 9 derived, 27 guessed. Checked against no measured rate."
+    )
     fitted = machine("published-2024")
     assert fitted.trust == (
-        "Its 41 values: 5 fitted to rates, 36 estimates. Checked against vgic_lpi_stress, cover letter of v2, "
-        "predicted over measured 0.72 (v2, 1/1/1), 0.95 (v2, 16/16/16), 1.39 (v2, 16/16/17), 0.88 (v2, 64/64/1)."
+        "Its 41 values: 1 published, 9 derived, 5 fitted to rates, 26 guessed. "
+        "Checked against vgic_lpi_stress, cover letter of v2, predicted over measured "
+        "0.72 (v2, 1/1/1), 0.95 (v2, 16/16/16), 1.39 (v2, 16/16/17), 0.88 (v2, 64/64/1)."
     )
     assert {name for name in NAMES if machine(name).checks} == {"published-2024", "published-2024-04"}
     # A check is one of these values: with others it says nothing.
@@ -99,16 +105,22 @@ def test_units_of_the_core():
     assert (core["matrix"], core["within_cluster"], core["across"]) == (None, 35_000, 250_000)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_a_reconstructed_matrix_has_the_published_statistics(name):
-    pairs, *published = PUBLISHED[name]
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_measured_matrix_has_the_statistics_of_the_file_that_it_is_of(name):
+    pairs, *theirs = MEASURED[name]
     found = machine(name).pair_statistics()
-    assert found.pairs == pairs
-    for ours, theirs in zip(found[1:], published, strict=True):
-        assert abs(ours - theirs) <= min(2, theirs * 0.04)
+    assert (machine(name).distance.status, found.pairs) == ("measured", pairs)
+    # Rounded to 0.1 ns, or where hyperthreads make it large to 1 ns.
+    assert found[1:] == pytest.approx(theirs, abs=0.51 if name == "epyc-7r13" else 0.051)
 
 
-def test_the_matrix_of_a_mesh_is_symmetric():
+def test_the_mesh_of_the_larger_altra_is_that_of_the_measured_one():
+    mesh, measured = machine("altra-128").distance, machine("altra-80").pair_statistics()
+    assert mesh.status == "derived"
+    assert pair_statistics(replace(mesh, rows=5).matrix(80))[2:] == pytest.approx(measured[2:], rel=0.03)
+
+
+def test_distances_are_the_same_both_ways():
     for name in set(NAMES) - {"generic-arm64"}:
         rows = machine(name).matrix()
         assert all(rows[a][b] == rows[b][a] for a in range(len(rows)) for b in range(a))
@@ -118,7 +130,7 @@ def test_dies_and_siblings():
     kunpeng, epyc = machine("kunpeng920").matrix(), machine("epyc-7r13").matrix()
     assert max(kunpeng[0][1:32]) < 45 < 70 < min(kunpeng[0][32:])
     assert epyc[5][101] == epyc[101][5] == 10
-    assert epyc[0][1] == epyc[0][97] == 23
+    assert max(epyc[0][1], epyc[0][97]) < 30
     assert 100 < epyc[0][8] < 120 < 190 < epyc[0][48]
 
 
@@ -181,7 +193,7 @@ def test_classes_can_be_changed_where_there_are_some():
     assert isinstance(it.distance, Classes)
     assert (it.distance.socket, it.distance.across, it.distance.source) == (32, 300.0, "given")
     assert it.matrix()[0][31:33] == (47.0, 300.0)
-    with pytest.raises(MachineError, match="across: distances of graviton2 are a mesh, not classes"):
+    with pytest.raises(MachineError, match="across: distances of graviton2 are a matrix, not classes"):
         machine("graviton2").with_values(across=300)
     with pytest.raises(MachineError, match="clusters of 4 cores do not divide a socket of 10"):
         machine("generic-arm64").with_values(socket=10)
@@ -241,6 +253,12 @@ def profile(tmp_path):
         return path
 
     return write
+
+
+def test_a_profile_has_the_first_cores_of_the_matrix_of_its_base(profile):
+    found = machine(profile('base = "graviton2"\ncores = 5'))
+    assert (found.cores, found.matrix()) == (5, machine("graviton2").with_cores(5).matrix())
+    assert found.distance.status == "measured"
 
 
 def test_a_profile_says_only_what_differs(profile):

@@ -17,9 +17,6 @@ from vgic.machines import machines as all_machines
 from vgic.measure.results import machine as this_machine
 from vgic.predict.prediction import DEFAULT_MACHINE
 
-#: What a value rests on, where it is no adjective.
-_WORDS = {"estimate": "estimated"}
-
 
 def machines(
     name: Annotated[
@@ -67,7 +64,7 @@ def _to_dict(machine: Machine, *, whole: bool) -> dict[str, Any]:
 
 
 def _tally(machine: Machine) -> list[str]:
-    return [f"{count} {_WORDS.get(status, status)}" for status, count in machine.statuses.items()]
+    return [f"{count} {status}" for status, count in machine.statuses.items()]
 
 
 def _all(out: Console, rows: list[Machine]) -> None:

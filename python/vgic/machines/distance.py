@@ -199,7 +199,9 @@ class Matrix(Sourced):
     @property
     def summary(self) -> str:
         """In a few words."""
-        return f"matrix of {self.size}"
+        if self.size < 2:
+            return "matrix of one"
+        return f"matrix of {self.size}, median {pair_statistics(self.cells).median:.3g} ns"
 
     @property
     def size(self) -> int:

@@ -284,7 +284,10 @@ def _build(data: Mapping[str, Any], path: Path, depth: int) -> Machine:
         raise MachineError("cores: missing")
     cores = int(_CORES.check(cores))
     if isinstance(distance, Matrix) and cores != distance.size:
-        raise MachineError(f"{cores} cores, but the matrix is that of {distance.size}")
+        if "distance" in data:
+            raise MachineError(f"{cores} cores, but the matrix is that of {distance.size}")
+        if cores < distance.size:
+            distance = replace(distance, cells=distance.matrix(cores))
     name = text_of(data, "name", path.name.removesuffix(_SUFFIX) or "machine")
     checks = parse_checks(data.get("checks", []))
     return Machine(name, text_of(data, "title", name), cores, distance, values, checks)

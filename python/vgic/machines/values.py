@@ -30,8 +30,9 @@ __all__ = [
 STATUSES = {
     "measured": "measured",
     "published": "published",
+    "derived": "derived",
     "fitted": "fitted to rates",
-    "estimate": "estimates",
+    "guessed": "guessed",
     "given": "given without a source",
 }
 #: Those that a measurement stands for: one's own, or a published one of the machine or of its kind of core.
