@@ -470,10 +470,14 @@ class Prediction(Sample):
     threads: list[ThreadTimes]
     lines: list[ContendedLine]
     locks: list[LockTimes]
+    charged: dict[str, float]  # seconds that hang on a value of the machine, by name; none that nothing hangs on
     fields: list[str]  # what ``free`` accepts
     cores: list[str]
     #: kind, core, name, begin and end in ps, number of the LPI or -1; only where a trace was asked for
     trace: NotRequired[list[tuple[str, int, str, int, int, int]]]
+
+#: Nanoseconds of the whole for an increment of one counter; ``how``: add, cas, spin or ticket.
+def contended(machine: dict[str, Any], how: str, threads: int, each: int) -> float: ...
 
 #: One sample of so many seconds: nanoseconds of a thing; ``what``: load, store, rmw, store_and_fence or syscall.
 def sample_cost(what: str, seconds: float) -> float: ...

@@ -15,8 +15,10 @@ def test_one_design_ends_with_its_rate(vgic_command):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("generic-arm64-64, 64 cores. ")
-    assert lines[0].endswith(
-        "Its 41 values: 1 published, 12 derived, 28 guessed. Checked against no measured rate. All times are virtual."
+    assert re.match(
+        r"generic-arm64-64, 64 cores\. Of its 43 values the answer hangs on \d+: 2 published, \d+ derived \(\d+% of "
+        r"the time\), \d+ guessed \(\d+% of the time\)\. Checked against no measured rate\. All times are virtual\.$",
+        lines[0],
     )
     assert lines[1].startswith("v6.10: sent 48, delivered ")
     assert re.match(r"  accepted \S+ [kM]?/s, delivered \S+ [kM]?/s, latency median \S+ .?s, p99 ", lines[2])
@@ -74,7 +76,7 @@ def test_the_published_row_is_tried_as_it_was_published(vgic_command):
     [ratio] = re.findall(r"^v2 .* (\S+)\N{MULTIPLICATION SIGN}", done.stdout, re.MULTILINE)
     assert 9 < float(ratio) < 13  # 11.6 was published.
     first = done.stdout.splitlines()[0]
-    assert "Checked against vgic_lpi_stress, cover letter of v2, predicted over measured 0.72 (v2, 1/1/1)" in first
+    assert "Checked against vgic_lpi_stress, cover letter of v2, predicted over measured 0.71 (v2, 1/1/1)" in first
 
 
 def test_what_follows_several_seeds_is_of_the_first(vgic_command):

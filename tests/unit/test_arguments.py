@@ -195,6 +195,9 @@ CALLS: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "IttEntry.encode": call(
         lambda **fields: its.IttEntry(**fields).encode(), next=0, intid=8192, collection_id=0
     ),
+    "predict_curve": call(
+        calibrate.predict_curve, machine=vgic.machine("graviton2"), curve=calibrate.contended_curves()[0], each=1
+    ),
     "measure_here": call(calibrate.measure_here, seconds=0.1, progress=begun),
     "predict_rows": call(
         calibrate.predict_rows,
@@ -211,6 +214,9 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "stress": call(_core.stress, design="v7.1.8", vcpus=1, devices=1, events=1, iterations=1, poll=begun),
     "floor": call(_core.floor, seconds=0.01),
     "replay": call(_core.replay, design="v7.1.8", program=RECORDING.program(), vcpus=4, poll=begun),
+    "contended": call(
+        _core.contended, machine=vgic.machine("generic-arm64-4").to_core(), how="add", threads=2, each=1
+    ),
     "sample_cost": call(_core.sample_cost, what="load", seconds=0.01),
     "sample_ping_pong": call(_core.sample_ping_pong, cpu=0, other_cpu=0, seconds=0.01),
     "predict": call(

@@ -26,7 +26,7 @@ use vgic_lab::bench::{Bench, Guest, Load, message};
 use vgic_lab::sample::Poll;
 use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
-use vgic_sim::{Ps, Sim, SimCtx};
+use vgic_sim::{Cost, Ps, Sim, SimCtx};
 
 /// The load.
 #[derive(Clone, Copy, Debug)]
@@ -176,11 +176,10 @@ impl Workload for Closed {
                         }
                     }
                     // Nothing to do: the vCPU is not resident, and a doorbell wakes it.
-                    let costs = ctx.costs();
-                    ctx.work(costs.world_switch_out);
+                    ctx.work(ctx.cost(Cost::world_switch_out));
                     hardware.wait(ctx, id, Spending::Idle, || loop_.run.stop.get() || loop_.has_work(id));
-                    ctx.spend(Spending::Idle, costs.gicv4_doorbell + costs.wake_latency);
-                    ctx.work(costs.world_switch_in);
+                    ctx.spend(Spending::Idle, ctx.cost(Cost::gicv4_doorbell) + ctx.cost(Cost::wake_latency));
+                    ctx.work(ctx.cost(Cost::world_switch_in));
                 }
             });
         }
@@ -367,7 +366,7 @@ impl Loop {
 
     /// The guest's handler.
     fn handle(&self, ctx: &SimCtx, vcpu: u32, event: u32) {
-        ctx.spend(Spending::Guest, ctx.vary(ctx.costs().guest_interrupt));
+        ctx.spend(Spending::Guest, ctx.vary(ctx.cost(Cost::guest_interrupt)));
         let queues = self.closed.queues;
         let (queue, way) = if event < queues { (event, Way::In) } else { (event - queues, Way::Out) };
         let pair = &self.pairs[queue as usize];

@@ -12,7 +12,7 @@ use vgic_core::designs::Composed;
 use vgic_core::platform::{Atomic, AtomicInt, Layout, PlainCell};
 use vgic_core::{Msi, Order, Pair, Platform, Vm};
 use vgic_host::{Refused, in_range};
-use vgic_sim::{AtomicU64, Cell, Ps, Sim, SimCtx};
+use vgic_sim::{AtomicU64, Cell, Cost, Ps, Sim, SimCtx};
 
 /// How an MSI comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl Entry {
 /// How the reference on the VM's file is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileReference {
-    /// A load and a compare-and-swap until it works, to take it and to drop it.
+    /// A load and a compare-and-swap until it works, to take it, and an atomic add to drop it: up to 6.12.
     CompareAndSwap,
-    /// An atomic add each.
+    /// An atomic add each: from 6.13 on.
     Add,
     /// Not at all: a process with one thread, or a registered file, whose reference is kept.
     None,
@@ -102,30 +102,31 @@ impl Door {
 
     /// Sends; true if it was taken.
     pub(crate) fn send(&self, vm: &Vm<Sim, Composed>, ctx: &SimCtx, msi: &Msi, device: u32, place: Place) -> bool {
-        let costs = ctx.costs();
+        let cost = |cost| ctx.cost(cost);
         match self.entry {
             Entry::Direct => vm.inject_msi(ctx, msi) == Ok(true),
             Entry::Ioctl { reference, .. } => {
+                let syscall = ctx.costs().syscall;
                 if place.first {
-                    ctx.work(costs.syscall / 2);
+                    ctx.work(cost(Cost::syscall) / 2);
                     self.count_file(ctx, reference, 1);
                 }
-                ctx.work(costs.copy);
+                ctx.work(cost(Cost::copy));
                 let taken = vm.inject_msi(ctx, msi) == Ok(true);
                 if place.last {
                     self.count_file(ctx, reference, u64::MAX);
-                    ctx.work(costs.syscall - costs.syscall / 2);
+                    ctx.work(syscall - syscall / 2);
                 }
                 taken
             }
             Entry::Irqfd => {
-                ctx.work(costs.irqfd);
+                ctx.work(cost(Cost::irqfd));
                 Sim::srcu_read_lock(ctx);
                 self.routes[device as usize].get(ctx);
                 let hit = vm.inject_cached(ctx, msi);
                 Sim::srcu_read_unlock(ctx);
                 hit || {
-                    ctx.work(costs.workqueue_hop);
+                    ctx.work(cost(Cost::workqueue_hop));
                     vm.inject_uncached(ctx, msi) == Ok(true)
                 }
             }
@@ -137,14 +138,14 @@ impl Door {
         let order = Order::SeqCst(Pair::RefDrop);
         match how {
             FileReference::None => {}
-            FileReference::Add => {
-                self.f_count.fetch_add(ctx, delta, order);
-            }
-            FileReference::CompareAndSwap => {
+            FileReference::CompareAndSwap if delta == 1 => {
                 let mut seen = self.f_count.load(ctx, Order::Relaxed);
                 while let Err(found) = self.f_count.compare_exchange(ctx, seen, seen.wrapping_add(delta), order) {
                     seen = found;
                 }
+            }
+            FileReference::Add | FileReference::CompareAndSwap => {
+                self.f_count.fetch_add(ctx, delta, order);
             }
         }
     }

@@ -19,7 +19,7 @@ use vgic_lab::bench::Guest;
 use vgic_lab::sample::Poll;
 use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
-use vgic_sim::{Ps, Sim, SimCtx};
+use vgic_sim::{Cost, Ps, Sim, SimCtx};
 
 /// What is pending for a vCPU, by the time from which on it can be taken.
 type Pending = BTreeSet<(Ps, u32)>;
@@ -51,11 +51,11 @@ impl Hardware {
         ctx.in_order();
         let begin = ctx.now().max(self.free_at.get());
         ctx.spend(Spending::Queueing, begin - ctx.now());
-        self.free_at.set(begin + ctx.costs().gicv4_translate);
+        self.free_at.set(begin + ctx.cost(Cost::gicv4_translate));
         if !self.is_pending.borrow_mut().insert(intid) {
             return Sim::count(ctx, Event::Coalesced);
         }
-        let at = self.free_at.get() + ctx.costs().gicv4_deliver;
+        let at = self.free_at.get() + ctx.cost(Cost::gicv4_deliver);
         self.pending[vcpu as usize].borrow_mut().insert((at, intid));
         if let Some(core) = self.waiting[vcpu as usize].get() {
             ctx.wake(core, at);
@@ -97,7 +97,7 @@ impl Hardware {
     pub(crate) fn wake(&self, ctx: &SimCtx, vcpu: u32) {
         ctx.in_order();
         if let Some(core) = self.waiting[vcpu as usize].get() {
-            ctx.wake(core, ctx.now() + ctx.costs().wake_latency);
+            ctx.wake(core, ctx.now() + ctx.cost(Cost::wake_latency));
         }
     }
 
@@ -146,7 +146,7 @@ pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
         let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
         world.spawn(&format!("vcpu{id}"), move |ctx| {
             let takes = flood.load.guest == Guest::Fixed;
-            run_vcpu(ctx, &hardware, &run, id, takes, |_| ctx.costs().guest_interrupt, |_| ());
+            run_vcpu(ctx, &hardware, &run, id, takes, |_| ctx.cost(Cost::guest_interrupt), |_| ());
         });
     }
     for device in 0..flood.load.devices {

@@ -3,10 +3,12 @@
 //! - [`Flood`]: the load of `vgic_lpi_stress`: a sender a device, a vCPU a core; as fast as it goes, or a send every so often.
 //! - [`Closed`]: a load like redis-memtier: so many requests in flight, a time of service, an interrupt a completion.
 //! - [`Recorded`]: a recorded guest: its vectors, at their times, with their moves.
+//! - [`counter`]: threads that increment one counter, which is what others have measured of contention.
 //!
-//! Either runs on a design of the engine or as `gicv4`: direct injection, where the ITS delivers without the host.
+//! The others run on a design of the engine or as `gicv4`: direct injection, where the ITS delivers without the host.
 
 mod closed;
+pub mod counter;
 mod driver;
 mod entry;
 mod flood;

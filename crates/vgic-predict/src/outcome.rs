@@ -51,6 +51,8 @@ pub struct Outcome {
     pub threads: Vec<Threads>,
     /// Fields and locks in the window.
     pub tally: Tally,
+    /// How much of the window's time hangs on each value of the machine, by name, those of none left out.
+    pub charged: Vec<(&'static str, Ps)>,
     /// Events of the picture.
     pub trace: Vec<TraceEvent>,
     /// Names of the cores.

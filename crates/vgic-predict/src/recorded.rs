@@ -26,7 +26,7 @@ use vgic_lab::bench::{Bench, Guest, Load, message};
 use vgic_lab::sample::Poll;
 use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
-use vgic_sim::{Ps, Sim, SimCtx};
+use vgic_sim::{Cost, Ps, Sim, SimCtx};
 
 /// The load.
 #[derive(Clone, Debug)]
@@ -292,7 +292,7 @@ impl Play {
         let turn = self.progress[number].taken.get();
         self.progress[number].taken.set(turn + 1);
         let recorded = if handlers.is_empty() { 0 } else { handlers[turn % handlers.len()] };
-        recorded.max(ctx.costs().guest_interrupt)
+        recorded.max(ctx.cost(Cost::guest_interrupt))
     }
 
     /// The handler of an LPI has ended.

@@ -16,7 +16,7 @@ use vgic_core::{Event, Platform, Vm};
 use vgic_lab::sample::Poll;
 use vgic_lab::stress::Failure;
 use vgic_sim::report::{Spending, Tally, Threads};
-use vgic_sim::{Ps, Sim, SimCtx, World};
+use vgic_sim::{Cost, Ps, Sim, SimCtx, World};
 
 /// Most latencies that are kept.
 const MOST_LATENCIES: usize = 1 << 20;
@@ -68,6 +68,7 @@ struct Measured {
     elapsed: Ps,
     threads: Vec<Threads>,
     tally: Tally,
+    charged: Vec<(&'static str, Ps)>,
 }
 
 /// LPIs that are pending, of the counts of a moment at which no send is under way.
@@ -121,12 +122,11 @@ impl Run {
         }
         self.draining.set(None);
         self.begin(ctx);
-        let costs = ctx.costs();
         for core in self.waiting.borrow_mut().drain(..) {
             if !paced {
-                ctx.work(costs.wake);
+                ctx.work(ctx.cost(Cost::wake));
             }
-            ctx.wake(core, ctx.now() + if paced { 0 } else { costs.wake_latency });
+            ctx.wake(core, ctx.now() + if paced { 0 } else { ctx.cost(Cost::wake_latency) });
         }
     }
 
@@ -172,8 +172,8 @@ impl Run {
         counts[Event::Sent as usize] = self.sends.get() - self.first.get();
         counts[Event::Delivered as usize] = self.delivered.get();
         let (accepted, elapsed) = (self.accepted.get(), now - world.measured_from());
-        let (threads, tally) = (world.measured(now), world.tally());
-        *self.measured.borrow_mut() = Measured { counts, accepted, elapsed, threads, tally };
+        let (threads, tally, charged) = (world.measured(now), world.tally(), world.charged());
+        *self.measured.borrow_mut() = Measured { counts, accepted, elapsed, threads, tally, charged };
     }
 
     /// Whether a send is of the window.
@@ -315,6 +315,7 @@ impl Run {
             response: Latency::of(self.responses.take()),
             threads: measured.threads,
             tally: measured.tally,
+            charged: measured.charged,
             trace: world.take_trace(),
             cores: world.core_names(),
         }

@@ -157,6 +157,8 @@ arguments! {
     Pipeline: "pipeline", u32, 0..=u32::MAX;
     MoviGap: "movi_ps", u64, 0..=u64::MAX;
     Requests: "requests", u64, 0..=u64::MAX;
+    Threads: "threads", u32, 1..=vgic_sim::machine::MAX_CORES;
+    Each: "each", u32, 1..=10_000;
     Preemptions: "preemptions", u32, 0..=8;
     Depth: "depth", u32, 1..=16;
     Executions: "executions", u64, 0..=u64::MAX;

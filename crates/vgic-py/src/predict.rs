@@ -1,9 +1,9 @@
 //! `predict`, `predict_closed`: workloads in virtual time, with the interpreter lock released.
 
 use crate::arguments::{
-    Client, Cpu, Devices, Events, Gap, InFlight, Iterations, Mapped, MoviGap, MsisPerCall, Network, OtherCpu, Packet,
-    Pipeline, Queues, Registers, Requests, RxModeration, Seconds, Seed, Servers, Service, Trace, TxModeration, Vcpus,
-    Warmup, Whole,
+    Client, Cpu, Devices, Each, Events, Gap, InFlight, Iterations, Mapped, MoviGap, MsisPerCall, Network, OtherCpu,
+    Packet, Pipeline, Queues, Registers, Requests, RxModeration, Seconds, Seed, Servers, Service, Threads, Trace,
+    TxModeration, Vcpus, Warmup, Whole,
 };
 use crate::errors;
 use crate::runs::interruptible;
@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyList};
 use std::collections::BTreeMap;
 use vgic_lab::bench::Load;
 use vgic_lab::here::{Cost, ping_pong, usable};
+use vgic_predict::counter::{self, Counter};
 use vgic_predict::{Closed, Driver, Entry, FileReference, Flood, Latency, Outcome, Predict, Recorded, Setting};
 use vgic_sim::Ps;
 use vgic_sim::report::{FieldTally, ThreadKind};
@@ -182,6 +183,11 @@ fn outcome_dict<'py>(py: Python<'py>, design: &str, traced: bool, outcome: &Outc
         locks.append(one)?;
     }
     dict.set_item("locks", locks)?;
+    let charged = PyDict::new(py);
+    for (name, time) in &outcome.charged {
+        charged.set_item(name, *time as f64 * PS)?;
+    }
+    dict.set_item("charged", charged)?;
     dict.set_item("fields", outcome.tally.names().into_iter().collect::<Vec<_>>())?;
     dict.set_item("cores", &outcome.cores)?;
     if traced {
@@ -351,6 +357,25 @@ fn predict_recorded<'py>(
     outcome_dict(py, design, false, &outcome)
 }
 
+/// Nanoseconds of the whole for an increment of one counter.
+#[pyfunction]
+#[pyo3(signature = (machine, how, threads, each))]
+fn contended(
+    py: Python<'_>,
+    machine: &Bound<'_, PyDict>,
+    how: &str,
+    threads: Whole<Threads>,
+    each: Whole<Each>,
+) -> PyResult<f64> {
+    let machine = crate::machine::machine(machine)?;
+    let known = Counter::ALL.iter().find(|(name, _)| *name == how);
+    let Some((_, counter)) = known else {
+        return Err(PyValueError::new_err(format!("how must be add, cas, spin or ticket, not {how:?}")));
+    };
+    let time = interruptible(py, None, |_| counter::contended(&machine, *counter, threads.0, each.0))?;
+    Ok(time as f64 / 1e3 / f64::from(threads.0 * each.0))
+}
+
 /// One sample of what a thing costs on this machine, in nanoseconds.
 #[pyfunction]
 #[pyo3(signature = (what, seconds))]
@@ -388,6 +413,7 @@ pub fn add(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(sample_cost, m)?)?;
     m.add_function(wrap_pyfunction!(sample_ping_pong, m)?)?;
     m.add_function(wrap_pyfunction!(usable_cpus, m)?)?;
+    m.add_function(wrap_pyfunction!(contended, m)?)?;
     m.add_function(wrap_pyfunction!(predict, m)?)?;
     m.add_function(wrap_pyfunction!(predict_closed, m)?)?;
     m.add_function(wrap_pyfunction!(predict_recorded, m)?)

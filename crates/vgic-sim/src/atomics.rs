@@ -2,7 +2,7 @@
 
 use crate::ctx::SimCtx;
 use crate::field::Field;
-use crate::machine::Atomics;
+use crate::machine::{Atomics, Cost};
 use vgic_core::Order;
 use vgic_core::platform::watched::{Access, Watch};
 
@@ -16,9 +16,15 @@ impl Watch<SimCtx> for Field {
                 drain_if_it_releases(ctx, order);
                 ctx.write(self);
             }
-            Access::Add if atomics == Atomics::FarStore => ctx.modify_far(self),
+            Access::Add if atomics == Atomics::FarStore => {
+                ctx.charge(Cost::atomics, ctx.costs().far_atomic);
+                ctx.modify_far(self);
+            }
             Access::Exchange | Access::Change | Access::Add => {
                 drain_if_it_releases(ctx, order);
+                if access == Access::Add {
+                    ctx.charge(Cost::atomics, ctx.costs().hit_rmw);
+                }
                 if atomics == Atomics::LlSc {
                     // The kernel fetches the line for writing before it loads. Should the line be gone at the store, it
                     // comes again.

@@ -1,7 +1,7 @@
 //! [`SimCtx`]: a core, or the set-up.
 
 use crate::field::Field;
-use crate::machine::{Machine, Ps};
+use crate::machine::{Cost, Machine, Ps};
 use crate::memory::Want;
 use crate::report::Spending;
 use crate::trace::TraceEvent;
@@ -50,7 +50,9 @@ impl SimCtx {
     pub(crate) fn read(&self, field: &Field) {
         if let Some(core) = &self.core {
             self.world.access(core, field, Want::Read);
-            core.spend(Spending::Hits, self.world.machine.hit_load);
+            // The address of another line comes from what was loaded before, and what is on one line is loaded together.
+            let near = core.loaded.replace(field.line) == field.line;
+            core.spend(Spending::Hits, self.cost(if near { Cost::near_load } else { Cost::hit_load }));
         }
     }
 
@@ -58,7 +60,7 @@ impl SimCtx {
     pub(crate) fn write(&self, field: &Field) {
         if let Some(core) = &self.core {
             self.world.store(core, field);
-            core.spend(Spending::Hits, self.world.machine.hit_store);
+            core.spend(Spending::Hits, self.cost(Cost::hit_store));
         }
     }
 
@@ -66,7 +68,7 @@ impl SimCtx {
     pub(crate) fn modify(&self, field: &Field) {
         if let Some(core) = &self.core {
             self.world.access(core, field, Want::Write);
-            core.spend(Spending::Hits, self.world.machine.hit_rmw);
+            core.spend(Spending::Hits, self.cost(Cost::hit_rmw));
         }
     }
 
@@ -94,6 +96,20 @@ impl SimCtx {
         }
     }
 
+    /// What something costs, which is charged to it from now on.
+    #[inline]
+    pub fn cost(&self, cost: Cost) -> Ps {
+        let time = self.world.machine.time(cost);
+        self.charge(cost, time);
+        time
+    }
+
+    /// A time hangs on a value.
+    #[inline]
+    pub(crate) fn charge(&self, cost: Cost, time: Ps) {
+        self.world.charged.add(cost, time);
+    }
+
     /// What things cost.
     pub fn costs(&self) -> &Machine {
         &self.world.machine
@@ -101,6 +117,7 @@ impl SimCtx {
 
     /// Work, which takes longer or shorter at random.
     pub fn work(&self, time: Ps) {
+        self.charge(Cost::jitter, time * Ps::from(self.world.machine.jitter) / 1000);
         self.spend(Spending::Work, self.vary(time));
     }
 

@@ -1,6 +1,6 @@
 //! IPIs to cores that run vCPUs, and the guest's time until one comes.
 
-use crate::machine::Ps;
+use crate::machine::{Cost, Ps};
 use crate::queue::NO_LINE;
 use crate::report::Spending;
 use crate::virtual_core::{Core, State};
@@ -22,7 +22,7 @@ impl World {
     /// An IPI to the core of a vCPU, sent at a time.
     pub(crate) fn send_ipi(&self, vcpu: u32, sent: Ps) {
         let Some(&number) = self.vcpus.borrow().get(vcpu as usize).filter(|core| **core != u32::MAX) else { return };
-        let at = sent + self.machine.ipi_latency;
+        let at = sent + self.cost(Cost::ipi_latency);
         let core = self.core(number);
         core.ipi.set(Some(core.ipi.get().map_or(at, |before| before.min(at))));
         if core.state.get() == State::Blocked(IN_GUEST) {
@@ -35,7 +35,7 @@ impl World {
         let arrived = core.ipi.get().is_some_and(|at| at <= core.clock.get());
         if arrived {
             core.ipi.set(None);
-            core.spend(Spending::Ipi, self.machine.ipi_receive);
+            core.spend(Spending::Ipi, self.cost(Cost::ipi_receive));
         }
         arrived
     }
@@ -43,7 +43,7 @@ impl World {
     /// An IPI that is under way finds the guest not running.
     pub(crate) fn forget_ipi(&self, core: &Core) {
         if core.ipi.take().is_some() {
-            core.spend(Spending::Ipi, self.machine.ipi_receive);
+            core.spend(Spending::Ipi, self.cost(Cost::ipi_receive));
         }
     }
 

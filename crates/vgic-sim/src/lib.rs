@@ -40,7 +40,7 @@ pub use atomics::{AtomicPtr, AtomicU32, AtomicU64, Cell, PtrCell};
 pub use ctx::SimCtx;
 pub use layout::SimLayout;
 pub use locks::{Parker, RwLock, SpinLock};
-pub use machine::{Machine, Ps};
+pub use machine::{Cost, Machine, Ps};
 pub use mutex::Mutex;
 pub use stuck::Stuck;
 pub use trace::TraceEvent;
@@ -78,7 +78,7 @@ impl Platform for Sim {
         class: &'static str,
         init: impl FnOnce(&SimLayout) -> T,
     ) -> Result<Obj<T>, NoMemory> {
-        ctx.work(ctx.costs().kmalloc);
+        ctx.work(ctx.cost(Cost::kmalloc));
         let base = ctx.world.places.borrow_mut().allocate(ctx.place(), class);
         let layout = SimLayout::new(ctx.world.clone(), class, base);
         let memory = Box::new(Allocation { value: init(&layout), base, class });
@@ -94,7 +94,7 @@ impl Platform for Sim {
     }
 
     unsafe fn free<T: Send + Sync + 'static>(ctx: &SimCtx, obj: Obj<T>) {
-        ctx.work(ctx.costs().kfree);
+        ctx.work(ctx.cost(Cost::kfree));
         // SAFETY: X-03: `alloc` made it of a `Box` of this type, and the caller promises that nobody uses it any more.
         let memory = unsafe { Box::from_raw(obj.as_ptr().cast::<Allocation<T>>()) };
         ctx.world.places.borrow_mut().free(ctx.place(), memory.class, memory.base);
@@ -137,7 +137,7 @@ impl Platform for Sim {
     }
     fn fence(ctx: &SimCtx, _pair: Pair) {
         ctx.drain();
-        ctx.spend(report::Spending::Hits, ctx.world.machine.fence);
+        ctx.spend(report::Spending::Hits, ctx.cost(Cost::fence));
     }
     fn fence_acquire(_ctx: &SimCtx, _pair: Pair) {}
 
@@ -149,24 +149,28 @@ impl Platform for Sim {
         unreachable!("cores run until all have ended")
     }
     fn relax(ctx: &SimCtx, _spins: u32) {
-        ctx.spend(report::Spending::Hits, ctx.world.machine.relax);
+        ctx.spend(report::Spending::Hits, ctx.cost(Cost::relax));
         ctx.in_order();
     }
 
     fn work(ctx: &SimCtx, work: Work) {
-        let costs = ctx.costs();
+        let cost = |cost| ctx.cost(cost);
         match work {
-            Work::BusLookup(ranges) => ctx.work(costs.bus_step * Ps::from(ranges.max(1).ilog2() + 1)),
+            Work::BusLookup(ranges) => {
+                let time = ctx.costs().bus_step * Ps::from(ranges.max(1).ilog2() + 1);
+                ctx.charge(Cost::bus_step, time);
+                ctx.work(time);
+            }
             Work::SendIpi(vcpu) => {
-                ctx.spend(report::Spending::Ipi, costs.ipi_send);
+                ctx.spend(report::Spending::Ipi, cost(Cost::ipi_send));
                 ctx.world.send_ipi(vcpu, ctx.now());
             }
-            Work::WakeUp => ctx.work(costs.wake),
-            Work::EnterGuest => ctx.work(costs.world_switch_in),
-            Work::ExitGuest => ctx.work(costs.world_switch_out),
-            Work::WriteListRegister => ctx.spend(report::Spending::Work, costs.list_register_write),
-            Work::ReadListRegister => ctx.spend(report::Spending::Work, costs.list_register_read),
-            Work::GuestAccess => ctx.work(costs.guest_access),
+            Work::WakeUp => ctx.work(cost(Cost::wake)),
+            Work::EnterGuest => ctx.work(cost(Cost::world_switch_in)),
+            Work::ExitGuest => ctx.work(cost(Cost::world_switch_out)),
+            Work::WriteListRegister => ctx.spend(report::Spending::Work, cost(Cost::list_register_write)),
+            Work::ReadListRegister => ctx.spend(report::Spending::Work, cost(Cost::list_register_read)),
+            Work::GuestAccess => ctx.work(cost(Cost::guest_access)),
         }
     }
     fn count(ctx: &SimCtx, event: Event) {

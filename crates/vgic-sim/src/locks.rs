@@ -11,7 +11,7 @@
 
 use crate::ctx::SimCtx;
 use crate::field::Field;
-use crate::machine::{Ps, SpinLocks};
+use crate::machine::{Cost, Ps, SpinLocks};
 use crate::report::Spending;
 use crate::virtual_core::Core;
 use crate::world::World;
@@ -73,7 +73,7 @@ impl Lock {
             }
             if self.field.free {
                 // Nobody is told of writes that cost nothing.
-                core.spend(Spending::Queueing, ctx.world.machine.relax);
+                core.spend(Spending::Queueing, ctx.cost(Cost::relax));
                 ctx.world.in_order(core);
             } else {
                 ctx.world.wait_for_write(core, &self.field, why);
@@ -94,6 +94,7 @@ impl Lock {
             SpinLocks::Ticket => self.take_ticket(ctx, core),
             SpinLocks::Qspinlock => self.queue_for(ctx, core),
         });
+        ctx.charge(Cost::spin_locks, core.now() - begin);
         self.got(ctx, core, begin);
     }
 
@@ -146,12 +147,17 @@ impl Lock {
             // Its word comes over from this core.
             let at = core.now() + self.hand_over(ctx, core.number, next);
             ctx.world.wake(next, at);
-            core.spend(Spending::Hits, ctx.world.machine.hit_store);
+            core.spend(Spending::Hits, ctx.cost(Cost::hit_store));
         }
     }
 
     pub(crate) fn hand_over(&self, ctx: &SimCtx, from: u32, to: u32) -> Ps {
-        if self.field.free { 0 } else { ctx.world.machine.transfer(from, to) }
+        if self.field.free {
+            return 0;
+        }
+        let time = ctx.world.machine.transfer(from, to);
+        ctx.charge(Cost::distance, time);
+        time
     }
 
     fn release(&self, ctx: &SimCtx) {
@@ -288,7 +294,7 @@ impl PlatformParker<SimCtx> for Parker {
         self.token.store(true, Relaxed);
         let sleeper = self.sleeper.swap(NOBODY, Relaxed);
         if sleeper != NOBODY {
-            ctx.world.wake(sleeper, ctx.now() + ctx.costs().wake_latency);
+            ctx.world.wake(sleeper, ctx.now() + ctx.cost(Cost::wake_latency));
         }
     }
 }

@@ -62,6 +62,7 @@ machine! {
 
     // Name, type, unit and range, the value of `Machine::flat`, and what it is.
     hit_load: Ps, ns(0), NS, "a load that hits the own cache";
+    near_load: Ps, ns(0), NS, "a load that hits the line of the load before, so that they overlap";
     hit_store: Ps, ns(0), NS, "a store that hits the own cache";
     hit_rmw: Ps, ns(0), 4 * NS, "an atomic read-modify-write that hits the own cache";
     shared_read: u32, ratio(10_000), 600, "a clean copy of a line that others have, relative to the distance";
@@ -69,6 +70,7 @@ machine! {
     invalidate: u32, ratio(10_000), 900, "to take a line from all who share it, relative to the farthest of them";
     memory: Ps, ns(0), 80 * NS, "to get a line that no cache has";
     hold: Ps, ns(0), 2 * NS, "who got a line keeps it so long";
+    visit: Ps, ns(0), 0, "who goes on using a line keeps it so long at most";
     fence: Ps, ns(0), 4 * NS, "a full barrier";
     atomics: Atomics, choice(Atomics::NAMES), Atomics::Near, "where atomics are executed: in the own cache, at the \
         line's home if nobody asks for the result, or by load and conditional store";
@@ -132,12 +134,12 @@ impl Machine {
         }
     }
 
-    /// What a line takes from one core to another. The distance is what two cores measure who take turns at a word: the
-    /// time that each keeps the line for its access is in it.
+    /// What a line takes from one core to another. The distance is what two cores measure who take turns at a word, and who
+    /// has the line looks at it again and again until it is taken away: the time that each keeps it is in the distance.
     #[inline]
     pub(crate) fn transfer(&self, from: u32, to: u32) -> Ps {
         let distance = self.distance(from, to);
-        distance.saturating_sub(self.kept()).max(distance / 2)
+        distance.saturating_sub(self.kept().max(self.visit)).max(distance / 2)
     }
 
     /// How long who has got a line keeps it: for its access, and for one more try.

@@ -10,7 +10,8 @@
 //! waiters cost no more than one.
 
 use crate::cores::CoreSet;
-use crate::machine::{Machine, Ps};
+use crate::machine::{Cost, Machine, Ps};
+use crate::report::Charges;
 use std::collections::VecDeque;
 
 /// Nobody, where a core is named.
@@ -40,6 +41,14 @@ struct Request {
     detached: bool,
 }
 
+/// A request that is being served.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    request: Request,
+    begin: Ps,
+    cost: Ps,
+}
+
 #[derive(Debug)]
 struct Line {
     owner: u32,
@@ -48,10 +57,13 @@ struct Line {
     home: u32,
     /// It has been in a cache before.
     cached: bool,
-    /// The turn that has begun, and when.
-    turn: Option<(Request, Ps)>,
-    /// Until then nobody takes it away.
+    /// Whose turn it is, when the line is taken away for it, and how long it is under way then.
+    turn: Option<Turn>,
+    /// When its owner got it.
+    granted: Ps,
+    /// Until then nobody takes it away, for the sake of this value.
     kept_until: Ps,
+    kept_for: Cost,
     queue: VecDeque<Request>,
     /// Who wants to know of the next write.
     watchers: Vec<u32>,
@@ -80,6 +92,7 @@ pub(crate) enum Effect {
 pub(crate) struct Memory {
     lines: Vec<Line>,
     pub(crate) effects: VecDeque<Effect>,
+    pub(crate) charged: Charges,
 }
 
 impl Memory {
@@ -92,7 +105,9 @@ impl Memory {
                 home: 0,
                 cached: false,
                 turn: None,
+                granted: 0,
                 kept_until: 0,
+                kept_for: Cost::hold,
                 queue: VecDeque::new(),
                 watchers: Vec::new(),
             });
@@ -111,9 +126,9 @@ impl Memory {
         now: Ps,
     ) -> Outcome {
         let line = &mut self.lines[id as usize];
-        let taken = line.turn.filter(|(_, begun)| *begun <= now);
+        let taken = line.turn.filter(|turn| turn.begin <= now);
         let hit = match (want, taken) {
-            (Want::Read, Some((turn, _))) if turn.want != Want::Read => false,
+            (Want::Read, Some(turn)) if turn.request.want != Want::Read => false,
             (Want::Read, _) => line.owner == core || line.sharers.has(core),
             // Also a line that the core has: it is given back to its home.
             (Want::Far, _) => false,
@@ -121,6 +136,9 @@ impl Memory {
             (Want::Write, Some(_)) => false,
         };
         if hit {
+            if line.owner == core {
+                line.keep(machine, now, &self.charged);
+            }
             if want != Want::Read {
                 line.own(core);
                 line.tell(id, &mut self.effects);
@@ -131,24 +149,33 @@ impl Memory {
         if line.turn.is_some() || !line.queue.is_empty() {
             line.queue.push_back(request);
         } else {
-            line.serve(machine, id, request, now, &mut self.effects);
+            line.serve(machine, id, request, now, &self.charged, &mut self.effects);
         }
         Outcome::Waits
     }
 
-    /// The event of a core that waited for a line: its request is granted.
-    pub(crate) fn grant(&mut self, machine: &Machine, id: LineId, core: u32, now: Ps) {
+    /// The event of a core that waited for a line: its request is granted, and this is true; unless who has the line has
+    /// kept it meanwhile, and then it is granted later.
+    pub(crate) fn grant(&mut self, machine: &Machine, id: LineId, core: u32, now: Ps) -> bool {
         let line = &mut self.lines[id as usize];
-        let Some((turn, _)) = line.turn.filter(|(turn, _)| turn.core == core) else {
+        let Some(turn) = line.turn.filter(|turn| turn.request.core == core) else {
             // A clean copy; by now somebody may own the line, and then the copy was good for one look.
             if line.owner == NOBODY {
                 line.sharers.insert(core);
             }
-            return;
+            return true;
         };
+        let Request { want, since, detached, .. } = turn.request;
+        let at = turn.begin + turn.cost;
+        if at > now {
+            self.effects.push_back(Effect::Grant { at, core, line: id, queued: turn.begin - since, detached });
+            return false;
+        }
         line.turn = None;
+        line.granted = now;
         line.kept_until = now + machine.kept();
-        match turn.want {
+        line.kept_for = Cost::hold;
+        match want {
             Want::Write => {
                 line.own(core);
                 line.tell(id, &mut self.effects);
@@ -167,8 +194,9 @@ impl Memory {
         }
         while line.turn.is_none() {
             let Some(next) = line.queue.pop_front() else { break };
-            line.serve(machine, id, next, now, &mut self.effects);
+            line.serve(machine, id, next, now, &self.charged, &mut self.effects);
         }
+        true
     }
 
     /// The core wants to know when the line is written next; it has just read it.
@@ -184,33 +212,70 @@ impl Line {
         self.sharers.clear();
     }
 
+    /// Its owner goes on using it, and keeps it for that; but not for ever, if somebody waits.
+    #[inline]
+    fn keep(&mut self, machine: &Machine, now: Ps, charged: &Charges) {
+        let until = (now + machine.kept()).min(self.granted + machine.visit);
+        if until > self.kept_until {
+            if let Some(turn) = &mut self.turn {
+                charged.add(Cost::visit, until - self.kept_until);
+                turn.begin = until;
+            }
+            self.kept_until = until;
+        }
+    }
+
     /// Tells those who watch of a write.
     fn tell(&mut self, line: LineId, effects: &mut VecDeque<Effect>) {
         effects.extend(self.watchers.drain(..).map(|core| Effect::Written { core, line }));
     }
 
-    fn serve(&mut self, machine: &Machine, line: LineId, request: Request, now: Ps, effects: &mut VecDeque<Effect>) {
+    fn serve(
+        &mut self,
+        machine: &Machine,
+        line: LineId,
+        request: Request,
+        now: Ps,
+        charged: &Charges,
+        effects: &mut VecDeque<Effect>,
+    ) {
         let Request { core, want, since, detached } = request;
         let begin = now.max(self.kept_until);
+        charged.add(self.kept_for, (begin - now).min(machine.time(self.kept_for)));
+        let shared = self.owner == NOBODY;
         let from_home = if self.cached { machine.clean(self.home, core) } else { machine.memory };
-        self.cached = true;
-        let grant = |cost: Ps| Effect::Grant { at: begin + cost, core, line, queued: begin - since, detached };
-        if self.owner == NOBODY && want == Want::Read {
-            self.kept_until = begin + machine.read_occupancy;
-            effects.push_back(grant(from_home));
-            return;
-        }
-        let cost = if want == Want::Far {
-            machine.far_atomic
-        } else if self.owner != NOBODY {
-            machine.transfer(self.owner, core)
+        let mut cost = from_home;
+        if want == Want::Far {
+            cost = machine.far_atomic;
+            charged.add(Cost::far_atomic, cost);
+        } else if !shared {
+            cost = machine.transfer(self.owner, core);
+            charged.add(Cost::distance, cost);
         } else {
-            let farthest = self.sharers.iter().map(|other| machine.transfer(other, core)).max().unwrap_or(0);
-            let taken = farthest * Ps::from(machine.invalidate) / 1000;
-            if self.sharers.has(core) { taken } else { taken.max(from_home) }
-        };
-        self.turn = Some((request, begin));
-        effects.push_back(grant(cost));
+            let mut charge_to = Cost::shared_read;
+            if want == Want::Write {
+                let farthest = self.sharers.iter().map(|other| machine.transfer(other, core)).max().unwrap_or(0);
+                let taken = farthest * Ps::from(machine.invalidate) / 1000;
+                if self.sharers.has(core) || taken > from_home {
+                    (cost, charge_to) = (taken, Cost::invalidate);
+                }
+            }
+            if self.cached || charge_to == Cost::invalidate {
+                charged.add(Cost::distance, cost);
+                charged.add(charge_to, cost);
+            } else {
+                charged.add(Cost::memory, cost);
+            }
+        }
+        self.cached = true;
+        effects.push_back(Effect::Grant { at: begin + cost, core, line, queued: begin - since, detached });
+        if shared && want == Want::Read {
+            // Copies overlap: the home is busy with each for a moment, and nobody has a turn.
+            self.kept_until = begin + machine.read_occupancy;
+            self.kept_for = Cost::read_occupancy;
+        } else {
+            self.turn = Some(Turn { request, begin, cost });
+        }
     }
 }
 

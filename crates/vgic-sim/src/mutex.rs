@@ -3,6 +3,7 @@
 use crate::ctx::SimCtx;
 use crate::field::Field;
 use crate::locks::{Lock, NOBODY};
+use crate::machine::Cost;
 use crate::report::Spending;
 use crate::virtual_core::Core;
 use crate::world::World;
@@ -57,7 +58,7 @@ impl Mutex {
                 }
             } else if !self.holder_sleeps(ctx) {
                 if lock.field.free {
-                    core.spend(Spending::Queueing, ctx.world.machine.relax);
+                    core.spend(Spending::Queueing, ctx.cost(Cost::relax));
                 } else {
                     ctx.world.wait_for_write(core, &lock.field, lock.text(ctx));
                 }
@@ -137,8 +138,8 @@ impl RawLock<SimCtx> for Mutex {
         core.mutexes.borrow_mut().retain(|mutex| *mutex != lock.state);
         lock.no_longer_held(ctx, core);
         if let Some(sleeper) = sleeper {
-            core.spend(Spending::Work, ctx.costs().wake);
-            ctx.world.wake(sleeper, core.now() + ctx.costs().wake_latency);
+            core.spend(Spending::Work, ctx.cost(Cost::wake));
+            ctx.world.wake(sleeper, core.now() + ctx.cost(Cost::wake_latency));
         }
     }
 }

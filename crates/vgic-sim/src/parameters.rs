@@ -140,11 +140,24 @@ pub(crate) const fn choice(choices: &'static [&'static str]) -> Kind {
 pub(crate) trait Kept {
     /// From a number in range.
     fn kept(value: u64) -> Self;
+
+    /// Itself, if it is a time; 0 otherwise.
+    fn time(self) -> Ps
+    where
+        Self: Sized,
+    {
+        0
+    }
 }
 
 impl Kept for u64 {
     fn kept(value: u64) -> Self {
         value
+    }
+
+    #[inline]
+    fn time(self) -> Ps {
+        self
     }
 }
 
@@ -189,6 +202,21 @@ macro_rules! machine {
             $(#[doc = $text] pub $name: $type,)*
         }
 
+        /// What time is charged to: a parameter, by its name, or the distances.
+        #[allow(non_camel_case_types)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum Cost {
+            /// Between cores.
+            distance,
+            $(#[doc = $text] $name),*
+        }
+
+        impl Cost {
+            /// All of them.
+            pub const NAMES: &[&str] = &["distance", $(stringify!($name)),*];
+        }
+
         impl Machine {
             /// Everything that a machine has a value for, but cores and distances.
             pub const PARAMETERS: &[Parameter] = &[$(
@@ -196,6 +224,15 @@ macro_rules! machine {
                     machine.$name = $crate::parameters::Kept::kept(value);
                 })
             ),*];
+
+            /// A value that is a time; 0 for another.
+            #[inline]
+            pub fn time(&self, cost: Cost) -> Ps {
+                match cost {
+                    Cost::distance => 0,
+                    $(Cost::$name => $crate::parameters::Kept::time(self.$name)),*
+                }
+            }
 
             fn flat_with($($given: $of),*) -> Self {
                 Machine { $($given,)* $($name: $flat,)* }

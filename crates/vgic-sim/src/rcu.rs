@@ -6,7 +6,7 @@
 use crate::Sim;
 use crate::ctx::SimCtx;
 use crate::layout::SimLayout;
-use crate::machine::{Machine, Ps};
+use crate::machine::{Cost, Machine, Ps};
 use crate::random::{draw, scramble};
 use crate::report::Spending;
 use core::cell::Cell;
@@ -53,7 +53,7 @@ impl Rcu {
 
 pub(crate) fn read_lock(ctx: &SimCtx) {
     let Some(core) = ctx.if_core() else { return };
-    core.spend(Spending::Hits, ctx.world.machine.rcu_section / 2);
+    core.spend(Spending::Hits, ctx.cost(Cost::rcu_section) / 2);
     if core.section.get() == 0 {
         core.section_begun.set(core.now());
     }
@@ -86,10 +86,12 @@ pub(crate) fn synchronize(ctx: &SimCtx) {
     ctx.world.in_order(core);
     let begin = core.now();
     let ends = ctx.world.rcu.borrow_mut().ask(begin, &ctx.world.machine);
+    ctx.charge(Cost::grace_period_min, ends - begin);
+    ctx.charge(Cost::grace_period_max, ends - begin);
     ctx.world.sleep_until(core, ends, Spending::Grace);
     wait_for_readers(ctx, begin);
     // Who waited slept.
-    core.spend(Spending::Idle, ctx.world.machine.wake_latency);
+    core.spend(Spending::Idle, ctx.cost(Cost::wake_latency));
     ctx.trace("grace", "synchronize_rcu", begin, None);
 }
 

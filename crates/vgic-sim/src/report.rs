@@ -1,7 +1,7 @@
 //! Where the time went: [`Tally`] by field and by lock, [`Spent`] by core.
 
 use crate::field::Field;
-use crate::machine::Ps;
+use crate::machine::{Cost, Ps};
 use crate::virtual_core::Core;
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +110,33 @@ impl Spent {
     pub(crate) fn forget(&self) {
         self.by.iter().for_each(|cell| cell.set(0));
         self.locks.borrow_mut().clear();
+    }
+}
+
+/// How much time was charged to each value of the machine: what a change of it changes. Several may be charged for the same
+/// time, such as a ratio and the distance that it is one of.
+#[derive(Debug)]
+pub(crate) struct Charges([Cell<Ps>; Cost::NAMES.len()]);
+
+impl Default for Charges {
+    fn default() -> Self {
+        Charges(core::array::from_fn(|_| Cell::new(0)))
+    }
+}
+
+impl Charges {
+    #[inline]
+    pub(crate) fn add(&self, cost: Cost, time: Ps) {
+        let cell = &self.0[cost as usize];
+        cell.set(cell.get() + time);
+    }
+
+    pub(crate) fn forget(&self) {
+        self.0.iter().for_each(|cell| cell.set(0));
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Ps {
+        self.0[at].get()
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) storing: Cell<usize>,
     /// The line whose next write it waits for.
     pub(crate) watches: Cell<LineId>,
+    /// The line of its last load.
+    pub(crate) loaded: Cell<LineId>,
     /// It waits for this lock: that is where its time goes.
     waits_for: Cell<u32>,
     pub(crate) held: RefCell<Vec<u32>>,
@@ -88,6 +90,7 @@ impl Core {
             stores: RefCell::default(),
             storing: Cell::new(0),
             watches: Cell::new(NO_LINE),
+            loaded: Cell::new(NO_LINE),
             waits_for: Cell::new(NO_LOCK),
             held: RefCell::default(),
             mutexes: RefCell::default(),

@@ -10,13 +10,13 @@
 use crate::ctx::SimCtx;
 use crate::field::Field;
 use crate::locks::LockState;
-use crate::machine::{Machine, Ps};
+use crate::machine::{Cost, Machine, Ps};
 use crate::memory::{Effect, LineId, Memory, Outcome, Want};
 use crate::place::Places;
 use crate::queue::{NO_LINE, Next, Queue, key};
 use crate::random::scramble;
 use crate::rcu::Rcu;
-use crate::report::{Spending, Tally, ThreadKind, Threads};
+use crate::report::{Charges, Spending, Tally, ThreadKind, Threads};
 use crate::stuck::Stuck;
 use crate::trace::{Trace, TraceEvent};
 use crate::virtual_core::{Core, State};
@@ -46,6 +46,7 @@ pub struct World {
     pub(crate) rcu: RefCell<Rcu>,
     pub(crate) locks: RefCell<Vec<LockState>>,
     pub(crate) tally: RefCell<Tally>,
+    pub(crate) charged: Charges,
     pub(crate) trace: RefCell<Trace>,
     /// Which core runs a vCPU.
     pub(crate) vcpus: RefCell<Vec<u32>>,
@@ -77,6 +78,7 @@ impl World {
             rcu: RefCell::new(Rcu::new(seed)),
             locks: RefCell::default(),
             tally: RefCell::new(Tally::new(free)),
+            charged: Charges::default(),
             trace: RefCell::new(Trace { limit: trace, events: Vec::new() }),
             vcpus: RefCell::default(),
             warnings: RefCell::default(),
@@ -125,6 +127,8 @@ impl World {
     pub(crate) fn measure(&self, from: Ps) {
         self.measured_from.set(from);
         self.tally.borrow_mut().forget();
+        self.charged.forget();
+        self.memory.borrow().charged.forget();
         self.cores.borrow().iter().for_each(|core| core.spent.forget());
     }
 
@@ -157,6 +161,23 @@ impl World {
     /// What the fields and locks cost so far.
     pub fn tally(&self) -> Tally {
         self.tally.borrow().clone()
+    }
+
+    /// What something costs, which is charged to it from now on.
+    #[inline]
+    pub(crate) fn cost(&self, cost: Cost) -> Ps {
+        let time = self.machine.time(cost);
+        self.charged.add(cost, time);
+        time
+    }
+
+    /// How much time hangs on each value of the machine so far, by name; those that none hangs on are left out.
+    pub fn charged(&self) -> Vec<(&'static str, Ps)> {
+        let memory = self.memory.borrow();
+        let all = Cost::NAMES.iter().enumerate();
+        all.map(|(at, name)| (*name, self.charged.get(at) + memory.charged.get(at)))
+            .filter(|(_, time)| *time > 0)
+            .collect()
     }
 
     /// The events of the picture.
@@ -233,9 +254,12 @@ impl World {
             let core = &cores[number as usize];
             if line != NO_LINE {
                 let mut memory = self.memory.borrow_mut();
-                memory.grant(&self.machine, line, number, at);
+                let granted = memory.grant(&self.machine, line, number, at);
                 self.take_effects(&mut memory);
                 drop(memory);
+                if !granted {
+                    continue;
+                }
                 if detached {
                     let mut stores = core.stores.borrow_mut();
                     stores.retain(|store| *store != line);
@@ -379,6 +403,7 @@ impl World {
         core.stores.borrow_mut().push(field.line);
         core.storing.set(core.storing.get() + 1);
         self.wait_for_stores(core, room, NO_LINE);
+        self.charged.add(Cost::store_buffer, core.clock.get() - now);
         self.tally.borrow_mut().miss(field, core, true, core.clock.get() - now);
     }
 
@@ -395,7 +420,7 @@ impl World {
     #[inline]
     fn begin(&self, core: &Core, field: &Field, write: bool) -> bool {
         self.accesses.set(self.accesses.get() + 1);
-        core.spend(Spending::Hits, self.machine.step);
+        core.spend(Spending::Hits, self.cost(Cost::step));
         core.remember(field.kind, write);
         self.in_order(core);
         self.tally.borrow().access(field, write);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use vgic_core::platform::{Atomic, Layout, RawLock};
+use vgic_core::platform::{Atomic, AtomicInt, Layout, RawLock};
 use vgic_core::{Order, Platform};
 use vgic_sim::machine::{Distance, Machine, NS, SpinLocks};
 use vgic_sim::{Ps, Sim, SimCtx, World};
@@ -75,14 +75,69 @@ fn ping_pong_gives_back_the_matrix() {
     let cell =
         |from: u32, to: u32| if from == to { 0 } else { (30 + 7 * from.abs_diff(to) + (from + to) % 5) as u64 * NS };
     let matrix: Vec<Ps> = (0..cores * cores).map(|at| cell(at / cores, at % cores)).collect();
-    let machine = Machine { distance: Distance::Matrix(matrix), ..Machine::flat(cores) };
-    for a in 0..cores {
-        for b in a + 1..cores {
-            let measured = ping_pong(&machine, a, b);
-            let given = cell(a, b) as f64 / NS as f64;
-            assert!((measured / given - 1.0).abs() < 0.02, "{a} to {b}: {measured} ns, but {given} ns were given");
+    // Whoever waits for its turn goes on looking at the word, so that it keeps the line for a visit.
+    for visit in [0, 12 * NS] {
+        let matrix = matrix.clone();
+        let machine = Machine { visit, distance: Distance::Matrix(matrix), ..Machine::flat(cores) };
+        for a in 0..cores {
+            for b in a + 1..cores {
+                let measured = ping_pong(&machine, a, b);
+                let given = cell(a, b) as f64 / NS as f64;
+                assert!((measured / given - 1.0).abs() < 0.02, "{a} to {b}: {measured} ns, but {given} ns were given");
+            }
         }
     }
+}
+
+/// Nanoseconds of the whole for an atomic addition, of `cores` cores that do nothing else.
+fn additions(machine: Machine, cores: u32) -> f64 {
+    const EACH: u64 = 200;
+    let world = world(machine);
+    let counter = Arc::new(Sim::embed("counter", |l| l.u64("value", 0)));
+    for core in 0..cores {
+        let counter = Arc::clone(&counter);
+        world.spawn(&format!("other{core}"), move |ctx| {
+            for _ in 0..EACH {
+                counter.fetch_add(ctx, 1, Order::Relaxed);
+            }
+        });
+    }
+    world.run(|| ()).expect("an end");
+    assert_eq!(counter.load(&SimCtx::set_up(&world), Order::Relaxed), u64::from(cores) * EACH, "no addition is lost");
+    world.now() as f64 / NS as f64 / (u64::from(cores) * EACH) as f64
+}
+
+#[test]
+fn who_goes_on_using_a_line_keeps_it_for_a_visit_however_many_wait() {
+    // 5 ns each: four or five fit into a visit of 21 ns, and the line is under way for the other 29 of 50 ns.
+    let machine = |visit| Machine { visit, ..Machine::flat(16) };
+    for cores in [2, 4, 16] {
+        let time = additions(machine(21 * NS), cores);
+        assert!((50.0 / 5.5..=50.0 / 3.8).contains(&time), "{cores} cores: {time} ns an addition");
+        assert!(additions(machine(0), cores) > 1.5 * time);
+    }
+}
+
+#[test]
+fn who_uses_a_line_once_does_not_keep_it_for_a_visit() {
+    // Each works elsewhere between two additions, and a visit would be longer than the line's way.
+    let time = |visit| {
+        let world = world(Machine { visit, ..Machine::flat(4) });
+        let counter = Arc::new(Sim::embed("counter", |l| l.u64("value", 0)));
+        for core in 0..4 {
+            let counter = Arc::clone(&counter);
+            world.spawn(&format!("other{core}"), move |ctx| {
+                for _ in 0..100 {
+                    counter.fetch_add(ctx, 1, Order::Relaxed);
+                    ctx.work(30 * NS);
+                }
+            });
+        }
+        world.run(|| ()).expect("an end");
+        world.now()
+    };
+    // The way itself is shorter, since a visit is in the distance.
+    assert!(time(25 * NS) < time(0), "{} and {}", time(25 * NS), time(0));
 }
 
 /// Speed-up of `n` cores that each work for `apart` and then for `inside` under one lock.

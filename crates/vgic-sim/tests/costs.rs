@@ -39,7 +39,7 @@ fn a_spin_lock_alone() {
         let expected = match spin_locks {
             SpinLocks::Qspinlock => ["memory + rmw + step", "rmw + step"],
             // It looks whether its number is served.
-            SpinLocks::Ticket => ["memory + load + rmw + 2 step", "load + rmw + 2 step"],
+            SpinLocks::Ticket => ["memory + load + rmw + 2 step", "near load + rmw + 2 step"],
         };
         let expected = [
             ("take", expected[0]),
@@ -96,7 +96,7 @@ fn a_spin_lock_is_handed_over() {
 #[test]
 fn a_ticket_lock_is_handed_over() {
     let machine = Machine { spin_locks: SpinLocks::Ticket, ..machine() };
-    let sum = "1.9 transfer + load + rmw + 2 step + hold";
+    let sum = "1.9 transfer + near load + rmw + 2 step + hold";
     costs(&machine, &[], |rig| four(rig, &spin_lock()), &handed_over([sum; 3]));
 }
 
@@ -216,7 +216,7 @@ fn a_reader_writer_lock() {
         &[
             ("reads no more", "has read", "0.9 transfer + rmw + step"),
             // It is told of the write, and looks.
-            ("reads no more", "writes", "1.9 transfer + load + rmw + 2 step + hold"),
+            ("reads no more", "writes", "1.9 transfer + near load + rmw + 2 step + hold"),
             ("writes no more", "has written", "store + step"),
             ("writes no more", "reads", "2.8 transfer + 3 rmw + 3 step + 2 hold"),
         ],

@@ -38,7 +38,7 @@ fn fields() {
             ("load", "memory + load + step"),
             ("store", "store + step"),
             ("release", "store + step"),
-            ("get", "load + step"),
+            ("get", "near load + step"),
             ("set", "store + step"),
             ("exchange", exchange),
             ("add", add),

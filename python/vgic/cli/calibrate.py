@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from vgic.calibrate import (
+    CONTENDED_MACHINE,
     GRACE_PERIODS_MS,
     Effort,
     Fit,
@@ -19,10 +20,12 @@ from vgic.calibrate import (
     RatesError,
     RateTable,
     Residual,
+    contended_curves,
     fit_rates,
     free_parameters,
     measure_here,
     measured_parameters,
+    predict_curve,
     predict_rows,
     published_tables,
     read_micro_bench,
@@ -133,7 +136,9 @@ def calibrate(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Predict all published tables, each on the machine fitted to its baseline, or on --machine."
+            "--check",
+            help="Predict measured curves of contention and both published tables, on the machine that was fitted to "
+            "each, or on --machine.",
         ),
     ] = False,
     json: JsonOption = None,
@@ -169,8 +174,13 @@ def calibrate(
     check_outputs(json, output=output)
     out = console(json)
     if check:
-        tables = _check_published(out, machine_name, effort, how)
-        _write(json, {"tool": "vgic", "command": command_line(), "tables": tables})
+        data: dict[str, Any] = {"tool": "vgic", "command": command_line()}
+        targets = [machine(machine_name or table.machine) for table in published_tables()]
+        for target, table in zip(targets, published_tables(), strict=True):
+            _check_cores(target, table)
+        data["curves"] = _check_curves(out, machine(machine_name or CONTENDED_MACHINE))
+        data["tables"] = _check_published(out, targets, effort, how)
+        _write(json, data)
         return
     target = machine(machine_name or (f"generic-arm64-{max(64, table.cores)}" if table else DEFAULT_MACHINE))
     if table is not None:
@@ -179,7 +189,7 @@ def calibrate(
             free_parameters(_with_files(target, c2c, micro_bench), table, fit or ())
         if c2c is None and not here:
             _check_cores(target, table)
-    data: dict[str, Any] = {"tool": "vgic", "command": command_line(), "base": target.name}
+    data = {"tool": "vgic", "command": command_line(), "base": target.name}
     target = _measured(out, target, c2c, micro_bench, here, here_seconds, data)
     if table is not None:
         target, others, checks = _fitted(out, target, table, fit or [], no_fit, effort, data)
@@ -240,14 +250,36 @@ class _How:
         return rows
 
 
-def _check_published(out: Console, given: str | None, effort: Effort, how: _How) -> list[dict[str, Any]]:
-    """Predict both columns of every published table."""
-    tables = published_tables()
-    targets = [machine(given or table.machine) for table in tables]
-    for target, table in zip(targets, tables, strict=True):
-        _check_cores(target, table)
+def _check_curves(out: Console, target: Machine) -> list[dict[str, Any]]:
+    """Predict the measured curves of contention."""
+    curves = contended_curves()
+    title = f"Threads that increment one counter on {target.name}: ns of the whole for an increment"
+    grid = _grid("threads", "", *map(str, curves[0].threads), title=title)
+    results = []
+    for curve in curves:
+        predicted = predict_curve(target, curve)
+        fitted = target.name == CONTENDED_MACHINE and curve.fitted
+        grid.add_row(curve.title, "measured", *(f"{ns:.1f}" for ns in curve.ns))
+        grid.add_row("", "fitted" if fitted else "predicted", *(f"{ns:.1f}" for ns in predicted))
+        ratios = [ours / theirs for ours, theirs in zip(predicted, curve.ns, strict=True)]
+        grid.add_row("", "ratio", *(f"{ratio:.2f}" for ratio in ratios))
+        results.append(
+            {
+                "how": curve.how,
+                "threads": list(curve.threads),
+                "measured_ns": list(curve.ns),
+                "predicted_ns": list(predicted),
+                "fitted": list(curve.fitted) if fitted else [],
+            }
+        )
+    _print_grid(out, grid)
+    return results
+
+
+def _check_published(out: Console, targets: Sequence[Machine], effort: Effort, how: _How) -> list[dict[str, Any]]:
+    """Predict both columns of every published table, each on its machine."""
     results, judged = [], []
-    for target, table in zip(targets, tables, strict=True):
+    for target, table in zip(targets, published_tables(), strict=True):
         data: dict[str, Any] = {"rates": table.name, "machine": target.name}
         out.print(f"{target.name}: {target.title}", soft_wrap=True, markup=False)
         _fitted(out, target, table, (), True, effort, data)

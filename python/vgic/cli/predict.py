@@ -40,7 +40,14 @@ from vgic.cli.options import (
     names_option,
 )
 from vgic.cli.predict_limit import predict_limits
-from vgic.cli.predict_tables import comparison, explanation, recorded_comparison, time_text, what_if_table
+from vgic.cli.predict_tables import (
+    comparison,
+    explanation,
+    recorded_comparison,
+    reliance_table,
+    time_text,
+    what_if_table,
+)
 from vgic.errors import Interrupted, WorkloadError
 from vgic.machines import Machine, machine
 from vgic.measure.results import Result
@@ -295,7 +302,7 @@ def predict_designs(
             json=json,
             allow_unsound=allow_unsound,
             command=command_line(),
-            about=_about(target),
+            about=_about(target, target.trust),
         )
         return
     plain = None
@@ -335,7 +342,8 @@ def predict_designs(
         )
     for line in (*notes(shown), *remarks):
         warn(f"vgic: note: {line}")
-    out.print(_about(target), soft_wrap=True, markup=False)
+    file = prediction_file(shown, workload, target, command_line(), remarks)
+    out.print(_about(target, file.machine["trust"]), soft_wrap=True, markup=False)
     if isinstance(workload, RecordedWorkload):
         out.print(about_recording(workload.recording), soft_wrap=True, markup=False)
         out.print(_speed_text(workload), soft_wrap=True, markup=False)
@@ -356,9 +364,10 @@ def predict_designs(
         for name in names:
             out.print()
             out.print(explanation(groups[workload.name, name][0]))
+        out.print()
+        out.print(reliance_table(target, [(result.prediction or {})["charged"] for result in shown]))
     if what_if:
         _what_if(out, workload, names, target, seed, freed, allow_unsound)
-    file = prediction_file(shown, workload, target, command_line(), remarks)
     if trace is not None:
         _trace(out, Path(trace), workload, names, target, seed, freed, allow_unsound)
     if report is not None:
@@ -437,8 +446,8 @@ def _machine(name: str | None, workload: AnyPredicted) -> Machine:
     return machine(f"generic-arm64-{max(_USUAL_CORES, workload.threads)}" if name is None else name)
 
 
-def _about(target: Machine) -> str:
-    return f"{target.name}, {target.cores} cores. {target.trust} All times are virtual."
+def _about(target: Machine, trust: str) -> str:
+    return f"{target.name}, {target.cores} cores. {trust} All times are virtual."
 
 
 def _free(free: Sequence[str], names: Sequence[str], workload: AnyPredicted) -> dict[str, tuple[str, ...]]:

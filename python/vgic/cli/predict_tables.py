@@ -8,9 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from vgic.cli.common import rate_text
+from vgic.machines import Machine
 from vgic.measure.results import Result
 from vgic.predict.explain import AT_ITS, SMALLEST_NS, Line, WhatIf, lines, locks, parts, spent
 from vgic.predict.prediction import Prediction, RecordedWorkload
+from vgic.predict.reliance import reliance
 from vgic.text import ratio_text
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "explanation",
     "plain_table",
     "recorded_comparison",
+    "reliance_table",
     "time_text",
     "waits_for",
     "what_if_table",
@@ -121,6 +124,15 @@ def _name(line: Line) -> str:
     fields = ", ".join(line.fields[:_MOST_FIELDS])
     more = len(line.fields) - _MOST_FIELDS
     return f"{escape(line.name)}\n[dim]{escape(fields)}{f', {more} more' if more > 0 else ''}[/]"
+
+
+def reliance_table(machine: Machine, charged: Sequence[Mapping[str, float]]) -> RenderableType:
+    """The values that an answer hangs on, and what each rests on."""
+    grid = plain_table("the answer hangs on", "value", "share of the time", "which is")
+    for one in reliance(machine, charged):
+        value = machine.distance.summary if one.name == "distance" else str(machine.values[one.name])
+        grid.add_row(one.name, value, f"{one.share:.1%}", one.status)
+    return grid
 
 
 def explanation(prediction: Prediction) -> RenderableType:

@@ -20,6 +20,7 @@ from vgic.machines.values import hint
 from vgic.measure.results import Result, ResultFile, Sample, make_result, make_sample
 from vgic.measure.stats import spread_of
 from vgic.predict.recorded import RecordedWorkload
+from vgic.predict.reliance import trust_text
 from vgic.predict.workload import ClosedWorkload, PredictedWorkload, takes_reference
 
 __all__ = [
@@ -150,6 +151,11 @@ class Prediction:
     def locks(self) -> "list[_core.LockTimes]":
         """Locks, the one most waited for first."""
         return self.raw["locks"]
+
+    @property
+    def charged(self) -> dict[str, float]:
+        """Seconds of all threads that hang on a value of the machine, by its name (:mod:`vgic.predict.reliance`)."""
+        return self.raw["charged"]
 
     @property
     def fields(self) -> list[str]:
@@ -355,6 +361,7 @@ def prediction_result(
             "threads": [dict(kind) for kind in first.threads],
             "locks": [dict(lock) for lock in first.locks],
             "lines": [dict(line) for line in first.lines[:_KEPT_LINES]],
+            "charged": dict(first.charged),
         },
     )
 
@@ -385,7 +392,7 @@ def prediction_file(
             "name": machine.name,
             "cpu": machine.title,
             "cpus": machine.cores,
-            "trust": machine.trust,
+            "trust": trust_text(machine, [result.prediction["charged"] for result in results if result.prediction]),
             "statuses": machine.statuses,
             "checks": [check.to_dict() for check in machine.checks],
             "parameters": parameter_rows(machine),

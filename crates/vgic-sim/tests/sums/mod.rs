@@ -10,12 +10,13 @@ use vgic_sim::{Ps, SimCtx};
 /// A value, and what makes it longer. Who keeps a line longer has that in the distance: so the transfer stays as it is.
 type Value = (&'static str, fn(&mut Machine, Ps));
 
-const VALUES: [Value; 24] = [
+const VALUES: [Value; 25] = [
     ("transfer", farther),
     ("memory", |m, by| m.memory += by),
     ("far", |m, by| m.far_atomic += by),
     ("occupancy", |m, by| m.read_occupancy += by),
     ("load", |m, by| m.hit_load += by),
+    ("near load", |m, by| m.near_load += by),
     ("store", |m, by| m.hit_store += by),
     ("rmw", |m, by| (m.hit_rmw, _) = (m.hit_rmw + by, farther(m, by))),
     ("step", |m, by| (m.step, _) = (m.step + by, farther(m, by))),
