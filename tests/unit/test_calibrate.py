@@ -67,7 +67,7 @@ def made_table(target, design="v6.8-rc1", rows=((8, 8, 2, 60), (4, 4, 4, 60), (2
     return replace(table, rows=tuple(made))
 
 
-QUICK = Effort(starts=2, evaluations=25, sends=500, final_sends=1000)
+QUICK = Effort(starts=2, evaluations=40, sends=500, final_sends=1000)
 
 
 def test_a_fit_finds_what_the_rates_were_made_with():
