@@ -44,7 +44,9 @@ def reliance(machine: Machine, charged: Sequence[Mapping[str, float]]) -> list[R
     for run in charged:
         whole = sum(seconds for name, seconds in run.items() if _is_time(name))
         for name, seconds in run.items():
-            sums[name] = sums.get(name, 0.0) + (seconds / whole / len(charged) if whole else 0.0)
+            # What all waiters of a lock wait for its holder's time is many times that time.
+            share = min(1.0, seconds / whole) if whole else 0.0
+            sums[name] = sums.get(name, 0.0) + share / len(charged)
     found = [
         Reliance(name, machine.distance.status if name == "distance" else machine.values[name].status, share)
         for name, share in sums.items()
