@@ -9,6 +9,7 @@ import importlib
 import inspect
 import pickle
 import re
+from array import array
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -110,6 +111,7 @@ CALLS: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "PredictedWorkload": call(vgic.PredictedWorkload),
     "StressWorkload": call(vgic.StressWorkload),
     "ReplayWorkload": call(vgic.ReplayWorkload, recording=RECORDING),
+    "RecordedWorkload": call(vgic.RecordedWorkload, recording=RECORDING),
     "Effort": call(vgic.Effort),
     "calibrate.Effort": call(calibrate.Effort),
     "ProofPlan": call(vgic.ProofPlan),
@@ -222,6 +224,10 @@ CORE: dict[str, Callable[[], tuple[Callable, dict[str, Any]]]] = {
     "predict": call(
         _core.predict, design="v7.1.8", machine=vgic.machine("generic-arm64-2").to_core(),
         vcpus=1, devices=1, events=1, iterations=2, poll=begun,
+    ),
+    "predict_recorded": call(
+        _core.predict_recorded, design="v7.1.8", machine=vgic.machine("generic-arm64-2").to_core(), vcpus=1,
+        vectors=array("Q", [0, 0, 0]), sends=array("Q", [0, 1, 1]), handlers=array("Q"), moves=array("Q"),
     ),
     "predict_closed": call(
         _core.predict_closed, design="v7.1.8", machine=vgic.machine("generic-arm64-2").to_core(),

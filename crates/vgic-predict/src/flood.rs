@@ -69,7 +69,15 @@ impl Workload for Flood {
             let shared = Rc::clone(&shared);
             world.spawn(&format!("vcpu{id}"), move |ctx| {
                 let takes = shared.flood.load.guest == Guest::Fixed;
-                run_vcpu(ctx, &shared.bench.vm, &shared.run, id, takes, |_| ctx.cost(Cost::guest_interrupt), |_| ());
+                run_vcpu(
+                    ctx,
+                    &shared.bench.vm,
+                    &shared.run,
+                    id,
+                    takes,
+                    |_| ctx.vary(ctx.cost(Cost::guest_interrupt)),
+                    |_| (),
+                );
             });
         }
         for device in 0..self.load.devices {

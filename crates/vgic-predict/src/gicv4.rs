@@ -146,7 +146,7 @@ pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
         let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
         world.spawn(&format!("vcpu{id}"), move |ctx| {
             let takes = flood.load.guest == Guest::Fixed;
-            run_vcpu(ctx, &hardware, &run, id, takes, |_| ctx.cost(Cost::guest_interrupt), |_| ());
+            run_vcpu(ctx, &hardware, &run, id, takes, |_| ctx.vary(ctx.cost(Cost::guest_interrupt)), |_| ());
         });
     }
     for device in 0..flood.load.devices {

@@ -10,7 +10,7 @@ use vgic_sim::{Ps, Sim, SimCtx};
 pub(crate) fn handle(ctx: &SimCtx, run: &Run, intid: u32, time: Ps, eoi: impl FnOnce()) {
     let begin = ctx.now();
     let number = run.taken(ctx, intid);
-    ctx.spend(Spending::Guest, ctx.vary(time));
+    ctx.spend(Spending::Guest, time);
     eoi();
     ctx.trace("deliver", format_args!("LPI {intid}"), begin, Some(number));
 }

@@ -6,6 +6,10 @@
 //! are executed at their times, by a core of their own. A vCPU is in its guest all the time, takes what comes, and is in a
 //! handler as long as the recorded guest was, but no shorter than the machine's own handlers are.
 //!
+//! A vCPU whose guest runs on does not look where its LPIs go, so one that is moved while it is on its way may wait there
+//! until the vCPU exits. In a guest that is busy a timer sees to that: a vCPU that LPIs were moved away from exits a tick
+//! later at the latest.
+//!
 //! As warm-up each vector is sent once, and the guest takes that; then the window and the recording begin.
 
 use crate::entry::{Call, Door, Entry, Place};
@@ -15,12 +19,13 @@ use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use crate::{Setting, Workload};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use vgic_core::designs::Composed;
 use vgic_core::irq::{FIRST_LPI, INTID_LIMIT};
 use vgic_core::vcpu::MAX_LIST_REGISTERS;
 use vgic_core::vm::MAX_VCPUS;
-use vgic_core::{Command, CommandError, Vm};
+use vgic_core::{Command, CommandError};
 use vgic_host::{Refused, in_range};
 use vgic_lab::bench::{Bench, Guest, Load, message};
 use vgic_lab::sample::Poll;
@@ -68,6 +73,8 @@ struct Move {
     to: u32,
 }
 
+/// A tick of a guest's timer: 250 a second, as Debian's arm64 kernels have (`CONFIG_HZ_250`).
+const TICK: Ps = 4_000_000_000;
 /// The latest time, and the longest handler: some 11 days.
 const MAX_TIME: u64 = 1_000_000_000_000_000_000;
 
@@ -127,11 +134,6 @@ impl Recorded {
             mapped: 0,
         }
     }
-
-    /// Who has to come to the end: senders, and who executes MOVIs.
-    fn actors(&self) -> u32 {
-        self.vectors.len() as u32 + u32::from(!self.moves.is_empty())
-    }
 }
 
 impl Workload for Recorded {
@@ -144,7 +146,7 @@ impl Workload for Recorded {
     }
 
     fn threads(&self) -> u64 {
-        u64::from(self.vcpus) + u64::from(self.actors())
+        u64::from(self.vcpus) + self.vectors.len() as u64 + u64::from(!self.moves.is_empty())
     }
 
     fn run(&self, design: Composed, setting: &Setting, poll: Poll<'_>) -> Result<Outcome, Failure> {
@@ -171,18 +173,20 @@ impl Workload for Recorded {
                 let last = play.sender(ctx, number, |vector, place| {
                     door.send(&bench.vm, ctx, &message(vector.device, vector.event), number as u32, place)
                 });
-                stop_if(last, &bench.vm, ctx);
+                if last {
+                    bench.vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
+                }
             });
         }
         if !self.moves.is_empty() {
             let shared = Rc::clone(&shared);
             world.spawn("commands", move |ctx| {
                 let Shared { bench, play, .. } = &*shared;
-                let last = play.commands(ctx, |vector, _, to| {
-                    // Each vector is mapped, and stays so.
+                // Each vector is mapped, and stays so.
+                let move_one = |vector: &Vector, _, to| {
                     let _ = move_to(bench, ctx, vector, to);
-                });
-                stop_if(last, &bench.vm, ctx);
+                };
+                play.commands(ctx, move_one, |vcpu| bench.vm.vcpus[vcpu as usize].interrupt(ctx));
             });
         }
         let run = Rc::clone(&shared.play.run);
@@ -214,11 +218,9 @@ impl Workload for Recorded {
             });
         }
         if !self.moves.is_empty() {
-            let (hardware, play, targets) = (Rc::clone(&hardware), Rc::clone(&play), Rc::clone(&targets));
+            let (play, targets) = (Rc::clone(&play), Rc::clone(&targets));
             world.spawn("commands", move |ctx| {
-                if play.commands(ctx, |_, number, to| targets[number].set(to)) {
-                    hardware.wake_all(ctx);
-                }
+                play.commands(ctx, |_, number, to| targets[number].set(to), |_| ());
             });
         }
         play.run.drive(&world, poll)?;
@@ -230,13 +232,6 @@ impl Workload for Recorded {
 fn move_to(bench: &Bench<Sim, Composed>, ctx: &SimCtx, vector: &Vector, to: u32) -> Result<(), CommandError> {
     let command = Command::Movi { device_id: vector.device, event_id: vector.event, collection_id: to };
     bench.vm.command(ctx, &bench.its, command)
-}
-
-/// The last to end stops the vCPUs.
-fn stop_if(last: bool, vm: &Vm<Sim, Composed>, ctx: &SimCtx) {
-    if last {
-        vm.vcpus.iter().for_each(|vcpu| vcpu.interrupt(ctx));
-    }
 }
 
 /// What the threads share.
@@ -255,6 +250,8 @@ struct Play {
     vector_of: Box<[usize]>,
     /// How far each vector is.
     progress: Box<[Progress]>,
+    /// The core that executes MOVIs, until the recording begins.
+    commander: Cell<Option<u32>>,
 }
 
 /// How far a vector is.
@@ -279,20 +276,25 @@ impl Play {
         Play {
             recorded: recorded.clone(),
             load,
-            run: Run::new(recorded.actors(), sends as u64),
+            run: Run::new(recorded.vectors.len() as u32, sends as u64),
             vector_of: vector_of.into(),
             progress: recorded.vectors.iter().map(|_| Progress::default()).collect(),
+            commander: Cell::new(None),
         }
     }
 
-    /// How long the handler of an LPI that is taken now will be.
+    /// How long the handler of an LPI that is taken now will be. Those of the warm-up are short: it leaves nothing behind.
     fn handler(&self, ctx: &SimCtx, intid: u32) -> Ps {
+        if !self.run.measuring.get() {
+            return ctx.vary(ctx.cost(Cost::guest_interrupt));
+        }
         let number = self.vector_of[(intid - FIRST_LPI) as usize];
         let handlers = &self.recorded.vectors[number].handlers;
         let turn = self.progress[number].taken.get();
         self.progress[number].taken.set(turn + 1);
         let recorded = if handlers.is_empty() { 0 } else { handlers[turn % handlers.len()] };
-        recorded.max(ctx.cost(Cost::guest_interrupt))
+        // What was recorded varies by itself.
+        recorded.max(ctx.vary(ctx.cost(Cost::guest_interrupt)))
     }
 
     /// The handler of an LPI has ended.
@@ -303,12 +305,6 @@ impl Play {
         if let Some(core) = progress.waiting.take() {
             ctx.wake(core, ctx.now());
         }
-    }
-
-    /// Waits for the others, and says when the recording begins.
-    fn begin(&self, ctx: &SimCtx) -> Ps {
-        self.run.warmed_up(ctx, true, true);
-        ctx.world().measured_from()
     }
 
     /// The sender of a vector; true for the last one to end. `send` says whether it was taken.
@@ -323,7 +319,11 @@ impl Play {
             self.run.sent(intid, taken);
         };
         one(ctx.now());
-        let begin = self.begin(ctx);
+        self.run.warmed_up(ctx, true, true);
+        let begin = ctx.world().measured_from();
+        if let Some(core) = self.commander.take() {
+            ctx.wake(core, begin);
+        }
         for &Send { at, after } in &vector.sends {
             let mut due = begin + at;
             if due > ctx.now() {
@@ -344,18 +344,35 @@ impl Play {
         self.run.sender_done(ctx, false)
     }
 
-    /// Who executes MOVIs; true if it is the last to end.
-    fn commands(&self, ctx: &SimCtx, execute: impl Fn(&Vector, usize, u32)) -> bool {
-        let begin = self.begin(ctx);
-        for &Move { at, vector, to } in &self.recorded.moves {
-            if begin + at > ctx.now() {
-                ctx.sleep_until(begin + at, Spending::Idle);
+    /// Who executes MOVIs. `kick` makes a vCPU exit.
+    fn commands(&self, ctx: &SimCtx, execute: impl Fn(&Vector, usize, u32), kick: impl Fn(u32)) {
+        if !self.run.measuring.get() {
+            self.commander.set(Some(ctx.number()));
+            ctx.block("for the recording to begin", Spending::Idle);
+        }
+        let begin = ctx.world().measured_from();
+        let mut targets: Vec<u32> = self.recorded.vectors.iter().map(|vector| vector.target).collect();
+        // When vCPUs exit that LPIs were moved away from, in order.
+        let mut ticks: VecDeque<(Ps, u32)> = VecDeque::new();
+        let mut moves = self.recorded.moves.iter().copied().peekable();
+        loop {
+            let next = moves.peek().map(|next| begin + next.at);
+            let tick = ticks.front().map(|(at, _)| *at);
+            let Some(at) = [next, tick].into_iter().flatten().min() else { break };
+            if at > ctx.now() {
+                ctx.sleep_until(at, Spending::Idle);
             }
+            ctx.in_order();
             if self.run.stop.get() {
                 break;
             }
-            execute(&self.recorded.vectors[vector as usize], vector as usize, to);
+            if tick == Some(at) {
+                ticks.pop_front().into_iter().for_each(|(_, vcpu)| kick(vcpu));
+            } else if let Some(Move { vector, to, .. }) = moves.next() {
+                execute(&self.recorded.vectors[vector as usize], vector as usize, to);
+                let left = std::mem::replace(&mut targets[vector as usize], to);
+                ticks.push_back((ctx.now() + TICK, left));
+            }
         }
-        self.run.sender_done(ctx, false)
     }
 }

@@ -195,8 +195,7 @@ def write_json(json_path: str | None, text: str | Iterable[str]) -> None:
 def read_stretch(source: str, begin: float | None, end: float | None, phase: int | None) -> Recording:
     """Read a recording with a progress bar; a stretch of it, if ``--from``, ``--to`` or ``--phase`` say so."""
     with progress(f"reading {source}") as update:
-        whole = read_recording(source, progress=update)
-    return cut(whole, begin, end, phase)
+        return cut(read_recording(source, progress=update), begin, end, phase, progress=update)
 
 
 def about_recording(recording: Recording) -> str:

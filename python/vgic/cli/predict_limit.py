@@ -85,7 +85,7 @@ def _load_text(workload: Paced) -> str:
         return (
             f"{about_recording(workload.recording)}\n"
             f"{workload.vectors} vectors, {workload.vcpus} vCPUs. A design keeps up if {KEEPS_UP:.0%} of the LPIs that "
-            "the recorded guest took reach it in their time. Found by bisection of its speed, to 5 %."
+            "the recorded guest took reach it in their time. Found by bisection of the speed, to 5 %."
         )
     arrives = "" if workload.masked else ", and reaches the guest one by one"
     who = "one sender sends" if workload.devices == 1 else f"{workload.devices} senders send"
@@ -97,11 +97,11 @@ def limits_table(found: Sequence[Limit]) -> Table:
     """A row a design, with the ratio to the first."""
     latency = any(one.latency is not None for one in found)
     recorded = any(isinstance(one.workload, RecordedWorkload) for one in found)
-    heads = ["design", "keeps up to", "ratio", "times as fast" if recorded else "a sender, once in"]
+    heads = ["design", "keeps up to", "ratio", "speed" if recorded else "a sender, once in"]
     heads += ["median there"] if latency else []
     grid = plain_table(*heads)
     if recorded:
-        grid.add_column("waits most for")
+        grid.add_column("waits most for", justify="right")
     first = found[0].rate
     for one in found:
         if one.rate is None or one.workload is None or one.result is None:
@@ -109,7 +109,7 @@ def limits_table(found: Sequence[Limit]) -> Table:
             continue
         cells = [one.design, f"{rate_text(one.rate)}/s", ratio_text(one.rate / first) if first else ""]
         if isinstance(one.workload, RecordedWorkload):
-            cells.append(rate_text(1 / one.workload.scale_time))
+            cells.append(f"{rate_text(1 / one.workload.scale_time)}\N{MULTIPLICATION SIGN}")
         else:
             cells.append(time_text(one.workload.gap_us / 1e6))
         cells += [time_text(one.latency or 0.0)] if latency else []

@@ -82,7 +82,7 @@ def comparison(results: Sequence[Result], *, closed: bool, latency: bool) -> Tab
 def recorded_comparison(results: Sequence[Result], workload: RecordedWorkload) -> Table:
     """A row a design: what it keeps of the recorded guest's rate."""
     grid = plain_table("design", "kept", "taken/s", "merged", "median", "p99")
-    grid.add_column("waits most for")
+    grid.add_column("waits most for", justify="right")
     for result in results:
         more = result.prediction or {}
         taken = more["delivered_rate"]

@@ -14,6 +14,7 @@ from vgic.cli.common import (
     about_recording,
     check_json,
     console,
+    progress,
     rate_text,
     read_stretch,
     recording_notes,
@@ -45,7 +46,8 @@ def recording(
     """
     check_json(json)
     read = read_stretch(name, begin, end, phase)
-    summary = summarize(read)
+    with progress("counting") as update:
+        summary = summarize(read, progress=update)
     out = console(json)
     for line in recording_notes(read):
         warn(f"vgic: note: {line}")

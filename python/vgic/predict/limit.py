@@ -12,7 +12,7 @@ guest took reaches it, in its time.
 import math
 from collections.abc import Generator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _pace(workload: Paced | None) -> dict[str, float | None]:
 
 def _search(design: str, load: Paced, precision: float) -> _Search:
     """Try loads until the limit is known to the precision."""
-    flood = yield load.at_rate(None)
+    flood = yield _paced(load, None)
     beyond = prediction_result(flood).rate
     tried = 1
     kept: tuple[Paced, Result] | None = None
@@ -164,7 +164,7 @@ def _search(design: str, load: Paced, precision: float) -> _Search:
         below = beyond / 2 if kept is None else math.sqrt(beyond * _offered(kept[0]))
         if kept is None and below < load.slowest:
             break
-        paced = load.at_rate(below)
+        paced = _paced(load, below)
         if kept is not None and not _offered(kept[0]) < _offered(paced) < beyond:
             break
         result = prediction_result((yield paced))
@@ -185,6 +185,13 @@ def keeps_up(result: Result, load: Paced) -> bool:
     expected = load.expected
     assert expected is not None
     return arrived >= KEEPS_UP * expected
+
+
+def _paced(load: Paced, rate: float | None) -> Paced:
+    """The load at about so many sends a second, by a gap or a scale that a command line can repeat; None: a flood."""
+    if isinstance(load, RecordedWorkload):
+        return replace(load, scale_time=0.0 if rate is None else float(f"{load.recorded / rate:.4g}"))
+    return replace(load, gap_us=0.0 if rate is None else float(f"{load.devices * 1e6 / rate:.4g}"))
 
 
 def _offered(load: Paced) -> float:

@@ -13,7 +13,7 @@ latencies, is not taken: that is what is predicted.
 
 from array import array
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -113,14 +113,17 @@ class _Played:
         self.moves = [(max(0, at - begin), vector, to) for at, vector, to in self.moves if at <= end]
 
 
-_PLAYED: "WeakKeyDictionary[Recording, _Played]" = WeakKeyDictionary()
+#: What was taken of a recording when it had so many events.
+_PLAYED: "WeakKeyDictionary[Recording, tuple[int, _Played]]" = WeakKeyDictionary()
 
 
 def _played(recording: Recording) -> _Played:
     """What is taken of a recording; kept as long as that is."""
-    if recording not in _PLAYED:
-        _PLAYED[recording] = _Played(recording)
-    return _PLAYED[recording]
+    events, played = _PLAYED.get(recording, (None, None))
+    if played is None or events != len(recording):
+        played = _Played(recording)
+        _PLAYED[recording] = len(recording), played
+    return played
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +193,7 @@ class RecordedWorkload(_SimulatedLoad):
     @property
     def offered(self) -> float | None:
         """MSIs a second; None as fast as it goes."""
-        duration = self._played.duration / 1e6 * self.scale_time
-        return self.rounds / duration if duration else None
+        return self.recorded / self.scale_time if self.scale_time else None
 
     @property
     def expected(self) -> float | None:
@@ -200,14 +202,14 @@ class RecordedWorkload(_SimulatedLoad):
         return None if self.offered is None else self.offered * share
 
     @property
+    def recorded(self) -> float:
+        """MSIs a second at the recorded speed."""
+        return self.rounds / (self._played.duration / 1e6)
+
+    @property
     def slowest(self) -> float:
         """The lowest rate that a search for the limit tries: a thousandth of the recorded one."""
-        return self.rounds / (self._played.duration / 1e6) / 1000
-
-    def at_rate(self, rate: float | None) -> "RecordedWorkload":
-        """The same guest at about so many MSIs a second; None: as fast as it goes."""
-        recorded = self.rounds / (self._played.duration / 1e6)
-        return replace(self, scale_time=0.0 if rate is None else float(f"{recorded / rate:.4g}"))
+        return self.recorded / 1000
 
     @property
     def flags(self) -> str:

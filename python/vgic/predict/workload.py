@@ -1,7 +1,7 @@
 """Workloads in virtual time: checked, frozen values like those of :mod:`vgic.measure.workload`."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from vgic.arguments import real
@@ -154,10 +154,6 @@ class PredictedWorkload(_SimulatedLoad):
     def slowest(self) -> float:
         """The lowest rate that a search for the limit tries, in sends a second."""
         return self.devices * 1e6 / _SLOWEST_US
-
-    def at_rate(self, rate: float | None) -> "PredictedWorkload":
-        """The same load at about so many sends a second, by a gap that a command line can repeat; None: a flood."""
-        return replace(self, gap_us=0.0 if rate is None else float(f"{self.devices * 1e6 / rate:.4g}"))
 
     @property
     def flags(self) -> str:

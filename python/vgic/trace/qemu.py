@@ -29,12 +29,12 @@ from typing import BinaryIO
 from vgic.errors import RecordingError
 from vgic.its.commands import COMMANDS
 from vgic.trace.packed import unpacked
-from vgic.trace.recording import Recording
+from vgic.trace.recording import Progress, Recording
 from vgic.trace.registers import Registers
 from vgic.trace.spelling import Lines, Spelled
 from vgic.trace.topology import Topology
 
-__all__ = ["MAX_BYTES", "MAX_LINE", "Progress", "read_qemu", "read_qemu_file", "recording_name"]
+__all__ = ["MAX_BYTES", "MAX_LINE", "read_qemu", "read_qemu_file", "recording_name"]
 
 #: Text that a file may hold, decompressed: 2 GiB.
 MAX_BYTES = 2 << 30
@@ -43,8 +43,6 @@ MAX_LINE = 64 << 10
 #: Bytes of the file that are read at once, and lines after which the progress is told.
 _CHUNK = 1 << 16
 _TELL_LINES = 1 << 12
-#: Called with the share read, 0 to 1, and a text. May raise to stop.
-Progress = Callable[[float, str], None]
 
 #: First bytes of files that hold traces in another form: what they are, and what to do.
 _OTHERS = {

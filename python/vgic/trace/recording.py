@@ -5,13 +5,13 @@ Kept as columns (one machine word a field), so that millions of events fit; the 
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from vgic.arguments import integer
 from vgic.errors import RecordingError
 
-__all__ = ["KINDS", "MAX_EVENTS", "MAX_VCPUS", "Event", "Recording"]
+__all__ = ["KINDS", "MAX_EVENTS", "MAX_VCPUS", "Event", "Progress", "Recording"]
 
 #: Kinds of event, with the operands of each, in order.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -46,6 +46,10 @@ _BY_VCPU = frozenset(code for name, code in _CODES.items() if KINDS[name][:1] ==
 _MOST_DIGITS = 40
 #: Events that a recording may hold: 37 bytes each, so at most some 296 MB.
 MAX_EVENTS = 8_000_000
+#: Events after which the progress of going through them is told.
+_TELL_EVENTS = 1 << 14
+#: Called with the share done, 0 to 1, and a text. May raise to stop.
+Progress = Callable[[float, str], None]
 #: Virtual CPUs that a VM may have (KVM: VGIC_V3_MAX_CPUS).
 MAX_VCPUS = 512
 
@@ -165,6 +169,13 @@ class Recording:
         for code, line, time_us, writer, *operands in zip(*columns, strict=True):
             kind = _NAMES[code]
             yield Event(line, time_us - start, kind, tuple(operands[: len(KINDS[kind])]), writer)
+
+    def watched(self, progress: Progress | None, text: str) -> Iterator[Event]:
+        """The events one by one; ``progress``, if there is one, is told the share and a text now and then."""
+        for number, event in enumerate(self):
+            if progress is not None and number % _TELL_EVENTS == 0:
+                progress(number / len(self), text)
+            yield event
 
     @property
     def commands(self) -> int:

@@ -6,8 +6,8 @@ from importlib import resources
 from pathlib import Path
 
 from vgic.errors import RecordingError
-from vgic.trace.qemu import Progress, read_qemu, read_qemu_file
-from vgic.trace.recording import Recording
+from vgic.trace.qemu import read_qemu, read_qemu_file
+from vgic.trace.recording import Progress, Recording
 
 __all__ = ["MAIN_RECORDING", "read_recording", "recordings"]
 

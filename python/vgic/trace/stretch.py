@@ -10,7 +10,7 @@ LPIs are pending.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
@@ -18,7 +18,7 @@ from statistics import fmean
 from vgic.arguments import real, whole
 from vgic.errors import RecordingError
 from vgic.trace.follow import Follower
-from vgic.trace.recording import Event, Recording
+from vgic.trace.recording import Event, Progress, Recording
 
 __all__ = ["Phase", "cut", "phases", "rates"]
 
@@ -92,13 +92,19 @@ def _error(levels: Sequence[float]) -> float:
 
 
 def cut(
-    recording: Recording, begin: float | None = None, end: float | None = None, phase: int | None = None
+    recording: Recording,
+    begin: float | None = None,
+    end: float | None = None,
+    phase: int | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Recording:
     """A stretch of a recording, as a recording: from ``begin`` to before ``end``, or a phase by its number, from 1.
 
     Seconds since the first event of the file. What lies before is there at its begin: what the guest has mapped and
     turned on, and an MSI for each LPI that is pending. Its events keep their lines; times count from the begin.
-    None for all of them returns the recording itself.
+    None for all of them returns the recording itself. ``progress`` is called now and then with the share done, 0 to 1,
+    and a text; it may raise to stop.
 
     Raises :class:`vgic.RecordingError` if there is no such stretch, or the recording has no times.
     """
@@ -121,17 +127,18 @@ def cut(
     name = f"{recording.name} from {begin:.6g} s" + (f" to {to:.6g} s" if to <= last_moment else "")
     piece = Recording(name, source=recording.source, sha256=recording.sha256)
     piece.begin = float(begin)
-    _copy(recording, piece, round((begin - recording.begin) * 1e6), (to - recording.begin) * 1e6)
+    events = recording.watched(progress, f"cutting {recording.name}")
+    _copy(events, recording, piece, round((begin - recording.begin) * 1e6), (to - recording.begin) * 1e6)
     piece.vcpus = max(recording.vcpus, 1)
     piece.notes = list(recording.notes)
     piece.ignored = recording.ignored.copy()
     return piece
 
 
-def _copy(recording: Recording, piece: Recording, first_us: int, end_us: float) -> None:
+def _copy(events: Iterable[Event], recording: Recording, piece: Recording, first_us: int, end_us: float) -> None:
     before: _Before | None = _Before()
     inside = False
-    for event in recording:
+    for event in events:
         if before is not None and event.time_us < first_us:
             before.take(event)
             continue

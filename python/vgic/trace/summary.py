@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from vgic.trace.follow import Follower
-from vgic.trace.recording import Event, Recording
+from vgic.trace.recording import Event, Progress, Recording
 from vgic.trace.stretch import Phase, phases, rates
 
 __all__ = ["Quantiles", "Summary", "VcpuSummary", "VectorSummary", "summarize"]
@@ -177,10 +177,13 @@ def _vector(vector: VectorSummary) -> dict[str, Any]:
     }
 
 
-def summarize(recording: Recording) -> Summary:
-    """Say what is in a recording, or in a stretch of it (:func:`vgic.trace.cut`)."""
+def summarize(recording: Recording, *, progress: Progress | None = None) -> Summary:
+    """Say what is in a recording, or in a stretch of it (:func:`vgic.trace.cut`).
+
+    ``progress`` is called now and then with the share done, 0 to 1, and a text; it may raise to stop.
+    """
     counted = _Counted(recording)
-    for event in recording:
+    for event in recording.watched(progress, f"counting {recording.name}"):
         counted.take(event)
     span = round(recording.seconds * 1e6)
     return Summary(
