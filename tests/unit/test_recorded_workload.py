@@ -2,6 +2,7 @@
 
 import pickle
 from array import array
+from importlib import import_module
 
 import pytest
 
@@ -235,6 +236,14 @@ def test_a_recording_without_times_or_msis_is_refused():
     told.msi(5, 0)
     with pytest.raises(vgic.WorkloadError, match=r"^guest: its MSIs have no times"):
         workload(told)
+
+
+def test_a_recording_that_is_too_long_is_refused(monkeypatch):
+    monkeypatch.setattr(import_module("vgic.predict.recorded"), "_MAX_MSIS", 99)
+    assert workload(steady(99)).rounds == 99
+    message = r"^guest: 102 MSIs are more than 99: take a stretch of it$"
+    with pytest.raises(vgic.WorkloadError, match=message):
+        workload(steady(51), queues_times=2)
 
 
 def test_a_machine_without_enough_cores_is_refused():

@@ -29,6 +29,8 @@ __all__ = [
 _KINDS = {"vcpu": "vCPU", "other": "other"}
 #: Fields of a line that are named.
 _MOST_FIELDS = 4
+#: The longest name of what is waited for, beside other columns.
+_SHORT_NAME = 19
 #: The longest name of a line.
 _NAME_WIDTH = 31
 
@@ -104,7 +106,9 @@ def waits_for(data: Mapping[str, Any]) -> str:
     a_send = worst.share * senders * data["seconds"] / max(1, data["window"]["sent"]) if worst else 0.0
     if worst is None or a_send * 1e9 < SMALLEST_NS:
         return "-"
-    return f"{worst.name.removeprefix('waiting for ')}, {time_text(a_send)}"
+    name = worst.name.removeprefix("waiting for ")
+    name = name if len(name) <= _SHORT_NAME else f"{name[: _SHORT_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return f"{name}, {time_text(a_send)}"
 
 
 def _count_text(count: int) -> str:

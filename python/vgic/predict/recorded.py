@@ -29,6 +29,8 @@ __all__ = ["RecordedWorkload"]
 
 #: Vectors of a workload: the core's limit of senders.
 _MAX_VECTORS = 1024
+#: MSIs of a workload: some 200 bytes each, and some seconds for a hundred thousand.
+_MAX_MSIS = 1_000_000
 _MAX_SCALE = 1e6
 
 _Key = tuple[int, int]
@@ -158,7 +160,11 @@ class RecordedWorkload(_SimulatedLoad):
         _whole("queues-times", self.queues_times, 1, MAX_VCPUS)
         object.__setattr__(self, "entry", _entry(self.entry))
         _whole("list-registers", self.list_registers, 1, 16)
-        name, played = self.recording.name, self._played
+        name = self.recording.name
+        if self.recording.msis * self.queues_times > _MAX_MSIS:
+            msis = self.recording.msis * self.queues_times
+            raise WorkloadError(f"{name}: {msis:,} MSIs are more than {_MAX_MSIS:,}: take a stretch of it")
+        played = self._played
         if not played.sends:
             raise WorkloadError(f"{name}: no MSI in it has an LPI and a vCPU, so there is nothing to predict")
         if not played.duration:

@@ -27,8 +27,8 @@ PARTS = 200
 SHORTEST = 5
 DIFFERENT = 1.5
 
-#: What a guest does that leaves nothing behind for later, other than an LPI that is pending.
-_PASSING = frozenset({"msi", "acknowledge", "eoi", "int", "clear", "inv", "invall", "sync"})
+#: What a guest does that leaves nothing behind for later, other than an LPI that is pending, or that goes elsewhere.
+_PASSING = frozenset({"msi", "acknowledge", "eoi", "int", "clear", "inv", "invall", "sync", "movi"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +162,23 @@ class _Before:
 
     def __init__(self) -> None:
         self._follower = Follower()
-        self._events: dict[tuple[int, ...], Event] = {}
+        self._events: list[Event] = []
 
     def take(self, event: Event) -> None:
         self._follower.take(event)
         if event.kind == "reset":
             self._events.clear()
-        elif event.kind == "movi":  # Of several of an event the last counts.
-            key = event.operands[:2]
-            self._events.pop(key, None)
-            self._events[key] = event
         elif event.kind not in _PASSING:
-            self._events[(len(self._events),)] = event
+            self._events.append(event)
 
     def state(self) -> list[Event]:
         pending = [event._replace(kind="msi") for event in self._follower.pending.values()]
-        return [*self._events.values(), *pending]
+        return [*map(self._moved, self._events), *pending]
+
+    def _moved(self, event: Event) -> Event:
+        """A mapping with the collection that a MOVI has put in it since."""
+        match event.kind, event.operands:
+            case "mapti" | "mapi", (device, number, *intid, collection):
+                now = self._follower.collections.get((device, number), collection)
+                return event._replace(operands=(device, number, *intid, now))
+        return event
