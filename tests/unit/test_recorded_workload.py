@@ -246,6 +246,24 @@ def test_a_recording_that_is_too_long_is_refused(monkeypatch):
         workload(steady(51), queues_times=2)
 
 
+def test_a_recording_that_lasts_for_years_is_refused():
+    message = r"^guest: it would last more than 1,000,000 s: take a stretch of it$"
+    told = Told()
+    told.msi(0, 0)
+    told.msi(10**12, 0)
+    assert workload(told).offered == pytest.approx(2e-6)
+    told.msi(10**17, 0)
+    with pytest.raises(vgic.WorkloadError, match=message):
+        workload(told)
+    assert workload(told, scale_time=0.0).offered is None
+    slow = Told()
+    slow.msi(0, 0)
+    slow.take(5, 0, lasts=2 * 10**12)
+    slow.msi(10, 1)
+    with pytest.raises(vgic.WorkloadError, match=message):
+        workload(slow)
+
+
 def test_a_machine_without_enough_cores_is_refused():
     load = workload(steady(), queues_times=20)
     with pytest.raises(vgic.WorkloadError, match="80 threads, a core each, but generic-arm64-64 has 64 cores"):

@@ -3,7 +3,7 @@
 import pytest
 
 import vgic
-from vgic.trace import Recording, cut, phases
+from vgic.trace import Recording, cut, phases, summarize
 from vgic.trace.stretch import PARTS, SHORTEST, rates
 
 
@@ -177,3 +177,19 @@ def test_phases_follow_each_other_and_have_every_msi(guest):
     assert [one.begin for one in found[1:]] == [one.end for one in found[:-1]]
     assert sum(one.msis for one in found) == guest.msis
     assert sum(cut(guest, phase=one.number).msis for one in found) == guest.msis
+
+
+def test_how_far_it_is_can_be_told_and_whoever_is_told_may_stop_it(guest, monkeypatch):
+    monkeypatch.setattr("vgic.trace.recording._TELL_EVENTS", 50)
+    told = []
+    cut(guest, 0.02, progress=lambda share, text: told.append((round(share, 2), text)))
+    summarize(guest, progress=lambda share, text: told.append((round(share, 2), text)))
+    shares = [round(number / len(guest), 2) for number in range(0, len(guest), 50)]
+    assert told == [(share, f"{what} guest") for what in ("cutting", "counting") for share in shares]
+
+    def stop(share, text):
+        raise KeyboardInterrupt
+
+    for work in (lambda: cut(guest, 0.02, progress=stop), lambda: summarize(guest, progress=stop)):
+        with pytest.raises(KeyboardInterrupt):
+            work()

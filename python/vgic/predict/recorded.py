@@ -29,6 +29,8 @@ __all__ = ["RecordedWorkload"]
 
 #: Vectors of a workload: the core's limit of senders.
 _MAX_VECTORS = 1024
+#: How long a workload may be, in picoseconds: some 11 days, which is the core's limit.
+_MAX_PS = 10**18
 #: MSIs of a workload: some 200 bytes each, and some seconds for a hundred thousand.
 _MAX_MSIS = 1_000_000
 _MAX_SCALE = 1e6
@@ -169,6 +171,9 @@ class RecordedWorkload(_SimulatedLoad):
             raise WorkloadError(f"{name}: no MSI in it has an LPI and a vCPU, so there is nothing to predict")
         if not played.duration:
             raise WorkloadError(f"{name}: its MSIs have no times, so there is nothing to predict")
+        longest = max(played.duration, max((time for _, time in played.handlers), default=0))
+        if longest * self.scale_time * 1e6 > _MAX_PS:
+            raise WorkloadError(f"{name}: it would last more than {_MAX_PS // 10**12:,} s: take a stretch of it")
         _whole("vCPUs", self.vcpus, 1, MAX_VCPUS, f" (queues-times {self.queues_times})")
         _whole("vectors", self.vectors, 1, _MAX_VECTORS, f" (queues-times {self.queues_times})")
 
