@@ -62,17 +62,32 @@ impl<P: Platform> Irq<P> {
         // Where its state is one word, it has no lock, and none of what the lock protects.
         let locked = matches!(spec.queue, QueueKind::ApList(_));
         let word = Word::new(target_vcpu);
-        P::alloc(ctx, "vgic_irq", |l| Irq {
-            irq_lock: present_if::<P, _>(locked, l, |l| l.spin("irq_lock", rank::IRQ)),
-            lpi_list: present_if::<P, _>(spec.index.has_list(), l, |l| Link::new(l, "lpi_list.next", "lpi_list.prev")),
-            ap_list: present_if::<P, _>(locked, l, |l| Link::new(l, "ap_list.next", "ap_list.prev")),
-            vcpu: present_if::<P, _>(locked, l, |l| l.cell("vcpu", NO_VCPU)),
-            target_vcpu: present_if::<P, _>(locked, l, |l| l.cell("target_vcpu", target_vcpu)),
-            intid: l.cell("intid", intid),
-            bits: Bits::new(l, spec, word),
-            refcount: Refcount::new(l, "refcount", 1),
-            priority: present_if::<P, _>(locked, l, |l| l.cell("priority", 0)),
-            pending_release: present_if::<P, _>(spec.put == Put::Deferred, l, |l| l.cell("pending_release", false)),
+        // What the kernel's struct has and this one has not: so that a line holds what it holds there. The lock and what it
+        // protects are on the first, the reference count and the priority on the second, and no two LPIs share one.
+        let room = |l: &P::Layout, bytes| {
+            if locked {
+                l.skip(bytes);
+            }
+        };
+        P::alloc(ctx, "vgic_irq", |l| {
+            let irq_lock = present_if::<P, _>(locked, l, |l| l.spin("irq_lock", rank::IRQ));
+            let has_list = spec.index.has_list();
+            room(l, if has_list { 0 } else { 20 }); // rcu
+            let lpi_list = present_if::<P, _>(has_list, l, |l| Link::new(l, "lpi_list.next", "lpi_list.prev"));
+            let ap_list = present_if::<P, _>(locked, l, |l| Link::new(l, "ap_list.next", "ap_list.prev"));
+            let vcpu = present_if::<P, _>(locked, l, |l| l.cell("vcpu", NO_VCPU));
+            let target_vcpu = present_if::<P, _>(locked, l, |l| l.cell("target_vcpu", target_vcpu));
+            room(l, 4); // they are pointers
+            let intid = l.cell("intid", intid);
+            let bits = Bits::new(l, spec, word);
+            room(l, 6); // line_level, hw
+            let refcount = Refcount::new(l, "refcount", 1);
+            room(l, 14); // hwintid, host_irq, mpidr, source, active_source
+            let priority = present_if::<P, _>(locked, l, |l| l.cell("priority", 0));
+            let pending_release =
+                present_if::<P, _>(spec.put == Put::Deferred, l, |l| l.cell("pending_release", false));
+            room(l, 24); // group, config, ops, owner
+            Irq { irq_lock, lpi_list, ap_list, vcpu, target_vcpu, intid, bits, refcount, priority, pending_release }
         })
     }
 

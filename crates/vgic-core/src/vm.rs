@@ -73,8 +73,13 @@ impl<P: Platform, D: Design> Vm<P, D> {
         assert!((1..=MAX_VCPUS).contains(&vcpus), "1 to {MAX_VCPUS} vCPUs");
         assert!((1..=MAX_LIST_REGISTERS).contains(&list_registers), "1 to {MAX_LIST_REGISTERS} list registers");
         let spec = design.spec();
+        let enabled = |l: &P::Layout| {
+            let enabled = l.u32("enabled", 1);
+            l.skip(68); // nassgireq, spis, dist_iodev, has_its, propbaser
+            enabled
+        };
         let dist = P::embed("vgic_dist", |l| Dist {
-            enabled: l.u32("enabled", 1),
+            enabled: enabled(l),
             lpi_config_lock: present_if::<P, _>(spec.config_read == ConfigRead::Locked, l, |l| {
                 l.mutex("lpi_config_lock", rank::LPI_CONFIG)
             }),
