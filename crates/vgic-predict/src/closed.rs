@@ -204,15 +204,15 @@ impl Closed {
         self.in_flight.div_ceil(self.driver.pipeline)
     }
 
+    /// Of those, a queue's.
+    fn packets_of(&self, queue: u32) -> u32 {
+        self.packets() / self.queues + u32::from(queue < self.packets() % self.queues)
+    }
+
     /// The vCPU whose server has what comes in on a queue; none: that which polls it.
     fn server_of(&self, queue: u32) -> Option<u32> {
         let servers = self.driver.servers;
         (servers != 0).then(|| queue % servers * self.vcpus / servers)
-    }
-
-    /// Of those, a queue's.
-    fn packets_of(&self, queue: u32) -> u32 {
-        self.packets() / self.queues + u32::from(queue < self.packets() % self.queues)
     }
 
     fn load(&self) -> Load {
