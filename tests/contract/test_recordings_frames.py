@@ -116,8 +116,10 @@ class Guest:
             intid = operands.get("intid", operands["event_id"])
             propbaser = self.vm.vcpu[0].frame.read(0x70, 8)
             self.memory.write((propbaser & 0xF_FFFF_FFFF_F000) + intid - 8192, b"\xa1")
-        queue = self.its.read(0x80, 8) & 0xF_FFFF_FFFF_0000
-        self.memory.write(queue + self.queue_offset, encode(name, **operands))
+        cbaser = self.its.read(0x80, 8)
+        self.memory.write((cbaser & 0xF_FFFF_FFFF_0000) + self.queue_offset, encode(name, **operands))
+        # Where the next one goes, if the log does not say.
+        self.queue_offset = (self.queue_offset + 32) % (((cbaser & 0xFF) + 1) * 0x1000)
 
 
 def _vcpu(affinity: int) -> int:

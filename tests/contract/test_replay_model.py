@@ -121,8 +121,8 @@ class Qemu:
     def reset(self, vcpu: int, event: int) -> None:
         self.log("reset")
         fresh = Qemu(len(self.pending), len(self.targets))
-        for _, _, kind, operands in fresh.recording:
-            self.log(kind, *operands)
+        for logged in fresh.recording:
+            self.log(logged.kind, *logged.operands)
         self.targets, self.pending, self.running = fresh.targets, fresh.pending, fresh.running
         self.on, self.mapped = fresh.on, fresh.mapped
 
