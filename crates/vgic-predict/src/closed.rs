@@ -11,6 +11,7 @@ use crate::Workload;
 use crate::driver::{Driver, Leaving, Line};
 use crate::entry::{Call, Door, Entry, Place};
 use crate::gicv4::Hardware;
+use crate::guest::usual_time;
 use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use std::cell::{Cell, RefCell};
@@ -366,7 +367,7 @@ impl Loop {
 
     /// The guest's handler.
     fn handle(&self, ctx: &SimCtx, vcpu: u32, event: u32) {
-        ctx.spend(Spending::Guest, ctx.vary(ctx.cost(Cost::guest_interrupt)));
+        ctx.spend(Spending::Guest, usual_time(ctx));
         let queues = self.closed.queues;
         let (queue, way) = if event < queues { (event, Way::In) } else { (event - queues, Way::Out) };
         let pair = &self.pairs[queue as usize];

@@ -5,7 +5,7 @@
 //! after the other together, and it takes a thousand sends until that has blurred.
 
 use crate::entry::{Call, Door, Entry, Place};
-use crate::guest::run_vcpu;
+use crate::guest::{run_vcpu, usual_time};
 use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use crate::{Setting, Workload, gicv4};
@@ -19,7 +19,7 @@ use vgic_lab::bench::{Bench, Guest, Load, message};
 use vgic_lab::sample::Poll;
 use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
-use vgic_sim::{Cost, Ps, Sim, SimCtx};
+use vgic_sim::{Ps, Sim, SimCtx};
 
 /// The load.
 #[derive(Clone, Copy, Debug)]
@@ -69,15 +69,7 @@ impl Workload for Flood {
             let shared = Rc::clone(&shared);
             world.spawn(&format!("vcpu{id}"), move |ctx| {
                 let takes = shared.flood.load.guest == Guest::Fixed;
-                run_vcpu(
-                    ctx,
-                    &shared.bench.vm,
-                    &shared.run,
-                    id,
-                    takes,
-                    |_| ctx.vary(ctx.cost(Cost::guest_interrupt)),
-                    |_| (),
-                );
+                run_vcpu(ctx, &shared.bench.vm, &shared.run, id, takes, |_| usual_time(ctx), |_| ());
             });
         }
         for device in 0..self.load.devices {

@@ -7,7 +7,7 @@
 use crate::Setting;
 use crate::entry::Entry;
 use crate::flood::Flood;
-use crate::guest::handle;
+use crate::guest::{handle, usual_time};
 use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use std::cell::{Cell, RefCell};
@@ -146,7 +146,7 @@ pub(crate) fn flood(flood: &Flood, setting: &Setting, poll: Poll<'_>) -> Result<
         let (run, hardware) = (Rc::clone(&run), Rc::clone(&hardware));
         world.spawn(&format!("vcpu{id}"), move |ctx| {
             let takes = flood.load.guest == Guest::Fixed;
-            run_vcpu(ctx, &hardware, &run, id, takes, |_| ctx.vary(ctx.cost(Cost::guest_interrupt)), |_| ());
+            run_vcpu(ctx, &hardware, &run, id, takes, |_| usual_time(ctx), |_| ());
         });
     }
     for device in 0..flood.load.devices {

@@ -4,7 +4,12 @@ use crate::run::Run;
 use vgic_core::Vm;
 use vgic_core::designs::Composed;
 use vgic_sim::report::Spending;
-use vgic_sim::{Ps, Sim, SimCtx};
+use vgic_sim::{Cost, Ps, Sim, SimCtx};
+
+/// How long the handler of an interrupt takes, unless a load says otherwise.
+pub(crate) fn usual_time(ctx: &SimCtx) -> Ps {
+    ctx.vary(ctx.cost(Cost::guest_interrupt))
+}
 
 /// The guest's handler of an LPI that it has just taken: so long, then `eoi` ends the interrupt.
 pub(crate) fn handle(ctx: &SimCtx, run: &Run, intid: u32, time: Ps, eoi: impl FnOnce()) {

@@ -14,7 +14,7 @@
 
 use crate::entry::{Call, Door, Entry, Place};
 use crate::gicv4::{self, Hardware};
-use crate::guest::run_vcpu;
+use crate::guest::{run_vcpu, usual_time};
 use crate::outcome::Outcome;
 use crate::run::{Run, world};
 use crate::{Setting, Workload};
@@ -31,7 +31,7 @@ use vgic_lab::bench::{Bench, Guest, Load, message};
 use vgic_lab::sample::Poll;
 use vgic_lab::stress::Failure;
 use vgic_sim::report::Spending;
-use vgic_sim::{Cost, Ps, Sim, SimCtx};
+use vgic_sim::{Ps, Sim, SimCtx};
 
 /// The load.
 #[derive(Clone, Debug)]
@@ -286,7 +286,7 @@ impl Play {
     /// How long the handler of an LPI that is taken now will be. Those of the warm-up are short: it leaves nothing behind.
     fn handler(&self, ctx: &SimCtx, intid: u32) -> Ps {
         if !self.run.measuring.get() {
-            return ctx.vary(ctx.cost(Cost::guest_interrupt));
+            return usual_time(ctx);
         }
         let number = self.vector_of[(intid - FIRST_LPI) as usize];
         let handlers = &self.recorded.vectors[number].handlers;
@@ -294,7 +294,7 @@ impl Play {
         self.progress[number].taken.set(turn + 1);
         let recorded = if handlers.is_empty() { 0 } else { handlers[turn % handlers.len()] };
         // What was recorded varies by itself.
-        recorded.max(ctx.vary(ctx.cost(Cost::guest_interrupt)))
+        recorded.max(usual_time(ctx))
     }
 
     /// The handler of an LPI has ended.

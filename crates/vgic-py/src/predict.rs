@@ -200,6 +200,18 @@ fn outcome_dict<'py>(py: Python<'py>, design: &str, traced: bool, outcome: &Outc
     Ok(dict)
 }
 
+/// Runs a workload, and says what came out.
+fn outcome_of<'py>(
+    py: Python<'py>,
+    load: &(impl Predict + Sync),
+    design: &str,
+    setting: &Setting,
+    poll: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let outcome = interruptible(py, poll, |poll| load.predict(design, setting, poll))?;
+    outcome_dict(py, design, setting.trace > 0, &outcome)
+}
+
 #[pyfunction]
 #[pyo3(signature = (design, machine, *, vcpus, devices, events, iterations, warmup = Whole(0), guest = "fixed",
     entry = "direct", gap_ps = Whole(0), f_count = "cas", msis_per_call = Whole(1), mapped = Whole(0),
@@ -238,10 +250,8 @@ fn predict<'py>(
     };
     let entry = self::entry(entry, f_count, msis_per_call.0)?;
     let flood = Flood { load, iterations: iterations.0, warmup: warmup.0, entry, gap: gap_ps.0 };
-    let trace = trace.0;
-    let setting = setting(machine, seed.0, free, trace, allow_unsound)?;
-    let outcome = interruptible(py, poll, |poll| flood.predict(design, &setting, poll))?;
-    outcome_dict(py, design, trace > 0, &outcome)
+    let setting = setting(machine, seed.0, free, trace.0, allow_unsound)?;
+    outcome_of(py, &flood, design, &setting, poll)
 }
 
 #[pyfunction]
@@ -300,8 +310,7 @@ fn predict_closed<'py>(
         },
     };
     let setting = setting(machine, seed.0, free, 0, allow_unsound)?;
-    let outcome = interruptible(py, poll, |poll| closed.predict(design, &setting, poll))?;
-    outcome_dict(py, design, false, &outcome)
+    outcome_of(py, &closed, design, &setting, poll)
 }
 
 /// Rows of so many numbers, of a buffer of them.
@@ -353,8 +362,7 @@ fn predict_recorded<'py>(
     )
     .map_err(errors::refused)?;
     let setting = setting(machine, seed.0, free, 0, allow_unsound)?;
-    let outcome = interruptible(py, poll, |poll| recorded.predict(design, &setting, poll))?;
-    outcome_dict(py, design, false, &outcome)
+    outcome_of(py, &recorded, design, &setting, poll)
 }
 
 /// Nanoseconds of the whole for an increment of one counter.

@@ -247,6 +247,10 @@ def predict_designs(
         report=report,
     )
     names = check_predicted(listed_designs(design) or PREDICTED_DESIGNS, allow_unsound=allow_unsound)
+    check_outputs(json, trace=trace, report=report)
+    if from_recording is not None:
+        only("without --from-recording", False, vcpus=vcpus, rx_usecs=rx_usecs, tx_usecs=tx_usecs)
+        _check_given({"requests": requests, "in-flight": in_flight, "service": service, "network": network})
     workload = _workload(
         "recording" if recording is not None else "closed" if closed is not None else "predicted",
         {
@@ -274,18 +278,15 @@ def predict_designs(
         list_registers=list_registers,
     )
     target = _machine(machine_name, workload)
-    batching = None
-    if from_recording is not None and isinstance(workload, ClosedWorkload):
-        only("without --from-recording", False, vcpus=vcpus, rx_usecs=rx_usecs, tx_usecs=tx_usecs)
-        needed = {"requests": requests, "in-flight": in_flight, "service": service, "network": network}
-        batching = _batching(read_stretch(from_recording, begin, end, phase), workload, queues, needed, target)
-        workload = batching.workload
     freed = _free(free or [], names, workload)
     single = isinstance(workload, PredictedWorkload) and workload.devices == 1
     many = (_SEEDS_OF_ONE if single else 1) if seeds is None else seeds
     if not 1 <= many <= 1000:
         raise ValueError(f"seeds: {many} is out of range 1 to 1000")
-    check_outputs(json, trace=trace, report=report)
+    batching = None
+    if from_recording is not None and isinstance(workload, ClosedWorkload):
+        batching = _batching(read_stretch(from_recording, begin, end, phase), workload, queues, target)
+        workload = batching.workload
 
     if isinstance(workload, RecordedWorkload):
         for line in recording_notes(workload.recording):
@@ -407,22 +408,18 @@ def _workload(
             return PredictedWorkload(**given)
 
 
-def _batching(
-    recording: Recording,
-    workload: ClosedWorkload,
-    queues: int | None,
-    needed: dict[str, float | None],
-    target: Machine,
-) -> Batching:
-    """The loop with the batching of a recording. What the recording does not say has to be given."""
+def _check_given(needed: dict[str, float | None]) -> None:
+    """Raise ``WorkloadError`` if something is missing that a recording does not say."""
     missing = [name for name, value in needed.items() if value is None]
     if missing:
         raise WorkloadError(f"{', '.join(missing)}: not in a recording, so it has to be given")
-    answered = workload.requests or 0
+
+
+def _batching(recording: Recording, workload: ClosedWorkload, queues: int | None, target: Machine) -> Batching:
+    """The loop with the batching of a recording, in which as many requests were answered as the loop is long."""
+    loop = replace(workload, requests=None)
     with progress("finding the moderation") as update:
-        return batched_as(
-            recording, answered, replace(workload, requests=None), queues=queues, machine=target, poll=update
-        )
+        return batched_as(recording, workload.rounds, loop, queues=queues, machine=target, poll=update)
 
 
 def _batching_text(name: str, batching: Batching) -> str:

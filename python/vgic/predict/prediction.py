@@ -259,6 +259,8 @@ def _raw(
     allow_unsound: bool,
     poll: Poll | None,
 ) -> "_core.Prediction":
+    common: dict[str, Any] = {"list_registers": workload.list_registers, "seed": seed, "free": free}
+    common |= {"allow_unsound": allow_unsound, "poll": poll}
     if isinstance(workload, ClosedWorkload):
         return _core.predict_closed(
             design,
@@ -279,11 +281,7 @@ def _raw(
             requests=workload.rounds,
             warmup=workload.warmup_rounds,
             **_entry(workload.entry, "cas"),
-            list_registers=workload.list_registers,
-            seed=seed,
-            free=free,
-            allow_unsound=allow_unsound,
-            poll=poll,
+            **common,
         )
     if isinstance(workload, RecordedWorkload):
         return _core.predict_recorded(
@@ -292,11 +290,7 @@ def _raw(
             vcpus=workload.vcpus,
             **workload.to_core(),
             **_entry(workload.entry, "cas"),
-            list_registers=workload.list_registers,
-            seed=seed,
-            free=free,
-            allow_unsound=allow_unsound,
-            poll=poll,
+            **common,
         )
     return _core.predict(
         design,
@@ -310,12 +304,8 @@ def _raw(
         **_entry(workload.entry, workload.f_count),
         gap_ps=_picoseconds(workload.gap_us),
         mapped=workload.mapped,
-        list_registers=workload.list_registers,
-        seed=seed,
-        free=free,
         trace=trace,
-        allow_unsound=allow_unsound,
-        poll=poll,
+        **common,
     )
 
 
