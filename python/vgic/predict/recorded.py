@@ -55,7 +55,6 @@ class _Played:
         self._now: list[int] = []
         self._follower = Follower()
         self._vector_of: dict[int, int] = {}
-        self._in_progress: dict[tuple[int, int], int] = {}
         #: INTIDs that were sent and whose handler has not ended since.
         self._open: set[int] = set()
         for event in recording:
@@ -72,14 +71,11 @@ class _Played:
         match event.kind, event.operands:
             case "msi", (device, number):
                 self._send(event.time_us, (device, number), merged=before is not None)
-            case "acknowledge", (vcpu, intid):
-                self._in_progress[vcpu, intid] = event.time_us
-            case "eoi", (vcpu, intid):
-                begin = self._in_progress.pop((vcpu, intid), None)
+            case "eoi", (_, intid):
                 if intid not in self._follower.pending:
                     self._open.discard(intid)
-                if begin is not None and intid in self._vector_of:
-                    self.handlers.append((self._vector_of[intid], max(0, event.time_us - begin)))
+                if before is not None and intid in self._vector_of:
+                    self.handlers.append((self._vector_of[intid], max(0, event.time_us - before.time_us)))
             case "movi", (device, number, _):
                 self._look(event.time_us, (device, number))
             case ("mapc" | "mapti" | "mapi", _):

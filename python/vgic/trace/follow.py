@@ -29,6 +29,8 @@ class Follower:
     pending: dict[int, Event] = field(default_factory=dict)
     #: INTID -> when it was acknowledged while it was not pending: number of the event, and time.
     _early: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: vCPU and INTID -> the acknowledge whose handler has not ended.
+    _begun: dict[tuple[int, int], Event] = field(default_factory=dict)
     _number: int = 0
 
     def intid(self, device: int, event: int) -> int | None:
@@ -43,17 +45,20 @@ class Follower:
         """Follow one event.
 
         Of an MSI or INT that finds its LPI pending, returns the one that made it so; of an acknowledge the one that it
-        is of, if there is one.
+        is of, and of an end the acknowledge, if there is one.
         """
         self._number += 1
         match event.kind, event.operands:
             case "msi" | "int", (device, number):
                 return self._send(event, self.intid(device, number))
-            case "acknowledge", (_, intid):
+            case "acknowledge", (vcpu, intid):
+                self._begun[vcpu, intid] = event
                 sent = self.pending.pop(intid, None)
                 if sent is None:
                     self._early[intid] = (self._number, event.time_us)
                 return sent
+            case "eoi", (vcpu, intid):
+                return self._begun.pop((vcpu, intid), None)
             case kind, operands:
                 self._control(kind, operands)
         return None

@@ -242,8 +242,6 @@ class _Counted:
         self._follower = Follower()
         self._last: dict[_Key | None, int] = {}
         self._vector_of: dict[int, _Key] = {}
-        #: vCPU and INTID -> when it was acknowledged there.
-        self._in_progress: dict[tuple[int, int], int] = {}
 
     def vector(self, key: _Key) -> VectorSummary:
         """The vector of a DeviceID and EventID."""
@@ -260,9 +258,8 @@ class _Counted:
             case "acknowledge", (vcpu, intid):
                 self._acknowledge(event, vcpu, intid, before)
             case "eoi", (vcpu, intid):
-                begin = self._in_progress.pop((vcpu, intid), None)
-                if begin is not None:
-                    self.handled[vcpu].append(max(0, event.time_us - begin))
+                if before is not None:
+                    self.handled[vcpu].append(max(0, event.time_us - before.time_us))
                     if intid in self._vector_of:
                         self.handlers[self._vector_of[intid]].append(self.handled[vcpu][-1])
             case "movi", (device, number, _):
@@ -287,7 +284,6 @@ class _Counted:
             self._last[which] = event.time_us
 
     def _acknowledge(self, event: Event, vcpu: int, intid: int, sent: Event | None) -> None:
-        self._in_progress[vcpu, intid] = event.time_us
         self.taken[vcpu] += 1
         self.over_time[vcpu][min(PICTURE - 1, max(0, event.time_us) * PICTURE // self._span)] += 1
         key = self._vector_of.get(intid)
