@@ -26,7 +26,7 @@ def test_what_was_fitted_to_a_curve_says_so(how):
 
 
 @pytest.mark.parametrize(
-    ("how", "low", "high"), [("add", 0.9, 1.1), ("ticket", 0.9, 1.1), ("spin", 0.8, 1.35), ("cas", 0.5, 1.0)]
+    ("how", "low", "high"), [("add", 0.9, 1.1), ("ticket", 0.9, 1.15), ("spin", 0.9, 1.2), ("cas", 0.7, 1.05)]
 )
 def test_how_near_a_prediction_is(how, low, high):
     curve = CURVES[how]

@@ -35,6 +35,21 @@ impl Watch<SimCtx> for Field {
         }
         true
     }
+
+    /// Several additions are under way at once. What needs the outcome of the one before it is not ready so soon: the branch
+    /// behind a compare-and-swap that succeeded was foreseen by nobody.
+    #[inline]
+    fn after(&self, ctx: &SimCtx, access: Access, _old: u64, _new: u64) {
+        if access == Access::Add {
+            ctx.go_on(self);
+        }
+    }
+
+    /// Another turn of the loop, as was foreseen.
+    #[inline]
+    fn found_another(&self, ctx: &SimCtx, _found: u64) {
+        ctx.go_on(self);
+    }
 }
 
 /// What came before a release must be done first.
@@ -46,3 +61,10 @@ fn drain_if_it_releases(ctx: &SimCtx, order: Option<Order>) {
 }
 
 vgic_core::watched_fields!(context SimCtx; field Field; words std::sync::atomic;);
+
+impl AtomicU64 {
+    /// A loop of loads until the value is good, without the turns in which nobody has written to the line.
+    pub fn look_until(&self, ctx: &SimCtx, good: impl Fn(u64) -> bool) {
+        ctx.look_until(&self.field, "a word", || good(self.value.load(std::sync::atomic::Ordering::Relaxed)));
+    }
+}

@@ -80,6 +80,32 @@ impl SimCtx {
         }
     }
 
+    /// Behind an atomic access: others may be ready, as they need no outcome of it.
+    #[inline]
+    pub(crate) fn go_on(&self, field: &Field) {
+        if let Some(core) = &self.core {
+            self.world.go_on(core, field);
+        }
+    }
+
+    /// Looks, again after each write to the field's line, until the value is good; `why`: what it waits for meanwhile.
+    pub(crate) fn look_until(&self, field: &Field, why: &'static str, good: impl Fn() -> bool) {
+        loop {
+            self.read(field);
+            if good() {
+                return;
+            }
+            let Some(core) = &self.core else { unreachable!("the set-up waits for nobody") };
+            if field.free {
+                // Nobody is told of writes that cost nothing.
+                core.spend(Spending::Queueing, self.cost(Cost::relax));
+                self.world.in_order(core);
+            } else {
+                self.world.wait_for_write(core, field, why);
+            }
+        }
+    }
+
     /// Earlier stores are done before what follows.
     #[inline]
     pub(crate) fn drain(&self) {

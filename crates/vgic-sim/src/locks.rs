@@ -64,21 +64,8 @@ impl Lock {
     }
 
     /// Waits, looking at the lock's word after each write to its line, until `free` says so.
-    fn spin(&self, ctx: &SimCtx, core: &Core, free: impl Fn(&mut LockState) -> bool) {
-        let why = self.text(ctx);
-        loop {
-            ctx.read(&self.field);
-            if self.with(ctx, &free) {
-                return;
-            }
-            if self.field.free {
-                // Nobody is told of writes that cost nothing.
-                core.spend(Spending::Queueing, ctx.cost(Cost::relax));
-                ctx.world.in_order(core);
-            } else {
-                ctx.world.wait_for_write(core, &self.field, why);
-            }
-        }
+    fn spin(&self, ctx: &SimCtx, free: impl Fn(&mut LockState) -> bool) {
+        ctx.look_until(&self.field, self.text(ctx), || self.with(ctx, &free));
     }
 
     /// Takes it alone, as `how` says.
@@ -91,7 +78,7 @@ impl Lock {
         };
         let begin = core.now();
         core.waiting_for(self.name, || match how {
-            SpinLocks::Ticket => self.take_ticket(ctx, core),
+            SpinLocks::Ticket => self.take_ticket(ctx),
             SpinLocks::Qspinlock => self.queue_for(ctx, core),
         });
         ctx.charge(Cost::spin_locks, core.now() - begin);
@@ -107,13 +94,13 @@ impl Lock {
         }
     }
 
-    fn take_ticket(&self, ctx: &SimCtx, core: &Core) {
+    fn take_ticket(&self, ctx: &SimCtx) {
         ctx.modify(&self.field);
         let ticket = self.with(ctx, |state| {
             state.tickets.0 += 1;
             state.tickets.0 - 1
         });
-        self.spin(ctx, core, |state| state.tickets.1 == ticket);
+        self.spin(ctx, |state| state.tickets.1 == ticket);
     }
 
     fn queue_for(&self, ctx: &SimCtx, core: &Core) {
@@ -136,7 +123,7 @@ impl Lock {
             core.spend(Spending::Transfers, self.hand_over(ctx, distance, core.number));
             ctx.world.block(core, self.text(ctx), Spending::Queueing);
         }
-        self.spin(ctx, core, |state| !state.locked);
+        self.spin(ctx, |state| !state.locked);
         ctx.modify(&self.field);
         let next = self.with(ctx, |state| {
             state.locked = true;
@@ -239,7 +226,7 @@ impl RawRwLock<SimCtx> for RwLock {
                 if taken {
                     break;
                 }
-                lock.spin(ctx, core, |state| !state.locked);
+                lock.spin(ctx, |state| !state.locked);
             }
         });
         ctx.world.tally.borrow_mut().took_lock(lock.name, core.now() - begin);
@@ -254,7 +241,7 @@ impl RawRwLock<SimCtx> for RwLock {
         let lock = &self.0;
         lock.acquire(ctx, SpinLocks::Qspinlock);
         if let Some(core) = ctx.if_core() {
-            core.waiting_for(lock.name, || lock.spin(ctx, core, |state| state.readers == 0));
+            core.waiting_for(lock.name, || lock.spin(ctx, |state| state.readers == 0));
         }
     }
     fn write_unlock(&self, ctx: &SimCtx) {

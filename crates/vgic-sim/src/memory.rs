@@ -4,7 +4,8 @@
 //! lacks what it needs makes a request. Copies of a clean line are served one behind the other, but overlap: each keeps the
 //! line's home busy for a part of its way. Everything else takes turns, first come first served: the line is *taken* from
 //! those who have it when the turn begins, and *granted* when it arrives. An access takes effect at its grant. Who got a line
-//! keeps it for a moment (`hold`), so that a compare-and-swap that failed can be tried again.
+//! keeps it for a moment (`hold`), so that a compare-and-swap that failed can be tried again; and on, for a *visit*, if its
+//! next access is ready without the outcome of the last one: behind an addition, a load, or a compare-and-swap that failed.
 //!
 //! **Cost.** A hit is a look at the line. Of all who wait for a line only the one whose turn it is has an event, so a hundred
 //! waiters cost no more than one.
@@ -136,10 +137,11 @@ impl Memory {
             (Want::Write, Some(_)) => false,
         };
         if hit {
-            if line.owner == core {
-                line.keep(machine, now, &self.charged);
-            }
-            if want != Want::Read {
+            if want == Want::Read {
+                if line.owner == core {
+                    line.keep(now + machine.kept(), machine.visit, &self.charged);
+                }
+            } else {
                 line.own(core);
                 line.tell(id, &mut self.effects);
             }
@@ -199,6 +201,14 @@ impl Memory {
         true
     }
 
+    /// A core has just made an atomic access behind which it has others ready: if it has the line, it keeps it for them.
+    pub(crate) fn go_on(&mut self, machine: &Machine, id: LineId, core: u32, now: Ps) {
+        let line = &mut self.lines[id as usize];
+        if line.owner == core {
+            line.keep(now + machine.step + machine.hold, machine.visit, &self.charged);
+        }
+    }
+
     /// The core wants to know when the line is written next; it has just read it.
     pub(crate) fn watch(&mut self, id: LineId, core: u32) {
         self.lines[id as usize].watchers.push(core);
@@ -212,10 +222,10 @@ impl Line {
         self.sharers.clear();
     }
 
-    /// Its owner goes on using it, and keeps it for that; but not for ever, if somebody waits.
+    /// Its owner goes on using it, and keeps it for that; but not longer than a visit, if somebody waits.
     #[inline]
-    fn keep(&mut self, machine: &Machine, now: Ps, charged: &Charges) {
-        let until = (now + machine.kept()).min(self.granted + machine.visit);
+    fn keep(&mut self, until: Ps, visit: Ps, charged: &Charges) {
+        let until = until.min(self.granted + visit);
         if until > self.kept_until {
             if let Some(turn) = &mut self.turn {
                 charged.add(Cost::visit, until - self.kept_until);

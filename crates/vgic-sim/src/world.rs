@@ -442,6 +442,12 @@ impl World {
         self.wait_for_stores(core, 0, NO_LINE);
     }
 
+    /// The core has just made an atomic access to a field, and has others ready.
+    #[inline]
+    pub(crate) fn go_on(&self, core: &Core, field: &Field) {
+        self.memory.borrow_mut().go_on(&self.machine, field.line, core.number, core.clock.get());
+    }
+
     /// Waits for the next write to the line of a field that was just read.
     pub(crate) fn wait_for_write(&self, core: &Core, field: &Field, why: &'static str) {
         self.memory.borrow_mut().watch(field.line, core.number);

@@ -36,6 +36,12 @@ pub trait Watch<C> {
     fn after(&self, ctx: &C, access: Access, old: u64, new: u64) {
         let _ = (ctx, access, old, new);
     }
+
+    /// After a compare-and-swap that found another value than it was to change: it was a load.
+    #[inline(always)]
+    fn found_another(&self, ctx: &C, found: u64) {
+        self.after(ctx, Access::Load, found, found);
+    }
 }
 
 /// Makes `AtomicU32`, `AtomicU64`, `AtomicPtr`, `Cell` and `PtrCell` of a platform, each with a `new(field, value)`.
@@ -252,7 +258,7 @@ macro_rules! watched_fields {
                 }
                 let found = self.value.load($($words)::+::Ordering::Relaxed);
                 if found != current {
-                    self.field.after(ctx, Access::Load, $word(found), $word(found));
+                    self.field.found_another(ctx, $word(found));
                     return Err(found);
                 }
                 self.value.store(new, $($words)::+::Ordering::Relaxed);
