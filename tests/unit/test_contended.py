@@ -39,10 +39,10 @@ def test_how_near_a_prediction_is(how, low, high):
     [
         ("add", {"visit": 0}),
         ("add", {"visit": 20}),
-        ("ticket", {"invalidate": 3.2}),
-        ("ticket", {"invalidate": 4.4}),
-        ("ticket", {"read_occupancy": 16}),
-        ("ticket", {"read_occupancy": 24}),
+        ("ticket", {"invalidate": 1.5}),
+        ("ticket", {"invalidate": 2.1}),
+        ("ticket", {"read_occupancy": 20}),
+        ("ticket", {"read_occupancy": 28}),
     ],
 )
 def test_other_values_do_not_come_as_near(how, other):
