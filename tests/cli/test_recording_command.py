@@ -4,8 +4,10 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -89,3 +91,47 @@ def test_what_a_log_lacks_is_said(vgic_command, tmp_path, text):
     done = vgic_command("recording", str(path))
     assert done.returncode == 0
     assert done.stderr.startswith("vgic: note: taken to be on from the start, as no line turns it on: the ITS")
+
+
+def test_the_report_has_what_is_shown_and_needs_nothing_else(vgic_command, tmp_path):
+    page = tmp_path / "recording.html"
+    done = vgic_command("recording", "redis-memtier", "--report", str(page))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"Wrote {page}.\n")
+    html = page.read_text()
+    assert "15909 MSIs of 8 vectors of 1 device, 15908 LPIs" in html
+    for part in ("<h2>Over time</h2>", "<h2>Phases</h2>", '<th scope="row">8:8</th>', "vgic recording redis-memtier"):
+        assert part in html, part
+    assert re.findall(r"(?:src|href)=|url\(|@import", html) == []
+    pictures = [ElementTree.fromstring(svg) for svg in re.findall(r"<svg .*?</svg>", html, re.DOTALL)]
+    assert len(pictures) == 2
+    for picture in pictures:
+        wide, high = (float(picture.get(side)) for side in ("width", "height"))
+        bars = [part for part in picture.iter("{http://www.w3.org/2000/svg}rect") if part.get("class") == "b1"]
+        assert len(bars) > 100
+        for bar in bars:
+            x, y, width, height = (float(bar.get(side)) for side in ("x", "y", "width", "height"))
+            assert x >= 0
+            assert x + width <= wide
+            assert y >= 0
+            assert y + height <= high
+            assert width > 0
+
+
+def test_a_report_of_a_hostile_name_and_of_a_log_without_times(vgic_command, tmp_path):
+    told = Guest()
+    told.boot()
+    told.msi(0)
+    path = tmp_path / "<b>&.log"
+    path.write_text(re.sub(r"(?m)^\d+@[\d.]+:", "", log(told.events)))
+    page = tmp_path / "page.html"
+    done = vgic_command("recording", str(path), "--report", str(page))
+    assert done.returncode == 0, done.stderr
+    html = page.read_text()
+    assert "&lt;b&gt;&amp;" in html
+    assert "<b>" not in html
+    assert "1 MSI of 1 vector of 1 device" in html
+    assert "<svg" not in html
+    nowhere = vgic_command("recording", str(path), "--report", str(tmp_path / "no" / "page.html"))
+    assert nowhere.returncode == 2
+    assert len(nowhere.stderr.splitlines()) == 1

@@ -41,7 +41,6 @@ from vgic.cli.common import (
     console,
     only,
     progress,
-    rate_text,
     warn,
     write_json,
     write_whole,
@@ -53,6 +52,7 @@ from vgic.machines import PARAMETERS, Check, Machine, machine, read_matrix
 from vgic.measure.results import machine as this_machine
 from vgic.predict.prediction import DEFAULT_MACHINE, check_predicted
 from vgic.predict.workload import takes_reference
+from vgic.text import rate_text
 
 #: Sends of a row that waits for grace periods, unless --full is given.
 _CAP = 50_000

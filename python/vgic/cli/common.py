@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from vgic.measure.results import Result, noise
-from vgic.text import ratio_text
+from vgic.text import many, ratio_text
 from vgic.trace import Recording, cut, read_recording
 
 
@@ -201,14 +201,10 @@ def read_stretch(source: str, begin: float | None, end: float | None, phase: int
 def about_recording(recording: Recording) -> str:
     """A recording in one line."""
     return (
-        f"{recording.name}: {_many(recording.vcpus, 'vCPU')}, {_many(len(recording.devices), 'device')}, "
-        f"{_many(recording.commands, 'ITS command')}, {_many(recording.msis, 'MSI')}, "
+        f"{recording.name}: {many(recording.vcpus, 'vCPU')}, {many(len(recording.devices), 'device')}, "
+        f"{many(recording.commands, 'ITS command')}, {many(recording.msis, 'MSI')}, "
         f"{recording.acknowledges} LPIs acknowledged in {recording.seconds:.1f} s"
     )
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def recording_notes(recording: Recording) -> list[str]:
@@ -226,16 +222,6 @@ def command_line() -> str:
     import shlex
 
     return shlex.join(["vgic", *sys.argv[1:]])
-
-
-def rate_text(rate: float) -> str:
-    """A rate in four significant digits: ``12.34 M``."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if rate >= size:
-            value = rate / size
-            digits = 2 if value < 10 else 1 if value < 100 else 0
-            return f"{value:.{digits}f} {unit}"
-    return f"{rate:.3g}"
 
 
 def percent_text(result: Result) -> str:

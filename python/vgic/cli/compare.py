@@ -17,7 +17,6 @@ from vgic.cli.common import (
     notes,
     percent_text,
     progress,
-    rate_text,
     read_stretch,
     recording_notes,
     warn,
@@ -39,7 +38,7 @@ from vgic.measure.results import ResultFile, busy_text
 from vgic.measure.rounds import Effort
 from vgic.measure.run import COMPARED_DESIGNS, default_workloads
 from vgic.measure.run import compare as measure_all
-from vgic.text import ratio_text
+from vgic.text import rate_text, ratio_text
 from vgic.trace import MAIN_RECORDING
 
 

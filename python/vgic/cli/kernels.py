@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vgic.cli.common import check_json, console, indented, progress, rate_text, write_json
+from vgic.cli.common import check_json, console, indented, progress, write_json
 from vgic.cli.links import linked
 from vgic.cli.options import JsonOption
 from vgic.cli.predict_limit import limits_of
@@ -21,7 +21,7 @@ from vgic.machines import Machine, machine
 from vgic.predict.limit import Limit
 from vgic.predict.prediction import DEFAULT_MACHINE, PredictedWorkload
 from vgic.prove.defects import Defect
-from vgic.text import ratio_text
+from vgic.text import rate_text, ratio_text
 
 #: vCPUs, and senders, that designs are tried with, if the machine has the cores.
 _PAIRS = 16

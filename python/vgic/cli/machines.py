@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vgic.cli.common import check_json, console, rate_text, write_json
+from vgic.cli.common import check_json, console, write_json
 from vgic.cli.options import JsonOption
 from vgic.host import host_text, profile_text
 from vgic.machines import PARAMETERS, STATUSES, Machine, parameter_rows
@@ -16,6 +16,7 @@ from vgic.machines import machine as find
 from vgic.machines import machines as all_machines
 from vgic.measure.results import machine as this_machine
 from vgic.predict.prediction import DEFAULT_MACHINE
+from vgic.text import rate_text
 
 
 def machines(

@@ -18,7 +18,6 @@ from vgic.cli.common import (
     notes,
     only,
     progress,
-    rate_text,
     read_stretch,
     recording_notes,
     warn,
@@ -45,7 +44,6 @@ from vgic.cli.predict_tables import (
     explanation,
     recorded_comparison,
     reliance_table,
-    time_text,
     what_if_table,
 )
 from vgic.errors import Interrupted, WorkloadError
@@ -69,7 +67,7 @@ from vgic.predict.prediction import (
     prediction_result,
 )
 from vgic.predict.workload import CLOSED_LOOPS, takes_reference
-from vgic.text import ratio_text
+from vgic.text import rate_text, ratio_text, time_text
 from vgic.trace import Recording
 
 #: Cores of the default machine, if that is enough.

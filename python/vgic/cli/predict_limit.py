@@ -9,14 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vgic.cli.common import Update, about_recording, console, progress, rate_text, write_json
-from vgic.cli.predict_tables import plain_table, time_text, waits_for
+from vgic.cli.common import Update, about_recording, console, progress, write_json
+from vgic.cli.predict_tables import plain_table, waits_for
 from vgic.errors import Interrupted
 from vgic.machines import Machine
 from vgic.predict.limit import KEEPS_UP, Limit, Paced, find_limits
 from vgic.predict.prediction import RecordedWorkload
 from vgic.predict.sweep import Point, local_executor
-from vgic.text import ratio_text
+from vgic.text import rate_text, ratio_text, time_text
 
 #: What a workload says of its pace, which a search chooses.
 _OF_A_PACE = ("gap_us", "scale_time", "offered", "expected")

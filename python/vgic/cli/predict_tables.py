@@ -7,13 +7,12 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from vgic.cli.common import rate_text
 from vgic.machines import Machine
 from vgic.measure.results import Result
 from vgic.predict.explain import AT_ITS, SMALLEST_NS, Line, WhatIf, lines, locks, parts, spent
 from vgic.predict.prediction import Prediction, RecordedWorkload
 from vgic.predict.reliance import reliance
-from vgic.text import ratio_text
+from vgic.text import rate_text, ratio_text, time_text
 
 __all__ = [
     "comparison",
@@ -21,7 +20,6 @@ __all__ = [
     "plain_table",
     "recorded_comparison",
     "reliance_table",
-    "time_text",
     "waits_for",
     "what_if_table",
 ]
@@ -33,18 +31,6 @@ _MOST_FIELDS = 4
 _SHORT_NAME = 19
 #: The longest name of a line.
 _NAME_WIDTH = 31
-
-
-def time_text(seconds: float) -> str:
-    """A time in three significant digits: ``14.3 us``; ns without a fraction; ``-`` for none."""
-    if not seconds:
-        return "-"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size * 0.9995:
-            value = seconds / size
-            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-            return f"{value:.{digits}f} {unit}"
-    return f"{seconds * 1e9:.0f} ns"
 
 
 def plain_table(*columns: str, wide: bool = False) -> Table:

@@ -3,6 +3,7 @@
 import json as json_module
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,17 +13,19 @@ from rich.text import Text
 
 from vgic.cli.common import (
     about_recording,
-    check_json,
+    check_outputs,
+    command_line,
     console,
     progress,
-    rate_text,
     read_stretch,
     recording_notes,
     warn,
     write_json,
+    write_whole,
 )
 from vgic.cli.options import FromOption, JsonOption, PhaseOption, ToOption
-from vgic.cli.predict_tables import plain_table, time_text
+from vgic.cli.predict_tables import plain_table
+from vgic.text import rate_text, time_text
 from vgic.trace import Recording, summarize
 from vgic.trace.summary import Summary
 
@@ -38,13 +41,14 @@ def recording(
     end: ToOption = None,
     phase: PhaseOption = None,
     json: JsonOption = None,
+    report: Annotated[str | None, typer.Option(metavar="FILE", help="Write an HTML page.")] = None,
 ) -> None:
     """Say what is in a recorded guest: its vectors, vCPUs, rates, gaps and phases.
 
     RECORDING is a log of QEMU with -trace 'gicv3_*', plain or compressed (xz, gzip, bzip2, zstd), a name (see replay),
     or - for standard input. A phase is a time of much the same rate.
     """
-    check_json(json)
+    check_outputs(json, report=report)
     read = read_stretch(name, begin, end, phase)
     with progress("counting") as update:
         summary = summarize(read, progress=update)
@@ -52,6 +56,11 @@ def recording(
     for line in recording_notes(read):
         warn(f"vgic: note: {line}")
     _show(out, read, summary)
+    if report is not None:
+        from vgic.report.recording_page import render_recording  # loads a template engine: only when needed
+
+        write_whole(Path(report), render_recording(summary, command_line()))
+        out.print(f"Wrote {report}.", soft_wrap=True, markup=False)
     write_json(json, json_module.dumps(summary.to_dict(), indent=1) + "\n")
 
 

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from vgic.cli.common import check_outputs, command_line, console, progress, rate_text, write_json, write_whole
+from vgic.cli.common import check_outputs, command_line, console, progress, write_json, write_whole
 from vgic.cli.options import (
     GUEST_HELP,
     DesignsOption,
@@ -29,7 +29,7 @@ from vgic.predict.prediction import PredictedWorkload
 from vgic.predict.scale import SCALED_DESIGNS, SCALED_MACHINE, USL_WARNING, ScalePoint, ScaleResult, cores_of
 from vgic.predict.scale import scale as sweep
 from vgic.predict.sweep import dask_executor, local_executor
-from vgic.text import time_text
+from vgic.text import rate_text, time_text
 
 
 def scale(

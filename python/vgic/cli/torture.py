@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from vgic import __version__, _core
-from vgic.cli.common import check_json, console, rate_text, write_json
+from vgic.cli.common import check_json, console, write_json
 from vgic.cli.options import JsonOption, UnsoundOption, completed, design_names, listed, names_option, scenario_names
 from vgic.designs import DEFAULT_DESIGN
 from vgic.prove.proof import check_scenarios
 from vgic.prove.torture import TorturePeriod, TorturePlan, TortureResult, run_torture, scenarios_without_defect
+from vgic.text import rate_text
 
 
 def torture(

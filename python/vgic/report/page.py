@@ -1,23 +1,20 @@
 """Filling in the page."""
 
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from vgic.designs import changed_axes, design
 from vgic.errors import UnknownDesign
 from vgic.host import host_text
-from vgic.links import html
 from vgic.measure.results import Result, ResultFile, busy_text, noise
 from vgic.predict.explain import lines, locks, parts, spent
 from vgic.predict.prediction import GICV4, GICV4_TEXT
 from vgic.prove.defects import defects_of
 from vgic.report.stack import Stack, stacked_bars
 from vgic.report.svg import bar_chart
-from vgic.text import rate_text, ratio_text
+from vgic.report.template import fill
 
 __all__ = ["render"]
 
@@ -26,16 +23,11 @@ _SHARES = "share of their time in the window, of the first seed"
 
 def render(results: ResultFile) -> str:
     """The report of a comparison as one HTML page: chart, table, designs, method, how to repeat it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["linked"] = html
-    environment.filters["rate"] = rate_text
-    environment.filters["ratio"] = ratio_text
-    environment.filters["time"] = _time
-    text = (resources.files("vgic.report") / "page.html.j2").read_text(encoding="utf-8")
     cells: dict[str, dict[str, Result]] = {name: {} for name in results.designs}
     for result in results.results:
         cells[result.design][result.workload] = result
-    return environment.from_string(text).render(
+    return fill(
+        "page",
         file=results,
         chart=Markup(bar_chart(results)),
         slim_chart=Markup(bar_chart(results, width=_NARROW, columns=1)),
@@ -119,10 +111,3 @@ def _floor(results: ResultFile) -> list[dict[str, Any]]:
                 multiples[result.workload] = multiple
         rows.append({"name": name, "multiples": multiples})
     return rows if results.floor else []
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("\N{MICRO SIGN}s", 1e-6)):
-        if seconds >= size * 0.9995:
-            return f"{seconds / size:.3g} {unit}" if seconds / size < 999.5 else f"{seconds / size:.0f} {unit}"
-    return f"{seconds * 1e9:.0f} ns" if seconds else "-"

@@ -1,8 +1,5 @@
 """The report of a sweep over cores: one HTML file that needs nothing else."""
 
-from importlib import resources
-
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from vgic import _core
@@ -10,18 +7,16 @@ from vgic.machines import parameter_rows
 from vgic.predict.prediction import GICV4, GICV4_TEXT
 from vgic.predict.scale import USL_WARNING, ScaleResult
 from vgic.report.lines import Line, line_chart
-from vgic.text import rate_text, time_text
+from vgic.report.template import fill
+from vgic.text import rate_text
 
 __all__ = ["rates_chart", "render_scale"]
 
 
 def render_scale(result: ScaleResult) -> str:
     """A sweep as one HTML page: charts, table, fits, machine, how to repeat it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["rate"] = rate_text
-    environment.filters["time"] = time_text
-    text = (resources.files("vgic.report") / "scale.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(text).render(
+    return fill(
+        "scale",
         result=result,
         rates=Markup(rates_chart(result)),
         slim_rates=Markup(rates_chart(result, width=448, height=400)),

@@ -14,9 +14,10 @@ from textwrap import wrap
 
 from vgic.measure.results import Result, ResultFile
 
-__all__ = ["bar_chart"]
+__all__ = ["STYLE", "bar_chart", "step"]
 
-_STYLE = """
+#: Of pictures with class ``vg``: colours of the reader's light or dark scheme.
+STYLE = """
 .vg{--ink:#1d2430;--soft:#687385;--grid:#dde2ea;--base:#9aa5b5;--bar:#2f6fde;--slow:#c8553d;--ref:#1d2430;
 font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 @media(prefers-color-scheme:dark){.vg{--ink:#e7ebf2;--soft:#97a3b6;--grid:#2d3644;--base:#66728a;--bar:#6ea0ff;
@@ -57,7 +58,7 @@ def bar_chart(results: ResultFile, *, width: int = 920, columns: int = 2) -> str
     label = f"Ratio to {designs[0]} by workload and design" if designs else "No results"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="vg" viewBox="0 0 {width} {height:.0f}" width="{width}" '
-        f'height="{height:.0f}" role="img" aria-label="{escape(label)}"><style>{_STYLE}</style>{"".join(parts)}</svg>'
+        f'height="{height:.0f}" role="img" aria-label="{escape(label)}"><style>{STYLE}</style>{"".join(parts)}</svg>'
     )
 
 
@@ -96,9 +97,9 @@ def _panel(bars: Sequence[Result], gutter: float, width: float, head: float) -> 
 
         start = place(1.0)
     else:
-        step = _step(high)
-        top = math.ceil(high / step - 1e-9) * step
-        ticks = [n * step for n in range(round(top / step) + 1)]
+        size = step(high)
+        top = math.ceil(high / size - 1e-9) * size
+        ticks = [n * size for n in range(round(top / size) + 1)]
 
         def place(value: float) -> float:
             return left + value / top * (right - left)
@@ -150,7 +151,7 @@ def _short(ratio: float) -> str:
     return f"{ratio:.{digits}f}"
 
 
-def _step(high: float) -> float:
+def step(high: float) -> float:
     """A round step that gives three to six ticks."""
     rough = high / 4
     size = 10.0 ** math.floor(math.log10(rough))
