@@ -82,7 +82,8 @@ def test_the_document_has_what_the_data_says(document):
     spread = re.fullmatch(r"(\S+) \((\S+) to (\S+)\)", value)
     assert spread is not None
     median, low, high = map(float, spread.groups())
-    bar = document.Bar(KEY, TEXT, Spread(median, low, high), least=1.35)
+    # Quartiles that are written alike need not be the same.
+    bar = document.Bar(KEY, TEXT, Spread(median, low - 1e-9, high), least=1.35)
     assert text.count(f"| {TEXT} | {bar.limit} | {bar.value} | {bar.verdict} |") == 2
     assert f"- {TEXT} {bar.dependence(CPU)}.\n" in text
     remarks = tomllib.loads((ROOT / "benches" / "remarks.toml").read_text(encoding="utf-8"))
