@@ -70,7 +70,7 @@ machine! {
     invalidate: u32, ratio(10_000), 900, "to take a line from all who share it, relative to the farthest of them";
     memory: Ps, ns(0), 80 * NS, "to get a line that no cache has";
     hold: Ps, ns(0), 2 * NS, "who got a line keeps it so long";
-    visit: Ps, ns(0), 0, "who goes on using a line keeps it so long at most";
+    visit: Ps, ns(0), 0, "who has its next access to a line ready keeps it so long at most";
     fence: Ps, ns(0), 4 * NS, "a full barrier";
     atomics: Atomics, choice(Atomics::NAMES), Atomics::Near, "where atomics are executed: in the own cache, at the \
         line's home if nobody asks for the result, or by load and conditional store";
