@@ -1,19 +1,20 @@
 # What both scripts do: the Rust tests, then torture, under a sanitizer. Sourced by them.
 #
 # Sanitizers are unstable compiler flags; RUSTC_BOOTSTRAP allows them on the stable compiler. The standard library stays
-# as it is delivered, without instrumentation.
+# as it is delivered, without instrumentation, unless `build_std` says otherwise.
+build_std=()
 export RUSTC_BOOTSTRAP=1
 export PYO3_PYTHON="$PWD/.venv/bin/python"
 target="$(rustc -vV | sed -n 's/^host: //p')"
 
 # What is built as a cdylib or runs a compiler is left out: the Python module, and the tests of documentation.
 under_sanitizer() {
-  cargo test --quiet --target "$target" --target-dir "$target_dir" -p vgic-core -p vgic-native -p vgic-count -p vgic-lab \
+  cargo test "${build_std[@]}" --quiet --target "$target" --target-dir "$target_dir" -p vgic-core -p vgic-native -p vgic-count -p vgic-lab \
     --lib --bins --tests "$@"
 }
 
 torture() {
   VGIC_TORTURE_SECONDS="${TORTURE_SECONDS:-20}" VGIC_TORTURE_DESIGNS=v6.8-rc1,patch-15,v6.10,v6.17,v7.1.8,v7.3,hardened,next-01,next-05 \
-    cargo test --quiet --target "$target" --target-dir "$target_dir" -p vgic-lab --test torture -- \
+    cargo test "${build_std[@]}" --quiet --target "$target" --target-dir "$target_dir" -p vgic-lab --test torture -- \
     --ignored --nocapture torture_as_the_environment_says
 }

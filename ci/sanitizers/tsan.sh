@@ -6,6 +6,9 @@ cd "$(dirname "$0")/../.."
 export RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg vgic_tsan"
 target_dir="${CARGO_TARGET_DIR:-target}/tsan"
 . ci/sanitizers/common.sh
+# The locks of the standard library, too: what they order, TSan has to see. (`rustup component add rust-src`.)
+[ -d "$(rustc --print sysroot)/lib/rustlib/src/rust" ] || rustup component add rust-src
+build_std=(-Zbuild-std)
 export TSAN_OPTIONS="suppressions=$PWD/ci/sanitizers/tsan.supp:${TSAN_OPTIONS:-}"
 [ "${1:-}" = torture ] || under_sanitizer
 torture
