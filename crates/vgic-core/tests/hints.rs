@@ -138,6 +138,32 @@ fn hints_that_lead_to_nothing_are_cleared() {
     }
 }
 
+/// What a vCPU has once found wrong it does not look at again, but for one: the first, which a send would only set anew.
+#[test]
+fn summaries_that_lead_to_nothing_are_cleared_but_for_the_first() {
+    let far_apart: Vec<u32> = (0..8).map(|n| 4096 * n).collect();
+    with(
+        &far_apart,
+        |_| 0xa0,
+        |name, guest| {
+            let in_vain = || {
+                // One level after the other is cleared.
+                (0..2).for_each(|_| assert_eq!(entry(guest), Vec::<u32>::new(), "{name}"));
+                guest.ctx.record(|| assert_eq!(entry(guest), Vec::<u32>::new(), "{name}")).len()
+            };
+            assert_eq!(guest.send(0, 0), Ok(true), "{name}");
+            assert_eq!(entry(guest), far_apart[..1], "{name}");
+            let behind_one = in_vain();
+            (0..8).for_each(|event| assert_eq!(guest.send(0, event), Ok(true), "{name}"));
+            let taken = [entry(guest), entry(guest)].concat();
+            assert_eq!(taken.len(), 8, "{name}");
+            // One more where it begins behind the first word, and goes around.
+            let behind_all = in_vain();
+            assert!(behind_all <= behind_one + 1, "{name}: {behind_all} accesses, {behind_one} behind one LPI");
+        },
+    );
+}
+
 /// The distributor is off: nothing is taken, and no hint is lost.
 #[test]
 fn hints_stay_while_the_distributor_is_off() {
