@@ -109,6 +109,21 @@ fn those_beyond_have_no_fewer_turns() {
     }
 }
 
+/// Also at the lowest priority that there is others come first.
+#[test]
+fn the_lowest_priority_is_one_too() {
+    let lpis = [0, 1, 2, 3, 4];
+    with(
+        &lpis,
+        |event| if event == 4 { 0xf8 } else { 0xfc },
+        |name, guest| {
+            (0..5).for_each(|event| assert_eq!(guest.send(0, event), Ok(true), "{name}"));
+            assert_eq!(entry(guest), [4, 0, 1, 2], "{name}");
+            assert_eq!(entry(guest), [3], "{name}");
+        },
+    );
+}
+
 /// A hint may be left behind by a move, a mask or an unmapping: it is cleared when it leads to nothing, and keeps nothing out.
 #[test]
 fn hints_that_lead_to_nothing_are_cleared() {
