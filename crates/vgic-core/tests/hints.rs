@@ -239,6 +239,9 @@ fn a_move_leaves_nothing_behind() {
             movi(0);
             let pending = [0, 1].map(|vcpu: usize| guest.vm.vcpu_pending_irq(guest.ctx, &guest.vm.vcpus[vcpu]));
             assert_eq!((pending, migrations()), ([true, true], 1), "{name}");
+            movi(0);
+            movi(1);
+            assert_eq!(migrations(), 1, "{name}: it is there already, and the other one is not pending");
             let mut running = guest.vm.run_vcpu(guest.ctx, 0);
             running.enter_always();
             movi(2);
