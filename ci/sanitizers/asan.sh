@@ -9,4 +9,4 @@ target_dir="${CARGO_TARGET_DIR:-target}/asan"
 # count live objects by class.
 export ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}"
 [ "${1:-}" = torture ] || under_sanitizer
-torture
+torture v6.8-rc1,patch-15,v6.10,v6.17,v7.1.8,v7.3,hardened,next-01,next-05

@@ -9,7 +9,7 @@ target_dir="${CARGO_TARGET_DIR:-target}/tsan"
 # The locks of the standard library, too: what they order, TSan has to see. (`rustup component add rust-src`.)
 [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust" ] || rustup component add rust-src
 build_std=(-Zbuild-std)
-export TSAN_OPTIONS="suppressions=$PWD/ci/sanitizers/tsan.supp:${TSAN_OPTIONS:-}"
 # TSan has no threads in a child of `fork`.
 [ "${1:-}" = torture ] || under_sanitizer -- --skip a_child_works_whenever_the_fork_came
-torture
+torture v6.8-rc1,patch-15,v6.10,v7.3,hardened,next-01,next-05
+TSAN_OPTIONS="suppressions=$PWD/ci/sanitizers/tsan.supp:${TSAN_OPTIONS:-}" torture v6.17,v7.1.8

@@ -109,6 +109,28 @@ fn those_beyond_have_no_fewer_turns() {
     }
 }
 
+/// What a list register has may die, and its vCPU frees it without a lock: nobody else looks there while vCPUs run.
+#[test]
+fn a_look_from_outside_leaves_list_registers_alone() {
+    with(
+        &AT_ENDS[..2],
+        |_| 0xa0,
+        |name, guest| {
+            assert_eq!((guest.send(0, 0), guest.send(0, 1)), (Ok(true), Ok(true)), "{name}");
+            let mut running = guest.vm.run_vcpu(guest.ctx, 0);
+            running.enter_always();
+            assert_eq!(guest.command(0, Command::Discard { device_id: DEVICE, event_id: 0 }), Ok(()), "{name}");
+            let mut seen = Vec::new();
+            let steps = guest.ctx.record(|| {
+                seen = events(guest.vm.lpis(guest.ctx).iter().map(|lpi| lpi.intid));
+                guest.vm.pending_count(guest.ctx);
+            });
+            assert_eq!(seen, [AT_ENDS[1]], "{name}");
+            assert!(!steps.is_empty() && steps.iter().all(|step| step.field != "taken"), "{name}");
+        },
+    );
+}
+
 /// Also at the lowest priority that there is others come first.
 #[test]
 fn the_lowest_priority_is_one_too() {

@@ -47,7 +47,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         }
         for vcpu in &self.vcpus {
             let _held = vcpu.queue.hold(ctx, true);
-            <D::Queue<P>>::for_each(self, ctx, vcpu, |irq| intids.push(irq.intid.get(ctx)));
+            vcpu.queue.for_each_kept(ctx, |irq| intids.push(irq.intid.get(ctx)));
         }
         intids.sort_unstable();
         intids.dedup();
@@ -102,7 +102,7 @@ impl<P: Platform, D: Design> Vm<P, D> {
         } else {
             store.lpi_xa.for_each(ctx, 0, u32::MAX, |_, irq| all.push(irq));
         }
-        self.vcpus.iter().for_each(|vcpu| <D::Queue<P>>::for_each(self, ctx, vcpu, |irq| all.push(irq)));
+        self.vcpus.iter().for_each(|vcpu| vcpu.queue.for_each_kept(ctx, |irq| all.push(irq)));
         for its in &all_its {
             for device in its.device_list.iter(ctx) {
                 all.extend(device.itt.iter(ctx).filter_map(|ite| ite.irq.get(ctx)));

@@ -170,6 +170,10 @@ impl<P: Platform> Queue<P> for AnyQueue<P> {
         each!(self, queue => Queue::<P, Self>::put_first(queue, ctx, intid));
     }
 
+    fn for_each_kept(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>)) {
+        each!(self, queue => Queue::<P, Self>::for_each_kept(queue, ctx, f));
+    }
+
     fn for_each<D: Design<Queue<P> = Self>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,

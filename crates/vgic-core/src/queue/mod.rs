@@ -97,7 +97,10 @@ pub trait Queue<P: Platform, W = Self>: Send + Sync + Sized + 'static {
     /// Moves a queued LPI before the others, so that among those of its priority it is the first to get a list register.
     /// The kernel has no such step: it is for a replay, which follows the choice that a guest was given.
     fn put_first(&self, ctx: &P::Ctx, intid: u32);
-    /// Calls `f` with each LPI in the queue of a vCPU, which is held, or used by nobody else.
+    /// Calls `f` with each LPI that the queue keeps from going away; it is held, or used by nobody else.
+    fn for_each_kept(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>));
+    /// Calls `f` with each LPI that a vCPU has, in its queue or in a list register; nobody else uses the VM. (A list register
+    /// may have one that has died, which its vCPU frees.)
     fn for_each<D: Design<Queue<P> = W>>(vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>, f: impl FnMut(Obj<Irq<P>>));
     /// The vCPU that an LPI should go to; a look without a lock.
     fn target(spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32>;

@@ -176,8 +176,12 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for ApListQueue<P> {
         }
     }
 
+    fn for_each_kept(&self, ctx: &P::Ctx, f: impl FnMut(Obj<Irq<P>>)) {
+        self.ap_list.iter(ctx).for_each(f);
+    }
+
     fn for_each<D: Design<Queue<P> = W>>(_vm: &Vm<P, D>, ctx: &P::Ctx, vcpu: &Vcpu<P, W>, f: impl FnMut(Obj<Irq<P>>)) {
-        Self::of(vcpu).ap_list.iter(ctx).for_each(f);
+        Queue::<P, W>::for_each_kept(Self::of(vcpu), ctx, f);
     }
 
     fn target(_spec: &Spec, ctx: &P::Ctx, irq: &Irq<P>) -> Option<u32> {

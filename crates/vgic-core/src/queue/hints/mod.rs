@@ -195,6 +195,9 @@ impl<P: Platform, W: Part<Self>> Queue<P, W> for HintQueue<P> {
         }
     }
 
+    /// A hint is no reference, and a list register has none: what lives is in the index.
+    fn for_each_kept(&self, _ctx: &P::Ctx, _f: impl FnMut(Obj<Irq<P>>)) {}
+
     fn for_each<D: Design<Queue<P> = W>>(
         vm: &Vm<P, D>,
         ctx: &P::Ctx,
