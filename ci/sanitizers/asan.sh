@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Rust tests and two minutes of torture under AddressSanitizer (with LeakSanitizer). Minutes long; not part of lint.
+# The Rust tests and three minutes of torture under AddressSanitizer (with LeakSanitizer). Minutes long; not part of lint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer"

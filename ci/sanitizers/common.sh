@@ -9,8 +9,8 @@ target="$(rustc -vV | sed -n 's/^host: //p')"
 
 # What is built as a cdylib or runs a compiler is left out: the Python module, and the tests of documentation.
 under_sanitizer() {
-  cargo test "${build_std[@]}" --quiet --target "$target" --target-dir "$target_dir" -p vgic-core -p vgic-native -p vgic-count -p vgic-lab \
-    --lib --bins --tests "$@"
+  cargo test "${build_std[@]}" --quiet --target "$target" --target-dir "$target_dir" \
+    -p vgic-core -p vgic-native -p vgic-count -p vgic-lab --lib --bins --tests "$@"
 }
 
 # Of the designs that are named.

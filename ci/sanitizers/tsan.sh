@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Rust tests and two minutes of torture under ThreadSanitizer. Minutes long; not part of lint.
+# The Rust tests and three minutes of torture under ThreadSanitizer. Minutes long; not part of lint.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # vgic_tsan: TSan does not see fences; see crates/vgic-native/src/atomics.rs.

@@ -1,4 +1,4 @@
-"""Numbers in three digits, as the reports and the tables of ``vgic scale`` write them."""
+"""Numbers in three digits, as all reports and tables write them."""
 
 __all__ = ["many", "rate_text", "ratio_text", "time_text"]
 

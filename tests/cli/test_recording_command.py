@@ -131,6 +131,8 @@ def test_a_report_of_a_hostile_name_and_of_a_log_without_times(vgic_command, tmp
     assert "&lt;b&gt;&amp;" in html
     assert "<b>" not in html
     assert "1 MSI of 1 vector of 1 device" in html
+    # No vCPU has taken it, and it did not move.
+    assert "<td>-</td><td>0</td></tr>" in html
     assert "<svg" not in html
     nowhere = vgic_command("recording", str(path), "--report", str(tmp_path / "no" / "page.html"))
     assert nowhere.returncode == 2

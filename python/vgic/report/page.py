@@ -14,7 +14,7 @@ from vgic.predict.prediction import GICV4, GICV4_TEXT
 from vgic.prove.defects import defects_of
 from vgic.report.stack import Stack, stacked_bars
 from vgic.report.svg import bar_chart
-from vgic.report.template import fill
+from vgic.report.template import NARROW, WIDE, fill
 
 __all__ = ["render"]
 
@@ -30,7 +30,7 @@ def render(results: ResultFile) -> str:
         "page",
         file=results,
         chart=Markup(bar_chart(results)),
-        slim_chart=Markup(bar_chart(results, width=_NARROW, columns=1)),
+        slim_chart=Markup(bar_chart(results, width=NARROW, columns=1)),
         baseline=results.designs[0] if results.designs else "",
         cells=cells,
         units={result.workload: result.unit for result in results.results},
@@ -50,8 +50,6 @@ def render(results: ResultFile) -> str:
 
 #: Kinds of threads whose time is drawn, with a title.
 _STACKS = (("sender", "Where the senders' time went"), ("vcpu", "Where the vCPUs' time went"))
-#: Widths of the pictures, in pixels: for a page as wide as it gets, and for one on a telephone.
-_WIDE, _NARROW = 950, 372
 
 
 def _stacks(results: Sequence[Result]) -> list[tuple[Markup, Markup]]:
@@ -60,7 +58,7 @@ def _stacks(results: Sequence[Result]) -> list[tuple[Markup, Markup]]:
     for kind, title in _STACKS:
         stacks = [Stack(result.design, parts(result.prediction or {}, kind)) for result in results]
         if any(stack.parts for stack in stacks):
-            both = (stacked_bars(stacks, title=title, subtitle=_SHARES, width=width) for width in (_WIDE, _NARROW))
+            both = (stacked_bars(stacks, title=title, subtitle=_SHARES, width=width) for width in (WIDE, NARROW))
             wide, narrow = map(Markup, both)
             found.append((wide, narrow))
     return found

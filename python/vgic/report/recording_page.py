@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from vgic import _core
 from vgic.report.over_time import Row, over_time
-from vgic.report.template import fill
+from vgic.report.template import NARROW, WIDE, fill
 from vgic.trace.summary import Summary, VectorSummary
 
 __all__ = ["render_recording"]
@@ -13,8 +13,6 @@ __all__ = ["render_recording"]
 _MOST_VCPUS = 32
 #: Vectors that have a row in the table.
 _MOST_ROWS = 1000
-#: Widths of the picture, in pixels: for a page as wide as it gets, and for one on a telephone.
-_WIDE, _NARROW = 950, 372
 
 
 def render_recording(summary: Summary, command: str) -> str:
@@ -23,14 +21,11 @@ def render_recording(summary: Summary, command: str) -> str:
         "recording",
         summary=summary,
         command=command,
-        chart=_chart(summary, _WIDE),
-        slim_chart=_chart(summary, _NARROW),
+        chart=_chart(summary, WIDE),
+        slim_chart=_chart(summary, NARROW),
         most_rows=_MOST_ROWS,
         hidden=max(0, len(summary.taken_over_time) - _MOST_VCPUS),
-        taken=[
-            ", ".join(f"{vcpu} ({count})" for vcpu, count in v.taken.most_common(4))
-            for v in summary.vectors[:_MOST_ROWS]
-        ],
+        taken=[_taken(vector) for vector in summary.vectors[:_MOST_ROWS]],
         version=_core.VERSION,
     )
 

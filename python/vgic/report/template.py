@@ -9,7 +9,10 @@ from markupsafe import Markup
 from vgic.links import html
 from vgic.text import many, rate_text, ratio_text, time_text
 
-__all__ = ["fill"]
+__all__ = ["NARROW", "WIDE", "fill"]
+
+#: Widths of pictures, in pixels: for a page as wide as it gets, and for one on a telephone.
+WIDE, NARROW = 950, 372
 
 
 def fill(name: str, **values: Any) -> str:
