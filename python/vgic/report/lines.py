@@ -6,6 +6,7 @@ scheme.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -80,7 +81,7 @@ def line_chart(
         for y, label in ticks:
             at = place((2**first, y))[1]
             out.append(f'<line class="g" x1="{_LEFT - 6}" y1="{at:.1f}" x2="{right:.0f}" y2="{at:.1f}"/>')
-            out.append(f'<text class="s e" x="{_LEFT - 11}" y="{at + 4:.1f}">{escape(label or text(y))}</text>')
+            out.append(f'<text class="s e" x="{_LEFT - 11}" y="{at + 4:.1f}">{escape(label or _round(text(y)))}</text>')
         taken = -100.0
         for x in sorted({x for x, _ in every}):
             at = place((x, high))[0]
@@ -174,6 +175,11 @@ def _apart(heights: Sequence[float], top: float) -> list[float]:
         for members, middle in groups
         for place, _ in enumerate(members)
     ]
+
+
+def _round(text: str) -> str:
+    """A round value without digits that say nothing: ``5 M`` for ``5.00 M``."""
+    return re.sub(r"\.0+\b", "", text)
 
 
 def _share_ticks() -> list[tuple[float, str]]:
